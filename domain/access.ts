@@ -1,0 +1,43 @@
+import type { Token } from './token.js';
+
+/**
+ * What one router saw of one partition from one region during one flush interval: an access record.
+ *
+ * Counts are requests, not documents. Latency is the time from the call to its acknowledgement at the application,
+ * in milliseconds. Per-entity figures are kept for the busiest tokens only (at most {@link MAX_TOKENS_PER_RECORD}),
+ * everything else is in the totals: a deliberate narrowing, so that a record has a bounded size.
+ */
+export interface AccessRecord {
+  readonly keyspace: string;
+  readonly partition: string;
+  /** Region the requests came from. */
+  readonly region: string;
+  /** Start of the interval, milliseconds since the epoch. */
+  readonly time: number;
+  readonly reads: number;
+  readonly writes: number;
+  readonly errors: number;
+  /** Sum and maximum over the requests. */
+  readonly latencyMs: { readonly sum: number; readonly max: number };
+  /** Requests per client network (an address prefix such as `10.1.0.0/16`), busiest first. */
+  readonly clients: readonly (readonly [network: string, requests: number])[];
+  /** Requests per token, busiest first. */
+  readonly tokens: readonly (readonly [token: Token, requests: number])[];
+}
+
+export const MAX_TOKENS_PER_RECORD = 64;
+export const MAX_CLIENTS_PER_RECORD = 32;
+
+/** Access records of one partition and region, added up over one window of the grid `start + n * lengthMs`. */
+export interface AccessWindow {
+  readonly partition: string;
+  readonly region: string;
+  /** Milliseconds since the epoch; a multiple of the window's length. */
+  readonly start: number;
+  readonly reads: number;
+  readonly writes: number;
+  readonly errors: number;
+  readonly latencyMsSum: number;
+  readonly latencyMsMax: number;
+  readonly clients: readonly (readonly [network: string, requests: number])[];
+}

@@ -1,0 +1,98 @@
+import type { Interval, Token } from './token.js';
+import { contains, subtract } from './token.js';
+
+export type NodeName = string;
+
+/** A server's logical time (BSON timestamp as one 64-bit integer: seconds << 32 | increment). */
+export type ClusterTime = bigint;
+
+/**
+ * Who takes the writes of a partition.
+ *
+ * Tokens below `boundary` belong to `target`, the others to `source`; outside of a cutover the boundary is the
+ * partition's low end and the source owns everything. In the interval `fence` nobody may write: it is changing hands.
+ */
+export interface Route {
+  readonly source: NodeName;
+  readonly target: NodeName | null;
+  readonly boundary: Token;
+  readonly fence: Interval | null;
+}
+
+/** Towards the target, or (rollback, lower weight) towards the source. */
+export type Direction = 'forward' | 'back';
+
+/** Where a hand-over stands. The table of transitions is in handover.ts. */
+export type HandoverState =
+  | { readonly kind: 'idle' }
+  | { readonly kind: 'fencing'; readonly direction: Direction; readonly interval: Interval }
+  | {
+      readonly kind: 'owned';
+      readonly direction: Direction;
+      readonly interval: Interval;
+      /** Gaining node's time: later than every copied write of the interval, earlier than its first own write. */
+      readonly since: ClusterTime;
+    }
+  | { readonly kind: 'undoing'; readonly direction: Direction; readonly interval: Interval }
+  | { readonly kind: 'retiring'; readonly formerSource: NodeName };
+
+/** The migration that holds a partition, and its step record. */
+export interface Handover {
+  readonly migration: string;
+  readonly target: NodeName;
+  /** Raised by every take-over; whoever holds an older number may not change anything any more. */
+  readonly attempt: number;
+  readonly state: HandoverState;
+}
+
+export interface Partition {
+  /** `<keyspace>/<name>` */
+  readonly id: string;
+  readonly keyspace: string;
+  readonly name: string;
+  /** One interval per dimension of the keyspace's key; a hashed dimension is an interval of tokens. */
+  readonly box: readonly [Interval, ...Interval[]];
+  /** Name of the collection that holds the partition, in the keyspace's database, on every node. */
+  readonly collection: string;
+  /** Raised by one with every change of the route. */
+  readonly epoch: number;
+  readonly route: Route;
+  readonly handover: Handover | null;
+  /** When the partition last changed its owner, milliseconds since the epoch. */
+  readonly lastMovedAt: number | null;
+}
+
+export const partitionId = (keyspace: string, name: string): string => `${keyspace}/${name}`;
+
+export const tokensOf = (partition: Partition): Interval => partition.box[0];
+
+/** The node that takes the writes of `token`, or `null` while it is fenced. */
+export function writeOwner(partition: Partition, token: Token): NodeName | null {
+  const { route } = partition;
+  return route.fence !== null && contains(route.fence, token) ? null : readOwner(partition, token);
+}
+
+/** The node that has every acknowledged write of `token`; a fenced token is still read where it was written. */
+export function readOwner(partition: Partition, token: Token): NodeName {
+  const { route } = partition;
+  return route.target !== null && token < route.boundary ? route.target : route.source;
+}
+
+/**
+ * The tokens whose writes `node` has to accept: the content of the validator on its collection.
+ *
+ * While an interval is being fenced neither side accepts it. While a step is undone the interval already belongs to
+ * the losing side again, although routers go on holding its writes until the step is settled.
+ */
+export function acceptedTokens(partition: Partition, node: NodeName): Interval[] {
+  const { route, handover } = partition;
+  const { low, high } = tokensOf(partition);
+  const fenced = handover?.state.kind === 'fencing' ? handover.state.interval : { low, high: low };
+  const sides: Interval[] = [];
+  if (node === route.source) sides.push({ low: route.boundary, high });
+  if (node === route.target) sides.push({ low, high: route.boundary });
+  return subtract(
+    sides.filter((side) => side.low < side.high),
+    fenced,
+  );
+}
