@@ -1,0 +1,57 @@
+import type { MongoClient } from 'mongodb';
+import { connect } from '../connect.js';
+import { AccessHistory } from './access-history.js';
+import { Decisions } from './decisions.js';
+import { Forecasts } from './forecasts.js';
+import { Keyspaces } from './keyspaces.js';
+import { Migrations } from './migrations.js';
+import { Nodes } from './nodes.js';
+import { Partitions } from './partitions.js';
+import { Routers } from './routers.js';
+import { ensureSchema } from './schema.js';
+import { Settings } from './settings.js';
+
+/** The catalog database. Everything is written with majority; nothing here is the only copy of user data. */
+export class Catalog {
+  readonly nodes: Nodes;
+  readonly keyspaces: Keyspaces;
+  readonly partitions: Partitions;
+  readonly migrations: Migrations;
+  readonly decisions: Decisions;
+  readonly forecasts: Forecasts;
+  readonly access: AccessHistory;
+  readonly routers: Routers;
+  readonly settings: Settings;
+
+  private constructor(
+    private readonly client: MongoClient,
+    database: string,
+  ) {
+    const db = client.db(database);
+    this.nodes = new Nodes(db.collection('nodes'));
+    this.keyspaces = new Keyspaces(db.collection('keyspaces'));
+    this.partitions = new Partitions(db.collection('partitions'));
+    this.migrations = new Migrations(db.collection('migrations'));
+    this.decisions = new Decisions(db.collection('decisions'));
+    this.forecasts = new Forecasts(db.collection('forecasts'));
+    this.access = new AccessHistory(db.collection('access'));
+    this.routers = new Routers(db.collection('routers'), db.collection('acknowledgements'));
+    this.settings = new Settings(db.collection('settings'));
+  }
+
+  /** Connects and brings the schema up to date. @throws DroverError `Unavailable` */
+  static async open(uri: string, database = 'drover'): Promise<Catalog> {
+    const client = await connect(uri, 'catalog');
+    try {
+      await ensureSchema(client.db(database));
+    } catch (error) {
+      await client.close();
+      throw error;
+    }
+    return new Catalog(client, database);
+  }
+
+  async close(): Promise<void> {
+    await this.client.close();
+  }
+}

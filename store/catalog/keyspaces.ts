@@ -1,0 +1,45 @@
+import type { Collection } from 'mongodb';
+import { DroverError } from '../../domain/errors.js';
+
+/** One dimension of a partition key. Only hashed ones exist so far; the form leaves room for ranges, time and region. */
+export interface Dimension {
+  kind: 'hashed';
+  /** Path of the field, dotted where it is nested. */
+  field: string;
+}
+
+export interface KeyspaceDocument {
+  /** `<database>.<collection>` as applications see it. */
+  _id: string;
+  database: string;
+  collection: string;
+  dimensions: [Dimension, ...Dimension[]];
+  createdAt: Date;
+}
+
+export class Keyspaces {
+  constructor(private readonly collection: Collection<KeyspaceDocument>) {}
+
+  async insert(keyspace: KeyspaceDocument): Promise<void> {
+    await this.collection.insertOne(keyspace);
+  }
+
+  async find(name: string): Promise<KeyspaceDocument | undefined> {
+    return (await this.collection.findOne({ _id: name })) ?? undefined;
+  }
+
+  /** @throws DroverError `InvalidRequest` when there is no such keyspace */
+  async get(name: string): Promise<KeyspaceDocument> {
+    const keyspace = await this.find(name);
+    if (keyspace !== undefined) return keyspace;
+    const known = (await this.list()).map((each) => each._id).join(', ') || 'none yet';
+    throw new DroverError(
+      'InvalidRequest',
+      `there is no keyspace "${name}"; known: ${known}. "drover keyspace create" makes one`,
+    );
+  }
+
+  async list(): Promise<KeyspaceDocument[]> {
+    return this.collection.find({}, { sort: { _id: 1 } }).toArray();
+  }
+}

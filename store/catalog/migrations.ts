@@ -1,0 +1,79 @@
+import type { Collection, UpdateFilter } from 'mongodb';
+import type { Direction } from '../../domain/partition.js';
+
+/** `running` until it ends as `completed` or `rolledBack`; `failed` when even the clean-up could not be finished. */
+export type MigrationState = 'running' | 'completed' | 'rolledBack' | 'failed';
+
+export interface BoundaryStepRecord {
+  direction: Direction;
+  /** The target's share of the load after the step, in percent. */
+  weight: number;
+  epoch: number;
+  /** From the closing of the interval until it was open at its new owner, milliseconds by the worker's clock. */
+  pauseMs: number;
+  at: Date;
+}
+
+export interface MigrationDocument {
+  /** Random; the workflow's run has its own id. */
+  _id: string;
+  keyspace: string;
+  partition: string;
+  source: string;
+  target: string;
+  workflowId: string;
+  runId: string;
+  /** Who asked: a person's name from the command line, or the id of a decision. */
+  requestedBy: string;
+  decision?: string;
+  reason?: string;
+  state: MigrationState;
+  phase: string;
+  weight: number;
+  weights: number[];
+  startedAt: Date;
+  endedAt?: Date;
+  documents: number;
+  bytes: number;
+  steps: BoundaryStepRecord[];
+  /** A closed empty collection was already there: the name was in a route once, and is never freed. */
+  tombstoneBefore?: boolean;
+  error?: string;
+}
+
+export class Migrations {
+  constructor(private readonly collection: Collection<MigrationDocument>) {}
+
+  /** Idempotent: a repeated attempt finds its own record. */
+  async insert(migration: MigrationDocument): Promise<void> {
+    const { _id, ...rest } = migration;
+    await this.collection.updateOne({ _id }, { $setOnInsert: rest }, { upsert: true });
+  }
+
+  async find(id: string): Promise<MigrationDocument | undefined> {
+    return (await this.collection.findOne({ _id: id })) ?? undefined;
+  }
+
+  async list(
+    filter: Partial<Pick<MigrationDocument, 'keyspace' | 'partition' | 'state'>> = {},
+    limit = 200,
+  ): Promise<MigrationDocument[]> {
+    return this.collection.find(filter, { sort: { startedAt: -1 }, limit }).toArray();
+  }
+
+  async startedSince(time: Date): Promise<number> {
+    return this.collection.countDocuments({ startedAt: { $gte: time } });
+  }
+
+  async update(id: string, update: UpdateFilter<MigrationDocument>): Promise<void> {
+    await this.collection.updateOne({ _id: id }, update);
+  }
+
+  async addStep(id: string, step: BoundaryStepRecord): Promise<void> {
+    // A repeated attempt of the same step has the same epoch.
+    await this.collection.updateOne(
+      { _id: id, 'steps.epoch': { $ne: step.epoch } },
+      { $push: { steps: step }, $set: { weight: step.weight } },
+    );
+  }
+}

@@ -1,0 +1,71 @@
+import type { Db } from 'mongodb';
+import { DroverError } from '../../domain/errors.js';
+import type { SettingDocument } from './settings.js';
+
+/** Versions of the catalog's schema, oldest first: each brings the one before it up to its own. All are repeatable. */
+const MIGRATIONS: readonly { readonly version: number; readonly apply: (db: Db) => Promise<void> }[] = [
+  {
+    version: 1,
+    apply: async (db) => {
+      await createTimeSeries(db, 'access');
+      await db.collection('access').createIndex({ 'meta.keyspace': 1, 'meta.partition': 1, time: 1 });
+      await db.collection('partitions').createIndex({ keyspace: 1, name: 1 }, { unique: true });
+      await db
+        .collection('migrations')
+        .createIndexes([
+          { key: { keyspace: 1, partition: 1, startedAt: -1 } },
+          { key: { state: 1, startedAt: -1 } },
+          { key: { startedAt: -1 } },
+        ]);
+      await db.collection('decisions').createIndexes([{ key: { at: -1 } }, { key: { state: 1, at: -1 } }]);
+      await db
+        .collection('forecasts')
+        .createIndexes([
+          { key: { keyspace: 1, partition: 1, madeAt: -1 } },
+          { key: { keyspace: 1, decided: 1, madeAt: 1 } },
+        ]);
+      await db.collection('routers').createIndex({ renewedAt: 1 }, { expireAfterSeconds: 3600 });
+      await db
+        .collection('acknowledgements')
+        .createIndexes([
+          { key: { '_id.partition': 1, epoch: 1 } },
+          { key: { '_id.router': 1 } },
+          { key: { at: 1 }, expireAfterSeconds: 24 * 3600 },
+        ]);
+    },
+  },
+];
+
+export const SCHEMA_VERSION = MIGRATIONS.at(-1)!.version;
+
+/**
+ * Brings the catalog to this version's schema; several processes may do it at once.
+ *
+ * @throws DroverError `Refused` when the catalog was made by a newer Drover
+ */
+export async function ensureSchema(db: Db): Promise<void> {
+  const settings = db.collection<SettingDocument>('settings');
+  const found = (await settings.findOne({ _id: 'schema' }))?.version ?? 0;
+  if (found > SCHEMA_VERSION) {
+    throw new DroverError(
+      'Refused',
+      `the catalog has schema version ${found}, this Drover knows ${SCHEMA_VERSION}: use a Drover as new as the catalog`,
+    );
+  }
+  for (const migration of MIGRATIONS.filter(({ version }) => version > found)) {
+    await migration.apply(db);
+    await settings.updateOne({ _id: 'schema' }, { $max: { version: migration.version } }, { upsert: true });
+  }
+}
+
+async function createTimeSeries(db: Db, name: string): Promise<void> {
+  try {
+    await db.createCollection(name, {
+      timeseries: { timeField: 'time', metaField: 'meta', granularity: 'seconds' },
+      expireAfterSeconds: 90 * 24 * 3600,
+    });
+  } catch (error) {
+    // Made by another process a moment ago.
+    if ((error as { codeName?: string }).codeName !== 'NamespaceExists') throw error;
+  }
+}

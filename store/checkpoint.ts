@@ -1,0 +1,186 @@
+import type { ClientSession, Collection, Db, ResumeToken, Timestamp } from 'mongodb';
+import { DroverError } from '../domain/errors.js';
+import type { ClusterTime, Direction } from '../domain/partition.js';
+import type { BoundaryMarker, ReplicationScope } from '../domain/replication.js';
+import { initialScope, receive, takeBack } from '../domain/replication.js';
+import type { Interval } from '../domain/token.js';
+import { intervalFromBson, intervalToBson, scopeFromBson, scopeToBson, timeToBson } from './codec.js';
+
+/** In the keyspace's own database, so that a migration needs no rights elsewhere on the node. */
+export const CHECKPOINTS = 'drover.checkpoints';
+export const MARKERS = 'drover.markers';
+
+/**
+ * State of one direction of replication, on the node that it writes to: every transaction that applies data also moves
+ * it on, so data and position can't disagree, and an attempt that was taken over can't write.
+ */
+export interface CheckpointDocument {
+  _id: string;
+  /** Whoever holds an older number must not write any more. */
+  attempt: number;
+  scope: ReturnType<typeof scopeToBson>;
+  /** Position in the origin's change log: the start, then the token of the last change that was applied. */
+  startAt: Timestamp;
+  resumeToken?: ResumeToken;
+  /** Id of the last marker that was read. */
+  marker?: string;
+  /** Backfill: the last `_id` copied (forward direction only). */
+  copiedTo?: unknown;
+  copyDone?: boolean;
+  documents: number;
+  bytes: number;
+}
+
+export const checkpointId = (migration: string, direction: Direction): string => `${migration}/${direction}`;
+
+export class Checkpoint {
+  private readonly collection: Collection<CheckpointDocument>;
+
+  constructor(
+    db: Db,
+    private readonly migration: string,
+    private readonly direction: Direction,
+  ) {
+    this.collection = db.collection(CHECKPOINTS);
+  }
+
+  private get _id(): string {
+    return checkpointId(this.migration, this.direction);
+  }
+
+  /** Idempotent: a repeated attempt keeps what is there. */
+  async create(tokens: Interval, startAt: ClusterTime): Promise<void> {
+    await this.collection.updateOne(
+      { _id: this._id },
+      {
+        $setOnInsert: {
+          attempt: 0,
+          scope: scopeToBson(initialScope(this.direction, tokens)),
+          startAt: timeToBson(startAt),
+          documents: 0,
+          bytes: 0,
+        },
+      },
+      { upsert: true },
+    );
+  }
+
+  async find(): Promise<CheckpointDocument | undefined> {
+    return (await this.collection.findOne({ _id: this._id })) ?? undefined;
+  }
+
+  async get(): Promise<CheckpointDocument> {
+    const found = await this.find();
+    if (found === undefined)
+      throw new DroverError('Superseded', `the checkpoint ${this._id} is gone: the migration has ended`);
+    return found;
+  }
+
+  /** Shuts out every earlier attempt. @throws DroverError `Superseded` when the migration has ended */
+  async takeOver(): Promise<CheckpointDocument> {
+    const taken = await this.collection.findOneAndUpdate(
+      { _id: this._id },
+      { $inc: { attempt: 1 } },
+      { returnDocument: 'after' },
+    );
+    if (taken === null)
+      throw new DroverError('Superseded', `the checkpoint ${this._id} is gone: the migration has ended`);
+    return taken;
+  }
+
+  /**
+   * Inside a transaction that writes data: moves on, and gives the checkpoint as it was.
+   *
+   * @throws DroverError `Superseded` when another attempt has taken over
+   */
+  async advance(
+    attempt: number,
+    set: Partial<CheckpointDocument>,
+    copied: { documents: number; bytes: number },
+    session: ClientSession,
+  ): Promise<CheckpointDocument> {
+    const before = await this.collection.findOneAndUpdate(
+      { _id: this._id, attempt },
+      { $set: set, $inc: copied },
+      { returnDocument: 'before', session },
+    );
+    if (before === null) throw new DroverError('Superseded', `${this._id}: another attempt has taken over`);
+    return before;
+  }
+
+  async setScope(attempt: number, scope: ReplicationScope, session: ClientSession): Promise<void> {
+    await this.collection.updateOne({ _id: this._id, attempt }, { $set: { scope: scopeToBson(scope) } }, { session });
+  }
+
+  /** Undo of a step: see {@link takeBack}. */
+  async takeBack(step: { begun: number; undone: number }): Promise<void> {
+    await this.changeScope((scope) => takeBack(scope, step));
+  }
+
+  /** After the ownership write of a step in the other direction: see {@link receive}. */
+  async receive(step: { epoch: number; interval: Interval; since: ClusterTime }): Promise<void> {
+    await this.changeScope((scope) => receive(scope, step));
+  }
+
+  private async changeScope(change: (scope: ReplicationScope) => ReplicationScope): Promise<void> {
+    for (;;) {
+      const { scope } = await this.get();
+      const before = scopeFromBson(scope);
+      const after = change(before);
+      if (after === before) return;
+      // The follower may have handed an interval over in between: the scope is compared by the numbers of its steps.
+      const { matchedCount } = await this.collection.updateOne(
+        { _id: this._id, 'scope.handedOver': before.handedOver, 'scope.received': before.received },
+        { $set: { scope: scopeToBson(after) } },
+      );
+      if (matchedCount === 1) return;
+    }
+  }
+
+  async remove(): Promise<void> {
+    await this.collection.deleteOne({ _id: this._id });
+  }
+}
+
+interface MarkerDocument {
+  _id: string;
+  migration: string;
+  direction: Direction;
+  boundary?: { epoch: number; interval: ReturnType<typeof intervalToBson> };
+}
+
+/** Rows in the stream's own scope: when one is read, everything written before it has been read. */
+export class Markers {
+  private readonly collection: Collection<MarkerDocument>;
+
+  constructor(db: Db) {
+    this.collection = db.collection(MARKERS);
+  }
+
+  async write(id: string, migration: string, direction: Direction, boundary?: BoundaryMarker): Promise<void> {
+    await this.collection.updateOne(
+      { _id: id },
+      {
+        $setOnInsert: {
+          migration,
+          direction,
+          ...(boundary && { boundary: { epoch: boundary.epoch, interval: intervalToBson(boundary.interval) } }),
+        },
+      },
+      { upsert: true },
+    );
+  }
+
+  async removeAll(migration: string): Promise<void> {
+    await this.collection.deleteMany({ migration });
+  }
+}
+
+export const markerBoundary = (document: MarkerDocument): BoundaryMarker | undefined =>
+  document.boundary && {
+    // Values of the change log are read unpromoted.
+    epoch: Number(document.boundary.epoch),
+    interval: intervalFromBson(document.boundary.interval),
+  };
+
+export type { MarkerDocument };

@@ -1,0 +1,260 @@
+import type {
+  AnyBulkWriteOperation,
+  ClientSession,
+  Collection,
+  Document,
+  MongoClient,
+  MongoServerError,
+} from 'mongodb';
+import { BSON } from 'mongodb';
+import { DroverError } from '../domain/errors.js';
+import type { Direction } from '../domain/partition.js';
+import { handOver, isApplied } from '../domain/replication.js';
+import type { ChangeBatch, ChangeEvent } from './change-log.js';
+import { changeLog, UNPROMOTED } from './change-log.js';
+import type { CheckpointDocument, MarkerDocument } from './checkpoint.js';
+import { Checkpoint, MARKERS, markerBoundary } from './checkpoint.js';
+import { scopeFromBson, timeFromBson } from './codec.js';
+import { keyValue, tokenOfKey } from './key-token.js';
+
+export interface FollowerOptions {
+  readonly migration: string;
+  readonly direction: Direction;
+  readonly origin: MongoClient;
+  readonly destination: MongoClient;
+  readonly database: string;
+  readonly collection: string;
+  readonly keyField: string;
+  readonly signal: AbortSignal;
+  readonly onProgress: (progress: FollowerProgress) => void;
+}
+
+export interface FollowerProgress {
+  readonly applied: number;
+  readonly lagSeconds: number;
+}
+
+const DUPLICATE_KEY = 11000;
+/** An empty batch moves the stored position only this often, so that an idle follower costs next to nothing. */
+const IDLE_POSITION_MS = 1_000;
+
+/**
+ * Applies the origin's changes to the destination until `signal` is given, exactly once in effect.
+ *
+ * Each batch is one transaction at the destination that compares the attempt, reads the scope, writes the documents
+ * past the fence, and stores the new position. What the scope does not cover is an echo or belongs to the other side.
+ *
+ * @throws DroverError `Superseded` (another attempt has taken over), `ChangeLogLost`, `SourceChanged`, `DuplicateId`
+ */
+export async function follow(options: FollowerOptions): Promise<void> {
+  const { origin, destination, database, collection, direction, migration, signal } = options;
+  const checkpoint = new Checkpoint(destination.db(database), migration, direction);
+  const mine = await checkpoint.takeOver();
+  const apply = new BatchApplier(options, checkpoint, mine.attempt);
+  let applied = 0;
+  let storedAt = 0;
+  const log = changeLog(
+    origin,
+    origin.db(database),
+    [collection, MARKERS],
+    { startAt: mine.startAt, ...(mine.resumeToken === undefined ? {} : { resumeToken: mine.resumeToken }) },
+    { maxWaitMs: 500, batchSize: 1_000, signal },
+  );
+  for await (const batch of log) {
+    const idle = batch.events.length === 0;
+    if (!idle || performance.now() - storedAt > IDLE_POSITION_MS) {
+      applied += await apply.batch(batch);
+      storedAt = performance.now();
+    }
+    options.onProgress({ applied, lagSeconds: batch.lagSeconds });
+    if (signal.aborted) return;
+  }
+  if (!signal.aborted)
+    throw new DroverError('SourceChanged', `the change stream of ${database}.${collection} has ended`);
+}
+
+/** Events up to and including a marker of this migration: the scope changes only between segments. */
+interface Segment {
+  readonly events: ChangeEvent[];
+  marker?: MarkerDocument;
+}
+
+class BatchApplier {
+  private readonly target: Collection;
+
+  constructor(
+    private readonly options: FollowerOptions,
+    private readonly checkpoint: Checkpoint,
+    private readonly attempt: number,
+  ) {
+    this.target = options.destination.db(options.database).collection(options.collection);
+  }
+
+  /** @returns how many documents were written or deleted */
+  async batch(batch: ChangeBatch): Promise<number> {
+    let applied = 0;
+    const segments = this.segments(batch.events);
+    for (const [i, segment] of segments.entries()) {
+      const last = i === segments.length - 1;
+      const position = last ? batch.resumeToken : undefined;
+      applied += await this.segment(segment, position);
+    }
+    return applied;
+  }
+
+  private segments(events: readonly ChangeEvent[]): Segment[] {
+    const segments: Segment[] = [{ events: [] }];
+    for (const event of events) {
+      const segment = segments.at(-1)!;
+      if (event.ns.coll !== MARKERS) {
+        segment.events.push(event);
+        continue;
+      }
+      const marker = event.operationType === 'insert' ? (event.fullDocument as MarkerDocument) : undefined;
+      if (marker?.migration === this.options.migration && marker.direction === this.options.direction) {
+        segment.marker = marker;
+        segments.push({ events: [] });
+      }
+    }
+    return segments;
+  }
+
+  private async segment(segment: Segment, resumeToken: unknown): Promise<number> {
+    if (segment.events.length === 0 && segment.marker === undefined && resumeToken === undefined) return 0;
+    const session = this.options.destination.startSession();
+    try {
+      return await session.withTransaction(() => this.apply(segment, resumeToken, session), {
+        readConcern: { level: 'snapshot' },
+        writeConcern: { w: 'majority' },
+      });
+    } catch (error) {
+      if ((error as MongoServerError).code === DUPLICATE_KEY) {
+        throw new DroverError(
+          'DuplicateId',
+          `a document can't be copied to ${this.target.namespace}, as another one there has an equal value under a unique index: ` +
+            (error as MongoServerError).message,
+        );
+      }
+      throw error;
+    } finally {
+      await session.endSession();
+    }
+  }
+
+  private async apply(segment: Segment, resumeToken: unknown, session: ClientSession): Promise<number> {
+    const set: Partial<CheckpointDocument> = {
+      ...(resumeToken === undefined ? {} : { resumeToken }),
+      ...(segment.marker === undefined ? {} : { marker: segment.marker._id }),
+    };
+    if (Object.keys(set).length === 0) throw new DroverError('SourceChanged', 'a batch without a position');
+    const { scope: stored } = await this.checkpoint.advance(this.attempt, set, { documents: 0, bytes: 0 }, session);
+    const scope = scopeFromBson(stored);
+
+    const operations = await this.operations(segment.events, session, (token, time) => isApplied(scope, token, time));
+    if (operations.length > 0) {
+      await this.target.bulkWrite(operations, { session, bypassDocumentValidation: true, ordered: true });
+    }
+    const boundary = segment.marker && markerBoundary(segment.marker);
+    if (boundary !== undefined) {
+      const next = handOver(scope, boundary);
+      if (next !== scope) await this.checkpoint.setScope(this.attempt, next, session);
+    }
+    return operations.length;
+  }
+
+  /**
+   * The last state of each document in the segment, deletes first: what one document was in between does not matter,
+   * and a document that gave its `_id` to another key has to go before the other one comes.
+   */
+  private async operations(
+    events: readonly ChangeEvent[],
+    session: ClientSession,
+    covered: (token: bigint, time: bigint) => boolean,
+  ): Promise<AnyBulkWriteOperation[]> {
+    const { keyField } = this.options;
+    const byId = new Map<string, { id: unknown; deletedAt: bigint | null; document: Document | null }>();
+    for (const event of events) {
+      const time = timeFromBson(event.clusterTime);
+      switch (event.operationType) {
+        case 'insert':
+        case 'replace':
+        case 'update': {
+          // A missing look-up document was deleted later: its delete event follows.
+          const document = event.fullDocument;
+          if (document == null) break;
+          if (!covered(tokenOfKey(keyValue(document, keyField)), time)) break;
+          const entry = entryOf(byId, document['_id']);
+          entry.document = document;
+          break;
+        }
+        case 'delete': {
+          const entry = entryOf(byId, event.documentKey!._id);
+          entry.deletedAt = time;
+          entry.document = null;
+          break;
+        }
+        default:
+          throw new DroverError(
+            'SourceChanged',
+            `"${event.operationType}" happened to ${event.ns.db}.${event.ns.coll} while it moves`,
+          );
+      }
+    }
+    const deletes: AnyBulkWriteOperation[] = [];
+    const upserts: AnyBulkWriteOperation[] = [];
+    const entries = [...byId.values()];
+    const present = await this.presentKeys(
+      entries.filter((entry) => entry.deletedAt !== null).map(({ id }) => id),
+      session,
+    );
+    for (const [hex, { id, deletedAt, document }] of byId) {
+      const key = present.get(hex);
+      if (deletedAt !== null && key !== undefined && covered(tokenOfKey(key), deletedAt)) {
+        deletes.push({ deleteOne: { filter: { _id: { $eq: id as never } } } });
+      }
+      if (document !== null) {
+        const filter = { _id: { $eq: id as never }, [keyField]: { $eq: keyValue(document, keyField) } };
+        upserts.push({ replaceOne: { filter, replacement: document, upsert: true } });
+      }
+    }
+    return [...deletes, ...upserts];
+  }
+
+  /** A delete event names the `_id` only; the key, and with it the token, is found in the copy. */
+  private async presentKeys(ids: readonly unknown[], session: ClientSession): Promise<Map<string, unknown>> {
+    if (ids.length === 0) return new Map();
+    const found = await this.target
+      .find(
+        { _id: { $in: ids as never[] } },
+        { projection: { _id: 1, [this.options.keyField]: 1 }, session, ...UNPROMOTED },
+      )
+      .toArray();
+    return new Map(found.map((document) => [idHex(document._id), keyValue(document, this.options.keyField)]));
+  }
+}
+
+/** The bytes of an `_id`: equal for equal values of one type. */
+export const idHex = (id: unknown): string => Buffer.from(BSON.serialize({ _id: id })).toString('hex');
+
+function entryOf<T extends { id: unknown; deletedAt: bigint | null; document: Document | null }>(
+  entries: Map<string, T>,
+  id: unknown,
+): T {
+  const hex = idHex(id);
+  let entry = entries.get(hex);
+  if (entry === undefined) {
+    entry = { id, deletedAt: null, document: null } as T;
+    entries.set(hex, entry);
+  }
+  return entry;
+}
+
+/** Waits until the follower has read a marker, looking every few milliseconds: nobody may write meanwhile. */
+export async function markerRead(checkpoint: Checkpoint, marker: string, timeoutMs: number): Promise<boolean> {
+  const deadline = performance.now() + timeoutMs;
+  for (;;) {
+    if ((await checkpoint.find())?.marker === marker) return true;
+    if (performance.now() > deadline) return false;
+    await new Promise((resolve) => setTimeout(resolve, 2));
+  }
+}

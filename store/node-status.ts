@@ -1,0 +1,133 @@
+import { performance } from 'node:perf_hooks';
+import type { Document, MongoClient, RunCommandOptions } from 'mongodb';
+import type { NodeCounters, NodeProbe } from './catalog/nodes.js';
+
+/** A node that does not answer within this time cannot be reached, milliseconds. */
+export const PROBE_TIMEOUT_MS = 3_000;
+
+/** Shorter intervals say more about the probe than about the load. */
+const LEAST_INTERVAL_MS = 1_000;
+/** Start times of one process, as told by two probes, differ by rounding only. */
+const SAME_START_MS = 2_000;
+
+const HOUR_S = 3_600;
+const BYTES_PER_GB = 1e9;
+
+const unreachable = (reason: string): NodeProbe => ({ at: new Date(), reachable: false, reason });
+
+/** The finding about a node that could not be connected to or did not answer; errors of the driver hold no secret. */
+export const unreachableBecause = (error: unknown): NodeProbe =>
+  unreachable(error instanceof Error ? error.message : String(error));
+
+/**
+ * Asks a node how it is, by its own status commands. What it can't tell, or what Drover's user has no right to ask, is
+ * absent, not zero. A node that can't be reached is a finding, not an error.
+ *
+ * @param previous the last probe, whoever made it: operations per second come from the difference of the counters
+ */
+export async function probeNode(client: MongoClient, previous?: NodeProbe): Promise<NodeProbe> {
+  // The driver counts the wait for a primary into this time, too.
+  const options: RunCommandOptions = { timeoutMS: PROBE_TIMEOUT_MS };
+  const admin = client.db('admin');
+  const askedAt = performance.now();
+  try {
+    await admin.command({ hello: 1 }, options);
+  } catch (error) {
+    return unreachableBecause(error);
+  }
+  const roundTripMs = performance.now() - askedAt;
+  const [status, disk, changeLogHours] = await Promise.all([
+    ifTold(admin.command({ serverStatus: 1, repl: 0, metrics: 0, tcmalloc: 0 }, options)),
+    ifTold(admin.command({ dbStats: 1 }, options)),
+    ifTold(changeLog(client)),
+  ]);
+  return withoutUndefined({
+    at: new Date(),
+    reachable: true,
+    version: status?.['version'] as string | undefined,
+    roundTripMs: Math.round(roundTripMs * 10) / 10,
+    ...operations(status, previous),
+    connections: number(status, 'connections', 'current'),
+    queued: number(status, 'globalLock', 'currentQueue', 'total'),
+    cacheUsedShare: cacheShare(status, 'bytes currently in the cache'),
+    cacheDirtyShare: cacheShare(status, 'tracked dirty bytes in the cache'),
+    residentMb: number(status, 'mem', 'resident'),
+    diskFreeGb: freeGb(disk),
+    changeLogHours,
+  });
+}
+
+/** An answer that is refused or late leaves its figures unknown; that the node is there was established before. */
+const ifTold = <T>(answer: Promise<T>): Promise<T | undefined> => answer.catch(() => undefined);
+
+/** Requests on documents: what a node's capacity is about. Commands and getmores are mostly the monitoring's own. */
+function operations(
+  status: Document | undefined,
+  previous: NodeProbe | undefined,
+): Pick<NodeProbe, 'opsPerSecond' | 'counters'> {
+  const counts = ['insert', 'query', 'update', 'delete'].map((kind) => number(status, 'opcounters', kind));
+  const uptimeMs = number(status, 'uptimeMillis');
+  const localTime: unknown = status?.['localTime'];
+  if (uptimeMs === undefined || !(localTime instanceof Date) || counts.includes(undefined)) return {};
+  const counters: NodeCounters = {
+    host: String(status?.['host']),
+    startedAt: new Date(localTime.getTime() - uptimeMs),
+    uptimeMs,
+    operations: counts.reduce<number>((sum, count) => sum + (count ?? 0), 0),
+  };
+  const before = previous?.counters;
+  // After a restart or an election there is nothing to subtract from.
+  if (before === undefined || !sameProcess(before, counters)) return { counters };
+  const elapsedMs = uptimeMs - before.uptimeMs;
+  if (elapsedMs < LEAST_INTERVAL_MS) {
+    return { ...(previous?.opsPerSecond === undefined ? {} : { opsPerSecond: previous.opsPerSecond }), counters: before };
+  }
+  const perSecond = ((counters.operations - before.operations) * 1000) / elapsedMs;
+  return { opsPerSecond: Math.round(perSecond * 10) / 10, counters };
+}
+
+const sameProcess = (before: NodeCounters, now: NodeCounters): boolean =>
+  before.host === now.host &&
+  Math.abs(now.startedAt.getTime() - before.startedAt.getTime()) < SAME_START_MS &&
+  now.operations >= before.operations;
+
+/** Time between the oldest and the newest entry of the oplog, in hours. */
+async function changeLog(client: MongoClient): Promise<number | undefined> {
+  const oplog = client.db('local').collection('oplog.rs', { readConcern: { level: 'local' } });
+  const [first, last] = await Promise.all(
+    ([1, -1] as const).map((direction) =>
+      oplog.findOne(
+        {},
+        { sort: { $natural: direction }, projection: { ts: 1 }, promoteValues: false, timeoutMS: PROBE_TIMEOUT_MS },
+      ),
+    ),
+  );
+  const seconds = (entry: Document | null | undefined) => (entry?.['ts'] as { t?: number } | undefined)?.t;
+  const [from, to] = [seconds(first), seconds(last)];
+  return from === undefined || to === undefined ? undefined : Math.round(((to - from) / HOUR_S) * 1000) / 1000;
+}
+
+function cacheShare(status: Document | undefined, what: string): number | undefined {
+  const limit = number(status, 'wiredTiger', 'cache', 'maximum bytes configured');
+  const bytes = number(status, 'wiredTiger', 'cache', what);
+  return limit === undefined || bytes === undefined || limit <= 0 ? undefined : Math.round((bytes / limit) * 1e4) / 1e4;
+}
+
+function freeGb(stats: Document | undefined): number | undefined {
+  const total = number(stats, 'fsTotalSize');
+  const used = number(stats, 'fsUsedSize');
+  return total === undefined || used === undefined ? undefined : Math.round(((total - used) / BYTES_PER_GB) * 10) / 10;
+}
+
+/** A number of a status document, whatever BSON type it came as. */
+function number(document: Document | undefined, ...path: readonly string[]): number | undefined {
+  const found = path.reduce<unknown>((value, key) => (value as Document | undefined)?.[key], document);
+  const value = typeof found === 'object' && found !== null ? Number(found) : found;
+  return typeof value === 'number' && Number.isFinite(value) ? value : undefined;
+}
+
+type Optional<T> = { [K in keyof T]: T[K] | undefined };
+
+/** Absent, not undefined: what is stored must not say `null`. */
+const withoutUndefined = (probe: Optional<Required<Omit<NodeProbe, 'reason' | 'opsPerSecond' | 'counters'>>> & Partial<NodeProbe>): NodeProbe =>
+  Object.fromEntries(Object.entries(probe).filter(([, value]) => value !== undefined)) as unknown as NodeProbe;
