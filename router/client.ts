@@ -1,0 +1,111 @@
+import type { Document, MongoClientOptions } from 'mongodb';
+import { clientNetwork } from '../domain/client-network.js';
+import { Catalog } from '../store/catalog/catalog.js';
+import { tokenOfKey } from '../store/key-token.js';
+import { NodePool } from '../store/node-pool.js';
+import { AccessRecorder } from './access-recorder.js';
+import { DroverCollection } from './collection.js';
+import { nodeUris } from './node-uris.js';
+import { RouteFeed } from './route-feed.js';
+import { RouteTable } from './route-table.js';
+import { Router } from './router.js';
+
+export interface DroverClientOptions {
+  /** Region that this application runs in. */
+  readonly region: string;
+  /** Connection strings of nodes by name; otherwise from the configuration or `DROVER_NODE_<NAME>`. */
+  readonly nodes?: Readonly<Record<string, string>>;
+  /** Address that this application's requests come from, for the access history. */
+  readonly ip?: string;
+  /** The catalog's database. Default `drover`. */
+  readonly catalogDatabase?: string;
+  /** Longest wait of a write for a hand-over, milliseconds. Default 30,000. */
+  readonly holdTimeoutMS?: number;
+  /** Whether this client's requests count as use of the data. Default true; a bulk load says nothing about use. */
+  readonly recordAccess?: boolean;
+  /** How often access records are written, milliseconds. Default 1,000. */
+  readonly accessFlushMS?: number;
+  /** The driver's options for the connections to the nodes. */
+  readonly driver?: MongoClientOptions;
+  /** Drover's time for access records, milliseconds; a replay gives its own. Default: the clock of this machine. */
+  readonly now?: () => number;
+  /** Told of trouble in the background (catalog not reachable, records not written), which costs no request. */
+  readonly onProblem?: (problem: string, error: unknown) => void;
+}
+
+/**
+ * The application's side of Drover: a client whose collections are spread over several MongoDB deployments.
+ *
+ * @example
+ * const client = await DroverClient.connect(catalogUri, { region: 'us-east' });
+ * const orders = client.db('shop').collection<Order>('orders');
+ * await orders.insertOne({ customerId: 'c42', total: 10 });
+ */
+export class DroverClient {
+  private constructor(
+    private readonly catalog: Catalog,
+    private readonly nodes: NodePool,
+    private readonly feed: RouteFeed,
+    private readonly recorder: AccessRecorder,
+    private readonly router: Router,
+  ) {}
+
+  /** @throws DroverError `Unavailable` when the catalog or a node can't be reached */
+  static async connect(catalogUri: string, options: DroverClientOptions): Promise<DroverClient> {
+    const catalog = await Catalog.open(catalogUri, options.catalogDatabase);
+    const onProblem = options.onProblem ?? (() => undefined);
+    const names = (await catalog.nodes.list()).map((node) => node._id);
+    const nodes = new NodePool(await nodeUris(catalogUri, names, options.nodes), options.driver);
+    const recorder = new AccessRecorder({
+      region: options.region,
+      ...(options.ip === undefined ? {} : { network: clientNetwork(options.ip) }),
+      flushMs: options.accessFlushMS ?? 1_000,
+      now: options.now ?? Date.now,
+      write: options.recordAccess === false ? async () => {} : (records) => catalog.access.append(records),
+      onProblem,
+    });
+    const table = new RouteTable();
+    const feed = new RouteFeed(catalog, table, options.region, onProblem);
+    const router = new Router(catalog, table, feed, nodes, recorder, options.holdTimeoutMS ?? 30_000);
+    const client = new DroverClient(catalog, nodes, feed, recorder, router);
+    try {
+      await router.loadKeyspaces();
+      await feed.start();
+      await Promise.all(names.map((name) => nodes.get(name)));
+      return client;
+    } catch (error) {
+      await client.close();
+      throw error;
+    }
+  }
+
+  /** Name of the node that owns a key at this moment, as this client knows it: for diagnosis, not for routing. */
+  async ownerOf(namespace: string, key: unknown): Promise<string> {
+    const keyspace = await this.router.keyspace(namespace);
+    const token = tokenOfKey(key);
+    return this.router.routeOf(keyspace, token).readOwner(token);
+  }
+
+  db(name: string): DroverDatabase {
+    return new DroverDatabase(this.router, name);
+  }
+
+  /** Ends after the last access records have been written. Requests under way are not waited for. */
+  async close(): Promise<void> {
+    await this.recorder.close();
+    await this.feed.close();
+    await this.nodes.close();
+    await this.catalog.close();
+  }
+}
+
+export class DroverDatabase {
+  constructor(
+    private readonly router: Router,
+    readonly databaseName: string,
+  ) {}
+
+  collection<TSchema extends Document = Document>(name: string): DroverCollection<TSchema> {
+    return new DroverCollection<TSchema>(this.router, `${this.databaseName}.${name}`);
+  }
+}

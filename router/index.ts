@@ -1,0 +1,4 @@
+export type { DroverClientOptions } from './client.js';
+export { DroverClient, DroverDatabase } from './client.js';
+export { DroverCollection } from './collection.js';
+export { DroverError, ErrorCode } from '../domain/errors.js';

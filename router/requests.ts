@@ -1,0 +1,80 @@
+import type { Document, Filter, UpdateFilter } from 'mongodb';
+import { MongoInvalidArgumentError } from 'mongodb';
+import { keyValue } from '../store/key-token.js';
+
+/**
+ * The partition key that a filter asks for by equality.
+ *
+ * @throws MongoInvalidArgumentError when the filter does not name one key
+ */
+export function keyOfFilter(filter: Filter<Document>, keyField: string, operation: string): unknown {
+  const value: unknown = filter[keyField] ?? (keyField in filter ? null : keyValue(filter, keyField));
+  const wanted = isOperator(value) ? operatorKey(value) : value;
+  if (wanted === undefined && !(keyField in filter)) {
+    throw new MongoInvalidArgumentError(
+      `${operation} needs the partition key in its filter, such as { ${JSON.stringify(keyField)}: ... }: requests without it are not supported yet`,
+    );
+  }
+  if (wanted === undefined) {
+    throw new MongoInvalidArgumentError(
+      `${operation} needs one value of the partition key "${keyField}", compared by equality`,
+    );
+  }
+  return wanted;
+}
+
+const isOperator = (value: unknown): value is Document =>
+  typeof value === 'object' &&
+  value !== null &&
+  Object.getPrototypeOf(value) === Object.prototype &&
+  Object.keys(value).some((name) => name.startsWith('$'));
+
+function operatorKey(operator: Document): unknown {
+  if ('$eq' in operator) return operator['$eq'];
+  const list: unknown = operator['$in'];
+  return Array.isArray(list) && list.length === 1 ? (list[0] as unknown) : undefined;
+}
+
+/** The partition key of a document to be stored. @throws MongoInvalidArgumentError when it is missing or an array */
+export function keyOfDocument(document: Document, keyField: string): unknown {
+  const value = keyValue(document, keyField);
+  if (value === undefined || Array.isArray(value)) {
+    throw new MongoInvalidArgumentError(
+      `a document of this keyspace needs the partition key "${keyField}", one value and no array`,
+    );
+  }
+  return value;
+}
+
+/**
+ * A document stays under its key: an update that could change it is refused.
+ *
+ * @throws MongoInvalidArgumentError
+ */
+export function checkUpdateKeepsKey(update: UpdateFilter<Document> | Document[], keyField: string): void {
+  const touched = Array.isArray(update) ? update.flatMap(pathsOfStage) : Object.values(update).flatMap(pathsOf);
+  const hit = touched.find(
+    (path) => path === '*' || path === keyField || path.startsWith(`${keyField}.`) || keyField.startsWith(`${path}.`),
+  );
+  if (hit !== undefined) {
+    throw new MongoInvalidArgumentError(
+      `the partition key "${keyField}" can't be changed by an update: delete the document and insert it under its new key`,
+    );
+  }
+  // $rename names its destination as a value.
+  const renamed = Array.isArray(update) ? [] : Object.values((update['$rename'] as Document | undefined) ?? {});
+  if (renamed.includes(keyField))
+    throw new MongoInvalidArgumentError(`the partition key "${keyField}" can't be changed by $rename`);
+}
+
+const pathsOf = (changes: unknown): string[] =>
+  typeof changes === 'object' && changes !== null ? Object.keys(changes) : [];
+
+function pathsOfStage(stage: Document): string[] {
+  return Object.entries(stage).flatMap(([name, value]) => {
+    if (name === '$set' || name === '$addFields') return pathsOf(value);
+    if (name === '$unset') return Array.isArray(value) ? (value as string[]) : [String(value)];
+    // $project, $replaceRoot, $replaceWith may drop or change anything.
+    return ['*'];
+  });
+}

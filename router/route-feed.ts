@@ -1,0 +1,115 @@
+import { hostname } from 'node:os';
+import { nanoid } from 'nanoid';
+import type { Partition } from '../domain/partition.js';
+import type { Catalog } from '../store/catalog/catalog.js';
+import { partitionFromBson } from '../store/codec.js';
+import type { RouteTable } from './route-table.js';
+
+const RENEW_MS = 500;
+const RECONNECT_MS = 250;
+
+/**
+ * Keeps the route table up to date: registers the router, reads all routes, then takes every change as the catalog
+ * pushes it, and acknowledges those of partitions that are changing hands.
+ *
+ * Without the catalog the router goes on with the routes it has; the nodes' fences refuse what is no longer right.
+ */
+export class RouteFeed {
+  readonly id = nanoid();
+  private readonly registration;
+  private closed = false;
+  private stream: ReturnType<Catalog['partitions']['watch']> | undefined;
+  private renewal: NodeJS.Timeout | undefined;
+  private running: Promise<void> = Promise.resolve();
+
+  constructor(
+    private readonly catalog: Catalog,
+    private readonly table: RouteTable,
+    region: string,
+    private readonly onProblem: (problem: string, error: unknown) => void,
+  ) {
+    this.registration = { _id: this.id, region, host: hostname(), pid: process.pid, startedAt: new Date() };
+  }
+
+  async start(): Promise<void> {
+    // Registered before any route is read: from here on a hand-over waits for this router.
+    await this.catalog.routers.renew(this.registration);
+    this.renewal = setInterval(() => {
+      this.catalog.routers
+        .renew(this.registration)
+        .catch((error: unknown) => this.onProblem('renewing the registration', error));
+    }, RENEW_MS);
+    this.renewal.unref();
+    await this.open();
+    this.running = this.follow();
+  }
+
+  /** Reads one keyspace's routes again: for routes that a node has refused, and for keyspaces not seen yet. */
+  async reload(keyspace: string): Promise<void> {
+    for (const partition of await this.catalog.partitions.list(keyspace)) this.take(partition);
+  }
+
+  async close(): Promise<void> {
+    this.closed = true;
+    clearInterval(this.renewal);
+    await this.stream?.close();
+    await this.running;
+    await this.catalog.routers.leave(this.id).catch((error: unknown) => this.onProblem('leaving', error));
+  }
+
+  /** The stream is open before the routes are read, so that no change falls in between. */
+  private async open(): Promise<void> {
+    this.stream = this.catalog.partitions.watch();
+    const first = this.stream.tryNext();
+    for (const partition of await this.catalog.partitions.list()) this.take(partition);
+    const event = await first;
+    if (event !== null && 'fullDocument' in event && event.fullDocument)
+      this.take(partitionFromBson(event.fullDocument));
+  }
+
+  private async follow(): Promise<void> {
+    while (!this.closed) {
+      try {
+        for await (const event of this.stream!) {
+          if ('fullDocument' in event && event.fullDocument) this.take(partitionFromBson(event.fullDocument));
+        }
+      } catch (error) {
+        if (this.closed) return;
+        this.onProblem('following the routes', error);
+      }
+      await this.reopen();
+    }
+  }
+
+  private async reopen(): Promise<void> {
+    while (!this.closed) {
+      try {
+        await new Promise((resolve) => setTimeout(resolve, RECONNECT_MS));
+        await this.stream?.close();
+        await this.open();
+        return;
+      } catch (error) {
+        if (this.closed) return;
+        this.onProblem('reading the routes again', error);
+      }
+    }
+  }
+
+  private take(partition: Partition): void {
+    const known = this.table.route(partition.id);
+    if (known === undefined) this.table.load([partition]);
+    else if (!known.update(partition)) return;
+    if (partition.handover !== null) void this.acknowledge(partition);
+  }
+
+  /** Tells the mover that nothing by an older route is under way here any more. */
+  private async acknowledge(partition: Partition): Promise<void> {
+    try {
+      const { fence } = partition.route;
+      if (fence !== null) await this.table.route(partition.id)!.drain(fence);
+      await this.catalog.routers.acknowledge(this.id, partition.id, partition.epoch);
+    } catch (error) {
+      this.onProblem('acknowledging a route', error);
+    }
+  }
+}

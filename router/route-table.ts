@@ -1,0 +1,125 @@
+import type { Partition } from '../domain/partition.js';
+import { readOwner, tokensOf, writeOwner } from '../domain/partition.js';
+import type { Interval, Token } from '../domain/token.js';
+import { contains } from '../domain/token.js';
+
+/** One partition as this router knows it, with the writes it has under way there. */
+export class PartitionRoute {
+  private readonly writes = new Set<Token[]>();
+  private changed: (() => void)[] = [];
+  private drained: (() => void)[] = [];
+
+  constructor(public partition: Partition) {}
+
+  get epoch(): number {
+    return this.partition.epoch;
+  }
+
+  writeOwner(token: Token): string | null {
+    return writeOwner(this.partition, token);
+  }
+
+  readOwner(token: Token): string {
+    return readOwner(this.partition, token);
+  }
+
+  /** Takes a newer route over. @returns whether it was newer */
+  update(partition: Partition): boolean {
+    // The step record changes without the route (attempts): equal epochs are taken, too, but wake nobody.
+    if (partition.epoch < this.partition.epoch) return false;
+    const newer = partition.epoch > this.partition.epoch;
+    this.partition = partition;
+    if (newer) for (const wake of this.changed.splice(0)) wake();
+    return newer;
+  }
+
+  /** Ends with the next change of the route, or at the deadline (milliseconds of `performance.now()`). */
+  nextChange(deadline: number): Promise<void> {
+    return new Promise((resolve) => {
+      const timer = setTimeout(resolve, Math.max(0, deadline - performance.now()));
+      this.changed.push(() => {
+        clearTimeout(timer);
+        resolve();
+      });
+    });
+  }
+
+  beginWrite(tokens: Token[]): void {
+    this.writes.add(tokens);
+  }
+
+  endWrite(tokens: Token[]): void {
+    this.writes.delete(tokens);
+    if (this.drained.length > 0) for (const check of this.drained.splice(0)) check();
+  }
+
+  /** Ends when none of the writes under way concerns the interval. */
+  async drain(interval: Interval): Promise<void> {
+    while ([...this.writes].some((tokens) => tokens.some((token) => contains(interval, token)))) {
+      await new Promise<void>((resolve) => this.drained.push(resolve));
+    }
+  }
+}
+
+/** Partitions of one keyspace, ordered by their low token. */
+class KeyspaceRoutes {
+  private readonly lows: BigInt64Array;
+
+  constructor(private readonly routes: readonly PartitionRoute[]) {
+    this.lows = BigInt64Array.from(routes.map((route) => tokensOf(route.partition).low));
+  }
+
+  find(token: Token): PartitionRoute | undefined {
+    let low = 0;
+    let high = this.lows.length;
+    while (low < high) {
+      const middle = (low + high) >>> 1;
+      if (this.lows[middle]! <= token) low = middle + 1;
+      else high = middle;
+    }
+    const route = this.routes[low - 1];
+    return route !== undefined && contains(tokensOf(route.partition), token) ? route : undefined;
+  }
+}
+
+/** Every route of the cluster, looked up by binary search. */
+export class RouteTable {
+  private readonly byId = new Map<string, PartitionRoute>();
+  private readonly byKeyspace = new Map<string, KeyspaceRoutes>();
+
+  route(id: string): PartitionRoute | undefined {
+    return this.byId.get(id);
+  }
+
+  has(keyspace: string): boolean {
+    return this.byKeyspace.has(keyspace);
+  }
+
+  find(keyspace: string, token: Token): PartitionRoute | undefined {
+    return this.byKeyspace.get(keyspace)?.find(token);
+  }
+
+  all(): Iterable<PartitionRoute> {
+    return this.byId.values();
+  }
+
+  /** Takes partitions over, known and new ones. */
+  load(partitions: readonly Partition[]): void {
+    const grown = new Set<string>();
+    for (const partition of partitions) {
+      const known = this.byId.get(partition.id);
+      if (known !== undefined) {
+        known.update(partition);
+        continue;
+      }
+      this.byId.set(partition.id, new PartitionRoute(partition));
+      grown.add(partition.keyspace);
+    }
+    for (const keyspace of grown) {
+      const routes = [...this.byId.values()]
+        .filter((route) => route.partition.keyspace === keyspace)
+        .sort((a, b) => (tokensOf(a.partition).low < tokensOf(b.partition).low ? -1 : 1));
+      this.byKeyspace.set(keyspace, new KeyspaceRoutes(routes));
+    }
+  }
+}
