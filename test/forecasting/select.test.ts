@@ -1,0 +1,192 @@
+import { readFileSync } from 'node:fs';
+import { gunzipSync } from 'node:zlib';
+import { describe, expect, it } from 'vitest';
+import { relativeError } from '../../domain/forecast-error.js';
+import type { ScoredForecast } from '../../domain/forecast-error.js';
+import type { ForecastModel } from '../../forecasting/model.js';
+import { forecastSeries } from '../../forecasting/select.js';
+import type { ForecastOptions, ForecastOutcome } from '../../forecasting/select.js';
+import { noise, seasonal } from './series-samples.js';
+
+type Made = Extract<ForecastOutcome, { kind: 'forecast' }>;
+
+const options = { seasons: [24], horizon: 12 };
+
+function made(series: readonly number[], more: Partial<ForecastOptions> = {}): Made {
+  const outcome = forecastSeries(series, { ...options, ...more });
+  if (outcome.kind !== 'forecast') throw new Error(`no forecast: ${JSON.stringify(outcome)}`);
+  return outcome;
+}
+
+const flat = (length: number, value: number): number[] => new Array<number>(length).fill(value);
+
+/** A model that always says the same, with an interval of its own. */
+const saying = (name: string, value: number, halfWidth = 0): ForecastModel => ({
+  name,
+  forecast: (_, { horizon }) => ({
+    mean: flat(horizon, value),
+    lower: flat(horizon, value - halfWidth),
+    upper: flat(horizon, value + halfWidth),
+  }),
+});
+
+const failing: ForecastModel = {
+  name: 'failing',
+  forecast: () => {
+    throw new Error('unreachable executed');
+  },
+};
+
+describe('too little history', () => {
+  it('is said with what is needed: two seasons', () => {
+    expect(forecastSeries(flat(47, 5), options)).toEqual({ kind: 'too-little-history', points: 47, needed: 48 });
+    expect(forecastSeries([], options)).toMatchObject({ kind: 'too-little-history', points: 0 });
+    expect(forecastSeries(flat(9, 5), { seasons: [], horizon: 3 })).toMatchObject({ needed: 10 });
+  });
+
+  it('is no reason to wait for the longest season: it is left out until it fits twice', () => {
+    const week = { seasons: [168, 24], horizon: 12 };
+    expect(made(seasonal(200), week).seasons).toEqual([24]);
+    expect(made(seasonal(400), week).seasons).toEqual([24, 168]);
+  });
+
+  it('for a backtest leaves the seasonal naive, as nothing was proven better', () => {
+    const outcome = made(seasonal(50, { spread: 5 }));
+    expect(outcome).toMatchObject({ model: 'seasonal-naive', backtest: [], coverage: undefined, widenedBy: 0 });
+    expect(outcome.forecast).toEqual(outcome.naive);
+  });
+});
+
+describe('the choice of a model', () => {
+  it('keeps the simplest where none is better', () => {
+    expect(made(flat(240, 3))).toMatchObject({ model: 'seasonal-naive', forecast: { mean: flat(12, 3) } });
+    expect(made(flat(240, 0))).toMatchObject({ forecast: { mean: flat(12, 0), upper: flat(12, 0) } });
+  });
+
+  it('takes a model that is clearly better than the combination', () => {
+    const drop = [...flat(168, 90), ...flat(72, 10)];
+    const outcome = made(drop, { models: [saying('right', 10), saying('wrong', 50)], horizon: 24 });
+    expect(outcome.model).toBe('right');
+    expect(outcome.backtest[0]).toMatchObject({ model: 'right', meanAbsoluteError: 0, relativeError: 0 });
+  });
+
+  it('takes the median of all where they err alike', () => {
+    const series = seasonal(240, { spread: 15 });
+    const outcome = made(series);
+    expect(outcome.model).toBe('median');
+    expect(outcome.backtest.map(({ model }) => model).sort()).toEqual(['ets', 'median', 'mstl', 'seasonal-naive']);
+    expect(outcome.backtest.map((b) => b.meanAbsoluteError)).toEqual(
+      outcome.backtest.map((b) => b.meanAbsoluteError).sort((a, b) => a - b),
+    );
+  });
+
+  it('beats the seasonal naive on a noisy season and on a trend', () => {
+    for (const shape of [{ spread: 15 }, { slope: 0.3, spread: 5 }]) {
+      const scored = Array.from({ length: 10 }, (_, seed): ScoredForecast => {
+        const series = seasonal(252, { ...shape, seed });
+        const { forecast, naive } = made(series.slice(0, 240));
+        return { actual: series.slice(240), model: forecast.mean, naive: naive.mean };
+      });
+      expect(relativeError(scored)).toBeLessThan(0.9);
+    }
+  });
+
+  it('is not thrown off by bursts', () => {
+    const random = noise(3);
+    const bursts = seasonal(252, { spread: 5 }).map((value) => (random() < 0.03 ? value + 500 : value));
+    const { forecast } = made(bursts.slice(0, 240));
+    forecast.mean.forEach((value) => expect(value).toBeLessThan(250));
+  });
+
+  it('is the same every time', () => {
+    const series = seasonal(240, { spread: 20 });
+    expect(made(series)).toEqual(made(Float64Array.from(series) as unknown as number[]));
+  });
+});
+
+describe('a model that fails', () => {
+  it('costs only itself, and is reported', () => {
+    const outcome = made(seasonal(240, { spread: 5 }), { models: [failing, saying('other', 50)] });
+    expect(outcome.failures).toEqual([{ model: 'failing', stage: 'backtest', message: 'unreachable executed' }]);
+    expect(outcome.backtest.map(({ model }) => model)).not.toContain('failing');
+  });
+
+  it('costs only itself when it fails at the forecast itself', () => {
+    const series = [...flat(168, 90), ...flat(72, 10)];
+    const late: ForecastModel = {
+      name: 'late',
+      forecast: (past, request) => {
+        if (past.length === series.length) throw new Error('out of memory');
+        return saying('late', 10).forecast(past, request);
+      },
+    };
+    const outcome = made(series, { models: [late], horizon: 24 });
+    expect(outcome.failures).toEqual([{ model: 'late', stage: 'forecast', message: 'out of memory' }]);
+    expect(outcome.model).toBe('seasonal-naive');
+    expect(outcome.forecast.mean).toEqual(outcome.naive.mean);
+  });
+});
+
+describe('the interval', () => {
+  it('is widened where it covered too little of the backtest', () => {
+    const narrow = { models: [saying('narrow', 50, 0.1), saying('narrow, too', 50, 0.1)], seasons: [], horizon: 24 };
+    const outcome = made(seasonal(480, { spread: 10 }), narrow);
+    expect(outcome.coverage).toBeLessThan(0.9);
+    expect(outcome.widenedBy).toBeGreaterThan(5);
+  });
+
+  it('covers about what it promises on series it has not seen', () => {
+    let inside = 0;
+    let all = 0;
+    for (let seed = 0; seed < 20; seed++) {
+      const series = seasonal(252, { spread: 15, seed });
+      const { forecast } = made(series.slice(0, 240));
+      series.slice(240).forEach((value, step) => {
+        all += 1;
+        if (value >= (forecast.lower[step] ?? NaN) && value <= (forecast.upper[step] ?? NaN)) inside += 1;
+      });
+    }
+    expect(inside / all).toBeGreaterThan(0.8);
+  });
+});
+
+describe('bad input is refused with what is wrong', () => {
+  const series = flat(100, 1);
+  it.each([
+    ['NaN', [...series, NaN], {}, /value 100 of 101 is NaN/],
+    ['infinity', [Infinity, ...series], {}, /value 0 of 101 is Infinity/],
+    ['a negative count', [...series, -1], {}, /value 100 of 101 is -1/],
+    ['no horizon', series, { horizon: 0 }, /at least one step, not 0/],
+    ['half a season', series, { seasons: [1.5] }, /two whole steps long, not 1.5/],
+    ['an impossible level', series, { level: 90 }, /between 0 and 1, not 90/],
+    ['no origin', series, { origins: 0 }, /at least one origin, not 0/],
+  ] as const)('%s', (_, values, change, message) => {
+    expect(() => forecastSeries(values, { ...options, ...change })).toThrow(message);
+  });
+});
+
+describe('on real accesses (flights of 2013 by carrier and airport)', () => {
+  it('forecasts two days better than repeating the last week, from eight weeks of history', () => {
+    const windowMs = 6 * 3_600_000;
+    const start = Date.UTC(2013, 0, 1);
+    const file = new URL('../../examples/data/flights-2013-h1.csv.gz', import.meta.url);
+    const byRegion = new Map<string, number[]>();
+    for (const line of gunzipSync(readFileSync(file)).toString().trim().split('\n').slice(1)) {
+      const [time = '', , origin = '', , carrier = ''] = line.split(',');
+      const name = `${carrier} ${origin}`;
+      const series = byRegion.get(name) ?? flat(720, 0);
+      byRegion.set(name, series);
+      const window = Math.floor((Date.parse(time) - start) / windowMs);
+      if (window < series.length) series[window] = (series[window] ?? 0) + 1;
+    }
+    const scored: ScoredForecast[] = [];
+    for (let now = 8 * 28; now + 8 <= 720; now += 240) {
+      for (const series of byRegion.values()) {
+        const { forecast, naive } = made(series.slice(now - 8 * 28, now), { seasons: [4, 28], horizon: 8 });
+        scored.push({ actual: series.slice(now, now + 8), model: forecast.mean, naive: naive.mean });
+      }
+    }
+    expect(scored.length).toBeGreaterThan(100);
+    expect(relativeError(scored)).toBeLessThan(1);
+  });
+});
