@@ -1,0 +1,197 @@
+import { nanoid } from 'nanoid';
+import { DroverError } from '../domain/errors.js';
+import { sides } from '../domain/handover.js';
+import type { Direction, Partition } from '../domain/partition.js';
+import { acceptedTokens } from '../domain/partition.js';
+import type { Token } from '../domain/token.js';
+import { operationTime } from '../store/change-log.js';
+import { setAccepted } from '../store/fenced-collection.js';
+import { markerRead } from '../store/follower.js';
+import type { Dependencies } from './dependencies.js';
+import type { MoveContext } from './move-context.js';
+
+/** Whoever has not renewed its registration for this long, and does not acknowledge, counts as gone. */
+export const ROUTER_GONE_MS = 2_000;
+
+/**
+ * Hands the tokens between the present boundary and `boundary` over, in either direction, without losing a write:
+ *
+ *     0  nobody waits yet: routers know the route, replication is close behind
+ *     1  catalog: fencing, epoch + 1                                    <- pause of [a, b) starts
+ *     2  routers hold writes of [a, b), finish those under way, acknowledge
+ *     3  collMod closes [a, b) at the losing side
+ *     4  a marker at the losing side; the transaction that applies it at the gaining side also takes [a, b) out of what
+ *        this direction of replication may ever write again
+ *     5  catalog: owned, boundary b, epoch + 1                          <- point of no return
+ *     6  the other direction takes [a, b) over; collMod opens [a, b) at the gaining side
+ *     7  routers see the epoch, and send what they held                 <- pause ends
+ *
+ * Whatever goes wrong before 5 undoes the step; whatever goes wrong after it is completed by the next attempt, which
+ * takes the step over from the state in the catalog.
+ *
+ * @returns the partition after the step, and how long [a, b) could not be written, in milliseconds
+ * @throws DroverError `StepUndone` (may be tried again), `Superseded` (another attempt has taken over)
+ */
+export async function moveBoundary(
+  dependencies: Dependencies,
+  context: MoveContext,
+  boundary: Token,
+): Promise<{ partition: Partition; pauseMs: number }> {
+  const step = new BoundaryStep(dependencies, context);
+  const taken = await step.takeOver();
+  if (taken.route.boundary === boundary) return { partition: taken, pauseMs: 0 };
+  return step.run(taken, boundary);
+}
+
+class BoundaryStep {
+  private openedAt = 0;
+
+  constructor(
+    private readonly dependencies: Dependencies,
+    private readonly context: MoveContext,
+  ) {}
+
+  private get partitions() {
+    return this.dependencies.catalog.partitions;
+  }
+
+  /** Shuts out older attempts, and brings what they left half-done to one of its two ends. */
+  async takeOver(): Promise<Partition> {
+    const taken = await this.partitions.advance(this.context.partition, { kind: 'takeOver' });
+    switch (taken.handover?.state.kind) {
+      case 'fencing':
+        return this.undo(taken);
+      case 'undoing':
+        return this.finishUndo(taken);
+      case 'owned':
+        return this.finish(taken);
+      default:
+        return taken;
+    }
+  }
+
+  async run(idle: Partition, boundary: Token): Promise<{ partition: Partition; pauseMs: number }> {
+    await this.routersKnow(idle);
+    await this.replicationIsClose(boundary > idle.route.boundary ? 'forward' : 'back');
+
+    const pausedAt = performance.now();
+    const fencing = await this.partitions.advance(idle, { kind: 'begin', boundary });
+    let owned: Partition;
+    try {
+      owned = await this.handOver(fencing);
+    } catch (error) {
+      // Superseded: whoever took over undoes or finishes it.
+      if (error instanceof DroverError && error.code === 'Superseded') throw error;
+      await this.undo(fencing);
+      throw error instanceof DroverError ? error : new DroverError('StepUndone', describe(error));
+    }
+    const partition = await this.finish(owned);
+    return { partition, pauseMs: this.openedAt - pausedAt };
+  }
+
+  /** Steps 2 to 5. */
+  private async handOver(fencing: Partition): Promise<Partition> {
+    const { direction, interval } = stepOf(fencing);
+    const { losing, gaining } = sides(fencing, direction);
+    const { context } = this;
+
+    await this.acknowledged(fencing);
+    await this.setAccepted(fencing, losing);
+
+    const marker = `${context.move.migration}/${direction}/${fencing.epoch}`;
+    await context
+      .markers(direction)
+      .write(marker, context.move.migration, direction, { epoch: fencing.epoch, interval });
+    if (!(await markerRead(context.checkpoint(direction), marker, this.dependencies.migration.stepTimeout))) {
+      throw new DroverError('StepUndone', `replication to ${gaining} did not reach the marker in time`);
+    }
+    // After the last copied write of the interval, before its first own one: nobody can write there now.
+    const since = await operationTime(context.db(gaining));
+    return this.partitions.advance(fencing, { kind: 'own', since });
+  }
+
+  /** Steps 6 and 7: from here on the step is completed, whatever happens. */
+  private async finish(owned: Partition): Promise<Partition> {
+    const state = owned.handover!.state;
+    if (state.kind !== 'owned') throw new DroverError('Refused', `a step in state "${state.kind}" can't be finished`);
+    const { direction, interval, since } = state;
+    const { gaining } = sides(owned, direction);
+    // Before the first write at the new owner, or that write would not flow back.
+    await this.context.checkpoint(opposite(direction)).receive({ epoch: owned.epoch, interval, since });
+    await this.setAccepted(owned, gaining);
+    this.openedAt = performance.now();
+    return this.partitions.advance(owned, { kind: 'settle' });
+  }
+
+  private async undo(fencing: Partition): Promise<Partition> {
+    return this.finishUndo(await this.partitions.advance(fencing, { kind: 'undo' }));
+  }
+
+  private async finishUndo(undoing: Partition): Promise<Partition> {
+    const { direction } = stepOf(undoing);
+    // Replication first: when the losing side accepts writes again, they have to be carried over.
+    await this.context.checkpoint(direction).takeBack({ begun: undoing.epoch - 1, undone: undoing.epoch });
+    await this.setAccepted(undoing, sides(undoing, direction).losing);
+    return this.partitions.advance(undoing, { kind: 'settle' });
+  }
+
+  private setAccepted(partition: Partition, node: string): Promise<void> {
+    const { context } = this;
+    return setAccepted(context.db(node), partition.collection, context.keyField, acceptedTokens(partition, node));
+  }
+
+  /** Routers that are slow or gone are found out before anybody waits. */
+  private routersKnow(partition: Partition): Promise<void> {
+    return this.acknowledged(partition, ROUTER_GONE_MS * 2);
+  }
+
+  private async acknowledged(partition: Partition, timeoutMs = this.dependencies.migration.stepTimeout): Promise<void> {
+    const missing = await missingRouters(this.dependencies, partition, timeoutMs);
+    if (missing.length > 0) {
+      throw new DroverError(
+        'StepUndone',
+        `${missing.length} live routers did not acknowledge: ${missing.slice(0, 5).join(', ')}`,
+      );
+    }
+  }
+
+  private async replicationIsClose(direction: Direction): Promise<void> {
+    if (!(await ping(this.context, direction, this.dependencies.migration.stepTimeout))) {
+      throw new DroverError('StepUndone', 'replication is behind: the step was not begun');
+    }
+  }
+}
+
+/** Waits until every live router has acknowledged the partition's epoch. @returns those that have not, in time */
+export async function missingRouters(
+  { catalog }: Dependencies,
+  partition: Partition,
+  timeoutMs: number,
+): Promise<string[]> {
+  const deadline = performance.now() + timeoutMs;
+  for (;;) {
+    const missing = await catalog.routers.missing(partition.id, partition.epoch, ROUTER_GONE_MS);
+    if (missing.length === 0 || performance.now() > deadline) return missing;
+    await new Promise((resolve) => setTimeout(resolve, 3));
+  }
+}
+
+/** Sends a marker through a direction of replication. @returns whether it arrived in time */
+export async function ping(context: MoveContext, direction: Direction, timeoutMs: number): Promise<boolean> {
+  const id = `${context.move.migration}/${direction}/ping/${nanoid()}`;
+  await context.markers(direction).write(id, context.move.migration, direction);
+  return markerRead(context.checkpoint(direction), id, timeoutMs);
+}
+
+const opposite = (direction: Direction): Direction => (direction === 'forward' ? 'back' : 'forward');
+
+function stepOf(partition: Partition) {
+  const state = partition.handover?.state;
+  if (state?.kind !== 'fencing' && state?.kind !== 'undoing') {
+    throw new DroverError('Refused', `${partition.id}: no step is under way`);
+  }
+  return state;
+}
+
+const describe = (error: unknown): string =>
+  error instanceof Error ? `${error.name}: ${error.message}` : String(error);

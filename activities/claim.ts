@@ -1,0 +1,168 @@
+import ms from 'ms';
+import { DroverError } from '../domain/errors.js';
+import { checkWeights } from '../domain/weights.js';
+import type { KeyspaceDocument } from '../store/catalog/keyspaces.js';
+import type { Partition } from '../domain/partition.js';
+import type { CollectionState } from '../store/fenced-collection.js';
+import { inspect } from '../store/fenced-collection.js';
+import type { MigrationInput } from '../workflows/messages.js';
+import type { Dependencies, MovePlan } from './dependencies.js';
+
+export interface ClaimRequest {
+  readonly input: MigrationInput;
+  readonly migration: string;
+  readonly workflowId: string;
+  readonly runId: string;
+}
+
+/** Everything that can be known to be wrong with a move before anything is touched. */
+export async function checkMove(dependencies: Dependencies, input: MigrationInput, migration?: string) {
+  const { catalog, nodes } = dependencies;
+  for (const name of ['keyspace', 'partition', 'target'] as const) {
+    if (typeof input?.[name] !== 'string' || input[name] === '') {
+      throw invalid(`the input needs "${name}", such as {"keyspace":"shop.orders","partition":"p3","target":"eu-1"}`);
+    }
+  }
+  const weights = input.weights ?? dependencies.migration.weights;
+  if (!Array.isArray(weights)) throw invalid('"weights" must be a list of numbers');
+  checkWeights(weights as number[]);
+  const dwellMs = duration('dwell', input.dwell, dependencies.migration.dwell);
+  const soakMs = duration('soak', input.soak, dependencies.migration.soak);
+  const maxMegabytesPerSecond = input.maxMegabytesPerSecond ?? dependencies.migration.maxMegabytesPerSecond;
+  if (typeof maxMegabytesPerSecond !== 'number' || !(maxMegabytesPerSecond >= 0)) {
+    throw invalid('"maxMegabytesPerSecond" must be a number, 0 for no limit');
+  }
+
+  const keyspace = await catalog.keyspaces.get(input.keyspace);
+  const partition = await catalog.partitions.get(input.keyspace, input.partition);
+  const target = await catalog.nodes.get(input.target);
+  if (target._id === partition.route.source && partition.handover === null) {
+    throw invalid(`${partition.id} is already on "${target._id}": choose another node`);
+  }
+  if (partition.handover !== null && partition.handover.migration !== migration) {
+    const running = await catalog.migrations.find(partition.handover.migration);
+    throw invalid(
+      `${partition.id} is already moving to "${partition.handover.target}" (workflow ${running?.workflowId ?? partition.handover.migration}): ` +
+        'wait for its end, or roll it back',
+    );
+  }
+  if (target.draining) throw invalid(`node "${target._id}" is being drained: choose another node`);
+  for (const node of [partition.route.source, target._id]) {
+    try {
+      await (await nodes.get(node)).db('admin').command({ ping: 1 });
+    } catch (error) {
+      throw invalid(
+        `node "${node}" can't be reached, so nothing was begun: ${error instanceof Error ? error.message : ''}`,
+      );
+    }
+  }
+  await checkCollections(dependencies, keyspace, partition, target._id);
+  return { keyspace, partition, weights, dwellMs, soakMs, maxMegabytesPerSecond };
+}
+
+async function checkCollections(
+  { nodes }: Dependencies,
+  keyspace: KeyspaceDocument,
+  partition: Partition,
+  target: string,
+) {
+  const at = async (node: string) => inspect((await nodes.get(node)).db(keyspace.database), partition.collection);
+  const [source, copy] = await Promise.all([at(partition.route.source), at(target)]);
+  const where = `${keyspace.database}.${partition.collection} on`;
+  const unsupported = unsupportedBecause(source);
+  if (unsupported !== undefined) throw invalid(`${where} "${partition.route.source}" can't be moved: ${unsupported}`);
+  if (!source.fenced) {
+    throw invalid(
+      `${where} "${partition.route.source}" has lost its fence (its validator was changed from outside): "drover doctor" says more`,
+    );
+  }
+  // Left by an earlier stay of the partition: closed, empty, and the name was never free.
+  if (copy.exists && partition.handover === null && !(copy.fenced && copy.empty)) {
+    throw invalid(`${where} "${target}" already exists and is not Drover's: rename or drop it there first`);
+  }
+}
+
+function unsupportedBecause({ exists, type, options }: CollectionState): string | undefined {
+  if (!exists) return 'it does not exist';
+  if (type === 'view') return 'it is a view';
+  if (type === 'timeseries' || options['timeseries'] !== undefined) return 'it is a time-series collection';
+  if (options['capped'] === true) return 'it is capped';
+  if (options['clusteredIndex'] !== undefined) return 'it is clustered';
+  if (options['encryptedFields'] !== undefined) return 'it has queryable encryption';
+  if (options['collation'] !== undefined) return 'it has a default collation, which is not supported yet';
+  return undefined;
+}
+
+/**
+ * Validates a move and takes the partition for it, by compare-and-set: whoever asks, by whatever workflow id, there is
+ * one migration per partition. A repeated attempt finds its own claim.
+ *
+ * @throws DroverError `InvalidRequest`, `Refused` when automation is stopped
+ */
+export async function claimMove(dependencies: Dependencies, request: ClaimRequest): Promise<MovePlan> {
+  const { catalog } = dependencies;
+  const { input, migration, workflowId, runId } = request;
+  const checked = await checkMove(dependencies, input, migration);
+  if (await catalog.settings.automationStopped()) {
+    throw new DroverError('Refused', 'all automation is stopped: "drover start" lets moves begin again');
+  }
+  const { partition, weights, dwellMs, soakMs, maxMegabytesPerSecond } = checked;
+  if (partition.handover === null) {
+    try {
+      await catalog.partitions.advance(partition, { kind: 'claim', migration, target: input.target });
+    } catch (error) {
+      if (error instanceof DroverError && error.code === 'Superseded') {
+        throw invalid(`${partition.id} has just been taken by another migration`);
+      }
+      throw error;
+    }
+  }
+  const plan: MovePlan = {
+    migration,
+    keyspace: input.keyspace,
+    partition: input.partition,
+    source: partition.route.source,
+    target: input.target,
+    weights,
+    dwellMs,
+    soakMs,
+    maxMegabytesPerSecond,
+  };
+  await catalog.migrations.insert({
+    _id: migration,
+    keyspace: input.keyspace,
+    partition: input.partition,
+    source: plan.source,
+    target: plan.target,
+    workflowId,
+    runId,
+    requestedBy: input.requestedBy ?? 'unknown',
+    ...(input.decision === undefined ? {} : { decision: input.decision }),
+    ...(input.reason === undefined ? {} : { reason: input.reason }),
+    state: 'running',
+    phase: 'validate',
+    weight: 0,
+    weights: [...weights],
+    startedAt: new Date(),
+    documents: 0,
+    bytes: 0,
+    steps: [],
+  });
+  if (input.decision !== undefined) {
+    await catalog.decisions.update(input.decision, { state: 'started', workflowId });
+  }
+  return plan;
+}
+
+const invalid = (message: string) => new DroverError('InvalidRequest', message);
+
+function duration(name: string, value: number | string | undefined, fallback: number): number {
+  if (value === undefined) return fallback;
+  const parsed = typeof value === 'number' ? value : ms(value as ms.StringValue);
+  if (typeof parsed !== 'number' || !Number.isFinite(parsed) || parsed < 0) {
+    throw invalid(
+      `"${name}" must be a duration such as "30s", or a number of milliseconds; got ${JSON.stringify(value)}`,
+    );
+  }
+  return parsed;
+}

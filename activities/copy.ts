@@ -1,0 +1,152 @@
+import { CancelledFailure } from '@temporalio/activity';
+import { DroverError } from '../domain/errors.js';
+import type { Direction } from '../domain/partition.js';
+import { tokensOf } from '../domain/partition.js';
+import { backfill } from '../store/backfill.js';
+import { operationTime } from '../store/change-log.js';
+import { createFenced, inspect } from '../store/fenced-collection.js';
+import { follow } from '../store/follower.js';
+import { Throttle } from '../store/throttle.js';
+import { verify } from '../store/verify.js';
+import { ping } from './boundary-step.js';
+import type { Dependencies, Move } from './dependencies.js';
+import { withHeartbeat } from './heartbeat.js';
+import { openMove } from './move-context.js';
+
+const BYTES_PER_MEGABYTE = 1_000_000;
+/** How often figures of a long activity go to the catalog, where commands read them. */
+const RECORD_EVERY_MS = 1_000;
+
+export interface CopyResult {
+  readonly documents: number;
+  readonly bytes: number;
+}
+
+type ThrottledMove = Move & { readonly maxMegabytesPerSecond: number };
+
+/** Activities that make a copy and keep it. */
+export function createCopyActivities(dependencies: Dependencies) {
+  const { catalog } = dependencies;
+
+  /** Figures reach the catalog at most once a second; a lost one is followed by the next. */
+  function recorder(migration: string) {
+    let recordedAt = 0;
+    return (set: { documents?: number; bytes?: number; compared?: number; lagSeconds?: number }) => {
+      if (performance.now() - recordedAt < RECORD_EVERY_MS) return;
+      recordedAt = performance.now();
+      catalog.migrations.update(migration, { $set: set }).catch((error: unknown) => {
+        dependencies.log.warn('figures of a migration were not recorded', { migration, error });
+      });
+    };
+  }
+
+  return {
+    /** An empty collection at the target with the source's options and indexes, which accepts nothing yet. */
+    createShadow: (move: Move): Promise<void> =>
+      withHeartbeat(async () => {
+        const context = await openMove(dependencies, move);
+        const name = context.partition.collection;
+        const db = context.db(move.target);
+        // What is there from an earlier attempt, or from an earlier stay of the partition, is closed and empty.
+        if (!(await inspect(db, name)).exists) await createFenced(db, name, context.keyField, []);
+        const indexes = await context.db(move.source).collection(name).indexes();
+        const wanted = indexes
+          .filter((index) => index.name !== '_id_')
+          .map(({ v: _version, ns: _namespace, ...index }) => index);
+        if (wanted.length > 0) {
+          await db.command({ createIndexes: name, indexes: wanted, writeConcern: { w: 'majority' } });
+        }
+        const startAt = await operationTime(context.db(move.source));
+        await context.checkpoint('forward').create(tokensOf(context.partition), startAt);
+      }),
+
+    backfill: (move: ThrottledMove): Promise<CopyResult> =>
+      withHeartbeat(async (report, signal) => {
+        const context = await openMove(dependencies, move);
+        const record = recorder(move.migration);
+        const { documents, bytes } = await backfill({
+          migration: move.migration,
+          source: context.source,
+          target: context.target,
+          database: context.keyspace.database,
+          collection: context.partition.collection,
+          throttle: new Throttle(move.maxMegabytesPerSecond * BYTES_PER_MEGABYTE),
+          signal,
+          onProgress: (progress) => {
+            report(progress);
+            record({ documents: progress.documents, bytes: progress.bytes });
+          },
+        });
+        await catalog.migrations.update(move.migration, { $set: { documents, bytes } });
+        return { documents, bytes };
+      }),
+
+    /** Follows one side's changes until it is cancelled. */
+    replicate: (move: Move & { readonly direction: Direction }): Promise<void> =>
+      withHeartbeat(async (report, signal) => {
+        const context = await openMove(dependencies, move);
+        const [origin, destination] =
+          move.direction === 'forward' ? [context.source, context.target] : [context.target, context.source];
+        await follow({
+          migration: move.migration,
+          direction: move.direction,
+          origin,
+          destination,
+          database: context.keyspace.database,
+          collection: context.partition.collection,
+          keyField: context.keyField,
+          signal,
+          onProgress: report,
+        });
+        throw new CancelledFailure('replication was stopped');
+      }),
+
+    /** Waits until a change made now reaches the target within a second; fails when it never does. */
+    catchUp: (move: Move): Promise<void> =>
+      withHeartbeat(async (report, signal) => {
+        const context = await openMove(dependencies, move);
+        for (let attempt = 1; ; attempt++) {
+          const startedAt = performance.now();
+          const arrived = await ping(context, 'forward', 10_000);
+          const ms = performance.now() - startedAt;
+          report({ attempt, ms });
+          if (arrived && ms < 1_000) return;
+          signal.throwIfAborted();
+          if (attempt >= 60)
+            throw new DroverError('TimedOut', 'replication does not catch up with the writes of the source');
+        }
+      }),
+
+    verify: (move: ThrottledMove): Promise<{ readonly compared: number }> =>
+      withHeartbeat(async (report, signal) => {
+        const context = await openMove(dependencies, move);
+        const record = recorder(move.migration);
+        const { compared, different } = await verify({
+          source: context.source,
+          target: context.target,
+          database: context.keyspace.database,
+          collection: context.partition.collection,
+          throttle: new Throttle(move.maxMegabytesPerSecond * BYTES_PER_MEGABYTE),
+          signal,
+          onProgress: (progress) => {
+            report(progress);
+            record({ compared: progress.compared });
+          },
+          settle: async () => {
+            if (!(await ping(context, 'forward', 30_000))) {
+              throw new DroverError('Unavailable', 'replication did not catch up within 30 s');
+            }
+          },
+        });
+        if (different.length > 0) {
+          throw new DroverError(
+            'VerificationFailed',
+            `${different.length} or more documents differ: ${different.join(', ')}`,
+          );
+        }
+        return { compared };
+      }),
+  };
+}
+
+export type CopyActivities = ReturnType<typeof createCopyActivities>;

@@ -1,0 +1,85 @@
+import type { Client } from '@temporalio/client';
+import type { Logger } from '@temporalio/common';
+import type { Catalog } from '../store/catalog/catalog.js';
+import type { NodePool } from '../store/node-pool.js';
+
+/** Defaults of a move; all times in milliseconds. */
+export interface MigrationPolicy {
+  readonly concurrency: number;
+  readonly perNode: number;
+  readonly weights: readonly number[];
+  readonly dwell: number;
+  readonly soak: number;
+  readonly maxMegabytesPerSecond: number;
+  /** How long a boundary step may keep writes waiting for routers or replication before it is undone. */
+  readonly stepTimeout: number;
+}
+
+/** What Drover may do by itself. */
+export type Mode = 'observe' | 'recommend' | 'automatic';
+
+/** How the load is measured and foreseen; lengths of Drover's time in milliseconds. */
+export interface ForecastPolicy {
+  /** Length of one step. */
+  readonly window: number;
+  readonly history: number;
+  readonly horizon: number;
+  readonly season: readonly number[];
+  /** Coverage of the prediction intervals, in (0, 1). */
+  readonly level: number;
+  /** Names of the models in the race; the seasonal naive always takes part. */
+  readonly models: readonly string[];
+}
+
+/** What makes a move worth while; lengths of Drover's time in milliseconds. */
+export interface PlanPolicy {
+  readonly trigger: number;
+  readonly minimumGain: number;
+  readonly minimumRequests: number;
+  readonly dwell: number;
+  readonly maxMovesPerHour: number;
+  readonly maxNodeLoad: number;
+}
+
+export interface ScorePolicy {
+  readonly weights: { readonly frequency: number; readonly affinity: number; readonly modification: number };
+}
+
+export interface DecisionPolicy {
+  /** Real time in which a person may answer, milliseconds. */
+  readonly expireAfter: number;
+}
+
+/** What activities are made from; tests pass the same. */
+export interface Dependencies {
+  readonly catalog: Catalog;
+  readonly nodes: NodePool;
+  readonly temporal: Client;
+  readonly migration: MigrationPolicy;
+  readonly mode: Mode;
+  readonly score: ScorePolicy;
+  readonly forecast: ForecastPolicy;
+  readonly plan: PlanPolicy;
+  readonly decisions: DecisionPolicy;
+  /** Drover's time, milliseconds; scaled in replays. */
+  readonly now: () => number;
+  /** Seconds of Drover's time per real second: loads are measured in real time, forecast in Drover's. */
+  readonly clockRate: number;
+  readonly log: Pick<Logger, 'info' | 'warn' | 'error'>;
+}
+
+/** Everything later steps need to know of a move: small, and the same in every step. */
+export interface Move {
+  readonly migration: string;
+  readonly keyspace: string;
+  readonly partition: string;
+  readonly source: string;
+  readonly target: string;
+}
+
+export interface MovePlan extends Move {
+  readonly weights: readonly number[];
+  readonly dwellMs: number;
+  readonly soakMs: number;
+  readonly maxMegabytesPerSecond: number;
+}

@@ -1,0 +1,169 @@
+import { DroverError } from '../domain/errors.js';
+import type { DecisionState } from '../store/catalog/decisions.js';
+import type { ForecastDocument } from '../store/catalog/forecasts.js';
+import type { NodeDocument } from '../store/catalog/nodes.js';
+import { probeNode, PROBE_TIMEOUT_MS, unreachableBecause } from '../store/node-status.js';
+import type { Dependencies, Mode } from './dependencies.js';
+import type { KeyspaceForecast } from './forecast-series.js';
+import { forecastGrid, forecastSeriesOf, storedForecasts } from './forecast-series.js';
+import { withHeartbeat } from './heartbeat.js';
+import type { PlannedMoveSummary, PlanRequest } from './plan.js';
+import { planFrom, stateIn, summaryOf } from './plan.js';
+
+/** Forecasts are written in batches of this size. */
+const BATCH = 100;
+
+export interface ForecastBeginning {
+  /** Drover's time that the whole run speaks of, milliseconds. */
+  readonly at: number;
+  readonly mode: Mode;
+  readonly stopped: boolean;
+  readonly keyspaces: readonly { readonly keyspace: string; readonly mode: Mode }[];
+  readonly expireAfterMs: number;
+}
+
+export interface ForecastCounts {
+  readonly series: number;
+  readonly forecasts: number;
+  readonly tooShort: number;
+}
+
+export interface PlanResult {
+  readonly partitions: number;
+  readonly forecasts: number;
+  readonly decisions: readonly PlannedMoveSummary[];
+  readonly stays: Readonly<Record<string, number>>;
+}
+
+/** Activities of a forecast, in the order in which it runs them. Each may be repeated. */
+export function createForecastActivities(dependencies: Dependencies) {
+  const { catalog } = dependencies;
+
+  /** The latest findings about all nodes; the catalog knows nothing of them yet. */
+  async function look(): Promise<NodeDocument[]> {
+    const nodes = await catalog.nodes.list();
+    return Promise.all(nodes.map(async (node) => ({ ...node, probe: await probe(dependencies, node) })));
+  }
+
+  /** Forecasts without recording them, for a dry run. */
+  async function forecastNow(request: KeyspaceForecast, signal: AbortSignal) {
+    const forecasts = new Map<string, ForecastDocument[]>();
+    for await (const result of forecastSeriesOf(dependencies, request, signal)) {
+      if (result.kind === 'tooShort') continue;
+      const { partition } = result.document;
+      forecasts.set(partition, [...(forecasts.get(partition) ?? []), result.document]);
+    }
+    return forecasts;
+  }
+
+  async function recordedForecasts({ keyspace, at }: KeyspaceForecast) {
+    const grid = forecastGrid(dependencies.forecast, at);
+    const forecasts = new Map<string, ForecastDocument[]>();
+    for (const { name } of await catalog.partitions.list(keyspace)) {
+      forecasts.set(name, await storedForecasts(catalog, dependencies.forecast, keyspace, name, grid));
+    }
+    return forecasts;
+  }
+
+  return {
+    /** @throws DroverError `InvalidRequest` when there is no such keyspace */
+    beginForecast: async ({ keyspace }: { readonly keyspace?: string }): Promise<ForecastBeginning> => {
+      const keyspaces = keyspace === undefined ? await catalog.keyspaces.list() : [await catalog.keyspaces.get(keyspace)];
+      const { mode } = dependencies;
+      return {
+        at: dependencies.now(),
+        mode,
+        stopped: await catalog.settings.automationStopped(),
+        // One mode for all; a keyspace's own will come in here.
+        keyspaces: keyspaces.map(({ _id }) => ({ keyspace: _id, mode })),
+        expireAfterMs: dependencies.decisions.expireAfter,
+      };
+    },
+
+    /** Asks all nodes at once how they are. One that does not answer is a finding, too. */
+    probeNodes: async (): Promise<{ readonly nodes: number; readonly unreachable: number }> => {
+      const nodes = await look();
+      await Promise.all(nodes.map(({ _id, probe: found }) => found && catalog.nodes.recordProbe(_id, found)));
+      return { nodes: nodes.length, unreachable: nodes.filter((node) => node.probe?.reachable !== true).length };
+    },
+
+    forecastKeyspace: (request: KeyspaceForecast): Promise<ForecastCounts> =>
+      withHeartbeat(async (report, signal) => {
+        const counts = { made: 0, stored: 0, tooShort: 0 };
+        const batch: ForecastDocument[] = [];
+        const store = async () => catalog.forecasts.insert(batch.splice(0));
+        for await (const result of forecastSeriesOf(dependencies, request, signal)) {
+          counts[result.kind] += 1;
+          if (result.kind === 'made') batch.push(result.document);
+          if (batch.length >= BATCH) await store();
+          report(counts);
+        }
+        await store();
+        const forecasts = counts.made + counts.stored;
+        return { series: forecasts + counts.tooShort, forecasts, tooShort: counts.tooShort };
+      }),
+
+    /** Decides on the forecasts of this run, and records what was decided on what. */
+    planKeyspace: (request: PlanRequest): Promise<PlanResult> =>
+      withHeartbeat(async (_report, signal) => {
+        const { keyspace, run, mode, dryRun } = request;
+        const nodes = dryRun ? await look() : await catalog.nodes.list();
+        const forecasts = dryRun ? await forecastNow(request, signal) : await recordedForecasts(request);
+        const plan = await planFrom(dependencies, request, nodes, forecasts);
+        let { decisions } = plan;
+        if (!dryRun) {
+          // An earlier attempt may have come this far: what it recorded holds, and is not decided a second time.
+          const recorded = (await catalog.decisions.list({ keyspace, state: stateIn(mode) }, request.atMost)).filter(
+            ({ _id }) => _id.startsWith(`${run}/`),
+          );
+          if (recorded.length > 0) decisions = recorded;
+          else await catalog.decisions.insert(decisions);
+          const decidedOn = decisions.flatMap(({ partition }) => forecasts.get(partition) ?? []);
+          await catalog.forecasts.insert(decidedOn.map((forecast) => ({ ...forecast, decided: true })));
+        }
+        return {
+          partitions: plan.partitions,
+          forecasts: [...forecasts.values()].reduce((sum, { length }) => sum + length, 0),
+          decisions: decisions.map((decision) => summaryOf(decision, dryRun)),
+          stays: plan.stays,
+        };
+      }),
+
+    automationStopped: (): Promise<boolean> => catalog.settings.automationStopped(),
+
+    /** What became of a decision. */
+    recordDecision: async ({ id, state, workflowId, by, note }: DecisionRecord): Promise<void> => {
+      await catalog.decisions.update(id, {
+        state,
+        ...(workflowId === undefined ? {} : { workflowId }),
+        ...(by === undefined ? {} : { decidedBy: by }),
+        ...(note === undefined ? {} : { note }),
+      });
+    },
+  };
+}
+
+export interface DecisionRecord {
+  readonly id: string;
+  readonly state: DecisionState;
+  readonly workflowId?: string;
+  readonly by?: string;
+  readonly note?: string;
+}
+
+export type ForecastActivities = ReturnType<typeof createForecastActivities>;
+
+async function probe({ nodes }: Dependencies, { _id, probe: previous }: NodeDocument) {
+  let timer: NodeJS.Timeout | undefined;
+  try {
+    const late = new Promise<never>((_resolve, reject) => {
+      const message = `node "${_id}" did not answer within ${PROBE_TIMEOUT_MS / 1000} s`;
+      timer = setTimeout(() => reject(new DroverError('Unavailable', message)), PROBE_TIMEOUT_MS);
+    });
+    return await probeNode(await Promise.race([nodes.get(_id), late]), previous);
+  } catch (error) {
+    return unreachableBecause(error);
+  } finally {
+    clearTimeout(timer);
+  }
+}

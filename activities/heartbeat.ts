@@ -1,0 +1,23 @@
+import { Context } from '@temporalio/activity';
+
+const PERIOD_MS = 500;
+
+/**
+ * Runs `work` while telling Temporal that it is alive, also when `work` itself waits for a slow server. `report` keeps
+ * the figures that go along.
+ */
+export async function withHeartbeat<T>(
+  work: (report: (details: unknown) => void, signal: AbortSignal) => Promise<T>,
+): Promise<T> {
+  const context = Context.current();
+  let details: unknown = {};
+  const timer = setInterval(() => context.heartbeat(details), PERIOD_MS);
+  context.heartbeat(details);
+  try {
+    return await work((latest) => {
+      details = latest;
+    }, context.cancellationSignal);
+  } finally {
+    clearInterval(timer);
+  }
+}

@@ -1,0 +1,25 @@
+import type { CopyActivities } from './copy.js';
+import { createCopyActivities } from './copy.js';
+import type { CutoverActivities } from './cutover.js';
+import { createCutoverActivities } from './cutover.js';
+import type { Dependencies } from './dependencies.js';
+import type { ForecastActivities } from './forecast.js';
+import { createForecastActivities } from './forecast.js';
+import type { LifecycleActivities } from './lifecycle.js';
+import { createLifecycleActivities } from './lifecycle.js';
+
+/** Short activities that decide and steer: task queue `drover-control`. */
+export type ControlActivities = LifecycleActivities & CutoverActivities & ForecastActivities;
+/** Long ones that carry data: task queue `drover-data`. */
+export type DataActivities = CopyActivities;
+
+export const createControlActivities = (dependencies: Dependencies): ControlActivities => ({
+  ...createLifecycleActivities(dependencies),
+  ...createCutoverActivities(dependencies),
+  ...createForecastActivities(dependencies),
+});
+
+export const createDataActivities = (dependencies: Dependencies): DataActivities => createCopyActivities(dependencies);
+
+export type { PlannedMoveSummary } from './plan.js';
+export type { Dependencies, MigrationPolicy, Move, MovePlan } from './dependencies.js';

@@ -1,0 +1,49 @@
+import { ActivityCancellationType, proxyActivities } from '@temporalio/workflow';
+import type { ControlActivities, DataActivities } from '../activities/index.js';
+import { NON_RETRYABLE } from '../domain/errors.js';
+import { CONTROL_QUEUE, DATA_QUEUE } from './messages.js';
+
+const nonRetryableErrorTypes = [...NON_RETRYABLE];
+
+/** A dead worker is noticed by the missing heartbeat, soon enough for writes that wait in a boundary step. */
+const heartbeatTimeout = '5s';
+
+/** Looks and small writes: over within seconds, tried again for as long as a server takes to come back. */
+export const control = proxyActivities<ControlActivities>({
+  taskQueue: CONTROL_QUEUE,
+  startToCloseTimeout: '2m',
+  retry: { initialInterval: '500ms', maximumInterval: '10s', nonRetryableErrorTypes },
+});
+
+/** A validation that can't be done within a minute is answered, not repeated for ever. */
+export const validation = proxyActivities<ControlActivities>({
+  taskQueue: CONTROL_QUEUE,
+  startToCloseTimeout: '30s',
+  retry: { initialInterval: '500ms', maximumAttempts: 3, nonRetryableErrorTypes },
+});
+
+/** Steps of a hand-over: an attempt that does not come back is followed by another at once, which takes it over. */
+export const steps = proxyActivities<ControlActivities>({
+  taskQueue: CONTROL_QUEUE,
+  startToCloseTimeout: '5m',
+  heartbeatTimeout,
+  retry: { initialInterval: '200ms', maximumInterval: '5s', maximumAttempts: 30, nonRetryableErrorTypes },
+});
+
+/** Clean-up goes on until it is done: while a server is away the migration waits, and says what for. */
+export const cleanUp = proxyActivities<ControlActivities>({
+  taskQueue: CONTROL_QUEUE,
+  startToCloseTimeout: '5m',
+  heartbeatTimeout,
+  retry: { initialInterval: '500ms', maximumInterval: '15s', nonRetryableErrorTypes: ['Refused'] },
+});
+
+/** Bulk work: as long as it takes; each attempt goes on where the last one stood. */
+export const data = proxyActivities<DataActivities>({
+  taskQueue: DATA_QUEUE,
+  // What comes next relies on it that nothing is being copied any more.
+  cancellationType: ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
+  startToCloseTimeout: '30d',
+  heartbeatTimeout,
+  retry: { initialInterval: '200ms', maximumInterval: '5s', nonRetryableErrorTypes },
+});

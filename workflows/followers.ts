@@ -1,0 +1,46 @@
+import { CancellationScope, isCancellation, sleep } from '@temporalio/workflow';
+import type { Move } from '../activities/index.js';
+import type { Direction } from '../domain/partition.js';
+import { data } from './activity-proxies.js';
+
+/**
+ * The two directions of replication: they outlive a cancelled migration, as handing back needs them, and end only when
+ * they are told to.
+ */
+export class Followers {
+  /** Detached from the migration's own scope: its cancellation must not stop replication. */
+  private readonly scope = new CancellationScope({
+    cancellable: true,
+    parent: new CancellationScope({ cancellable: false }),
+  });
+  private readonly running: Promise<void>[] = [];
+  private stopping = false;
+
+  constructor(
+    private readonly move: Move,
+    /** Called when a direction can't go on; it is tried again, as a rollback may depend on it. */
+    private readonly onFailure: (error: unknown) => void,
+  ) {}
+
+  start(direction: Direction): void {
+    this.running.push(this.scope.run(() => this.follow(direction)));
+  }
+
+  async stop(): Promise<void> {
+    this.stopping = true;
+    this.scope.cancel();
+    await Promise.all(this.running);
+  }
+
+  private async follow(direction: Direction): Promise<void> {
+    while (!this.stopping) {
+      try {
+        await data.replicate({ ...this.move, direction });
+      } catch (error) {
+        if (this.stopping || isCancellation(error)) return;
+        this.onFailure(error);
+        await sleep('10s').catch(() => undefined);
+      }
+    }
+  }
+}

@@ -1,0 +1,182 @@
+import { defineQuery, defineSignal, defineUpdate } from '@temporalio/workflow';
+import { defineSearchAttributeKey, SearchAttributeType } from '@temporalio/common';
+
+/** Task queues: decisions and steering; and bulk work, best run close to the nodes. */
+export const CONTROL_QUEUE = 'drover-control';
+export const DATA_QUEUE = 'drover-data';
+
+export const ADMISSION_WORKFLOW_ID = 'drover-admission';
+export const FORECAST_SCHEDULE_ID = 'drover-forecast';
+/** Temporal adds the time to it, as the schedule starts one run after the other. */
+export const FORECAST_WORKFLOW_ID = 'forecast';
+export const migrationWorkflowId = (keyspace: string, partition: string): string =>
+  `migration/${keyspace}/${partition}`;
+export const decisionWorkflowId = (decision: string): string => `decision/${decision}`;
+
+export const searchAttributes = {
+  keyspace: defineSearchAttributeKey('DroverKeyspace', SearchAttributeType.KEYWORD),
+  partition: defineSearchAttributeKey('DroverPartition', SearchAttributeType.KEYWORD),
+  source: defineSearchAttributeKey('DroverSource', SearchAttributeType.KEYWORD),
+  target: defineSearchAttributeKey('DroverTarget', SearchAttributeType.KEYWORD),
+  phase: defineSearchAttributeKey('DroverPhase', SearchAttributeType.KEYWORD),
+};
+
+/** Input of `migrationWorkflow`: plain JSON, so that it can be typed into the Temporal CLI or UI. */
+export interface MigrationInput {
+  readonly keyspace: string;
+  readonly partition: string;
+  /** Name of the node to move to. */
+  readonly target: string;
+  /** Percent of the partition's load, strictly rising to 100. Default: policy. */
+  readonly weights?: readonly number[];
+  /** Time between two weights: milliseconds, or a duration such as `30s`. Default: policy. */
+  readonly dwell?: number | string;
+  /** Time at 100 percent in which rollback stays possible. Default: policy. */
+  readonly soak?: number | string;
+  /** Megabytes (10^6 bytes) a second that backfill and verification may read; 0 = no limit. Default: policy. */
+  readonly maxMegabytesPerSecond?: number;
+  /** Wait for `approve` before the first weight. */
+  readonly approveCutover?: boolean;
+  /** Who asks, for the record. */
+  readonly requestedBy?: string;
+  readonly reason?: string;
+  /** Id of the decision that this move carries out. */
+  readonly decision?: string;
+}
+
+export const MigrationPhase = {
+  validate: 'validate',
+  admission: 'admission',
+  shadow: 'shadow',
+  backfill: 'backfill',
+  replicate: 'replicate',
+  verify: 'verify',
+  approval: 'approval',
+  cutover: 'cutover',
+  soak: 'soak',
+  retire: 'retire',
+  rollback: 'rollback',
+  completed: 'completed',
+  rolledBack: 'rolledBack',
+} as const;
+export type MigrationPhase = (typeof MigrationPhase)[keyof typeof MigrationPhase];
+
+export interface MigrationProgress {
+  readonly migration: string;
+  readonly keyspace: string;
+  readonly partition: string;
+  readonly source: string;
+  readonly target: string;
+  readonly phase: MigrationPhase;
+  /** The target's share of the load now, in percent. */
+  readonly weight: number;
+  /** Weights still to come. */
+  readonly weights: readonly number[];
+  readonly paused: boolean;
+  /** What it waits for, if anything. */
+  readonly waitingFor?: string;
+  readonly documents: number;
+  readonly bytes: number;
+  /** Documents compared by the verification. */
+  readonly compared: number;
+  /** Boundary steps done, and the longest and latest write pause of one, milliseconds. */
+  readonly steps: number;
+  readonly pauseMsMax: number;
+  readonly pauseMsLast: number;
+  /** Why it rolls back, if it does. */
+  readonly reason?: string;
+}
+
+export interface MigrationResult {
+  readonly migration: string;
+  readonly outcome: 'completed' | 'rolledBack';
+  readonly documents: number;
+  readonly bytes: number;
+  readonly pauseMsMax: number;
+  readonly reason?: string;
+}
+
+/** All updates return the progress after them. `by` is for the record. */
+export interface SteeringRequest {
+  readonly by?: string;
+  readonly reason?: string;
+}
+export interface AmendWeights extends SteeringRequest {
+  readonly weights: readonly number[];
+}
+
+export const pause = defineUpdate<MigrationProgress, [SteeringRequest | undefined]>('pause');
+export const resume = defineUpdate<MigrationProgress, [SteeringRequest | undefined]>('resume');
+export const approve = defineUpdate<MigrationProgress, [SteeringRequest | undefined]>('approve');
+export const amendWeights = defineUpdate<MigrationProgress, [AmendWeights]>('amendWeights');
+export const rollback = defineUpdate<MigrationProgress, [SteeringRequest | undefined]>('rollback');
+export const abort = defineUpdate<MigrationProgress, [SteeringRequest | undefined]>('abort');
+export const progress = defineQuery<MigrationProgress>('progress');
+
+/** Between a migration and the admission workflow. */
+export interface PlaceRequest {
+  readonly workflowId: string;
+  readonly runId: string;
+  readonly nodes: readonly string[];
+  /** Higher goes first; moves by hand before those by forecast. */
+  readonly priority: number;
+  readonly limits: { readonly total: number; readonly perNode: number };
+}
+export const requestPlace = defineSignal<[PlaceRequest]>('requestPlace');
+export const releasePlace = defineSignal<[{ readonly workflowId: string; readonly runId: string }]>('releasePlace');
+export const admitted = defineSignal('admitted');
+
+export interface AdmissionInput {
+  readonly queue?: readonly PlaceRequest[];
+  readonly holders?: readonly PlaceRequest[];
+}
+export const admissionState = defineQuery<Required<AdmissionInput>>('admissionState');
+
+export interface ForecastInput {
+  /** Only this keyspace; all of them when absent. */
+  readonly keyspace?: string;
+  /** Plan and print, record nothing, start nothing. */
+  readonly dryRun?: boolean;
+}
+
+export interface ForecastSummary {
+  readonly mode: string;
+  readonly partitions: number;
+  readonly forecasts: number;
+  readonly decisions: readonly {
+    readonly id: string;
+    readonly keyspace: string;
+    readonly partition: string;
+    readonly target: string;
+    /** That of the decision in the catalog; `planned` in a dry run. */
+    readonly state: string;
+    /** Why, in a sentence or two. */
+    readonly summary: string;
+  }[];
+  /** How many partitions stay where they are, by the code of the reason. */
+  readonly stays: Readonly<Record<string, number>>;
+  /** Why nothing was done, where that is so. */
+  readonly note?: string;
+}
+
+/** A decision that waits for approval. */
+export interface DecisionInput {
+  readonly decision: string;
+  readonly migration: MigrationInput;
+  readonly expireAfterMs: number;
+}
+export interface DecisionRequest {
+  readonly by?: string;
+  readonly reason?: string;
+}
+export interface DecisionResult {
+  readonly decision: string;
+  readonly state: 'started' | 'refused' | 'rejected' | 'expired';
+  /** Of the migration, where it was started. */
+  readonly workflowId?: string;
+  readonly note?: string;
+}
+/** Returns the workflow id of the migration. */
+export const approveDecision = defineUpdate<string, [DecisionRequest | undefined]>('approve');
+/** Returns the state of the decision. */
+export const rejectDecision = defineUpdate<string, [DecisionRequest | undefined]>('reject');

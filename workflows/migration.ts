@@ -1,0 +1,141 @@
+import {
+  ApplicationFailure,
+  CancellationScope,
+  condition,
+  isCancellation,
+  setHandler,
+  uuid4,
+  workflowInfo,
+} from '@temporalio/workflow';
+import type { MovePlan } from '../activities/index.js';
+import { cleanUp, control, data, steps, validation } from './activity-proxies.js';
+import { describeFailure } from './failure.js';
+import { Followers } from './followers.js';
+import type { MigrationInput, MigrationResult } from './messages.js';
+import { admitted, MigrationPhase } from './messages.js';
+import { Saga } from './saga.js';
+import { Steering } from './steering.js';
+
+/**
+ * Moves one partition to another node while applications go on reading and writing.
+ *
+ *     validate  -> admission -> shadow    -> backfill -> replicate -> verify
+ *     -> (approval) -> cutover by weights -> soak     -> retire
+ *
+ * Every step registers what undoes it before it runs. Until `retire` begins, a failure, `abort`, `rollback` or a
+ * cancelled workflow hands everything back to the source and removes the copy; from then on the move is completed,
+ * whatever happens. No document, token or batch is in this history: the steps keep their state in MongoDB.
+ */
+export async function migrationWorkflow(input: MigrationInput): Promise<MigrationResult> {
+  const steering = new Steering(input);
+  const { workflowId, runId } = workflowInfo();
+  const move = await validation.claim({ input, migration: uuid4(), workflowId, runId });
+  steering.begin(move);
+
+  const saga = new Saga();
+  saga.compensateWith(() =>
+    cleanUp.releaseClaim({ ...move, reason: steering.ending?.reason ?? 'the workflow was cancelled' }),
+  );
+  const followers = new Followers(move, (error) => steering.stop(`replication failed: ${describeFailure(error)}`));
+
+  try {
+    await steering.run(async () => {
+      await admission(steering, move, saga, input);
+      await copy(steering, move, saga, followers);
+      await cutOver(steering, move, saga, followers);
+      await soak(steering, move);
+    });
+  } catch (error) {
+    if (!isCancellation(error)) steering.stop(describeFailure(error));
+    return await rollBack(steering, move, saga, error);
+  }
+  return await CancellationScope.nonCancellable(() => retire(steering, move, followers));
+}
+
+/** Waits for a place: so many moves at once, so many per node. */
+async function admission(steering: Steering, move: MovePlan, saga: Saga, input: MigrationInput): Promise<void> {
+  await steering.enter(MigrationPhase.admission);
+  const { workflowId, runId } = workflowInfo();
+  let mayGo = false;
+  setHandler(admitted, () => {
+    mayGo = true;
+  });
+  saga.compensateWith(() => cleanUp.releaseAdmission({ workflowId, runId }));
+  const request = { workflowId, runId, nodes: [move.source, move.target], byForecast: input.decision !== undefined };
+  // Asked again now and then: an admission workflow that was terminated has forgotten who waits.
+  do await control.requestAdmission(request);
+  while (!(await condition(() => mayGo, '1m')));
+}
+
+/** An exact copy that follows the source: made, filled, caught up, compared. */
+async function copy(steering: Steering, move: MovePlan, saga: Saga, followers: Followers): Promise<void> {
+  await phase(steering, move, MigrationPhase.shadow);
+  saga.compensateWith(() => cleanUp.removeShadow(move));
+  saga.compensateWith(() => followers.stop());
+  await data.createShadow(move);
+
+  await phase(steering, move, MigrationPhase.backfill);
+  steering.add(await data.backfill(move));
+
+  await phase(steering, move, MigrationPhase.replicate);
+  followers.start('forward');
+  await data.catchUp(move);
+
+  await phase(steering, move, MigrationPhase.verify);
+  steering.add(await data.verify(move));
+}
+
+/** Reads and writes go over weight by weight; what the target accepts flows back to the source all the time. */
+async function cutOver(steering: Steering, move: MovePlan, saga: Saga, followers: Followers): Promise<void> {
+  await steering.approval();
+  await phase(steering, move, MigrationPhase.cutover);
+  await steps.prepareReverse(move);
+  followers.start('back');
+  saga.compensateWith(() => cleanUp.withdrawTarget(move));
+  await steps.publishTarget(move);
+
+  saga.compensateWith(async () => steering.reached(0, await cleanUp.shiftWeight({ ...move, weight: 0 })));
+  for (;;) {
+    await steering.safePoint();
+    const weight = steering.nextWeight();
+    if (weight === undefined) return;
+    steering.reached(weight, await steps.shiftWeight({ ...move, weight }));
+    if (steering.nextWeight() !== undefined) await steering.dwell(move.dwellMs);
+  }
+}
+
+/** The target has everything, and everything still flows back: time to change one's mind. */
+async function soak(steering: Steering, move: MovePlan): Promise<void> {
+  await phase(steering, move, MigrationPhase.soak);
+  await steering.dwell(move.soakMs);
+  await steering.safePoint();
+}
+
+/** The point of no return, and what comes after it. */
+async function retire(steering: Steering, move: MovePlan, followers: Followers): Promise<MigrationResult> {
+  steering.setPhase(MigrationPhase.retire);
+  await cleanUp.retire(move);
+  await followers.stop();
+  await cleanUp.removeOldCopy(move);
+  await cleanUp.releaseAdmission(workflowInfo());
+  steering.setPhase(MigrationPhase.completed);
+  const { documents, bytes, pauseMsMax } = steering.progress();
+  return { migration: move.migration, outcome: 'completed', documents, bytes, pauseMsMax };
+}
+
+/** Everything back to the source, in reverse order of the steps. */
+async function rollBack(steering: Steering, move: MovePlan, saga: Saga, error: unknown): Promise<MigrationResult> {
+  steering.setPhase(MigrationPhase.rollback);
+  await saga.compensate();
+  steering.setPhase(MigrationPhase.rolledBack);
+  const ending = steering.ending;
+  if (ending === undefined) throw error; // the workflow itself was cancelled
+  if (!ending.asked) throw ApplicationFailure.nonRetryable(`rolled back: ${ending.reason}`, 'RolledBack');
+  const { documents, bytes, pauseMsMax } = steering.progress();
+  return { migration: move.migration, outcome: 'rolledBack', documents, bytes, pauseMsMax, reason: ending.reason };
+}
+
+async function phase(steering: Steering, move: MovePlan, next: MigrationPhase): Promise<void> {
+  await steering.enter(next);
+  await control.recordPhase({ migration: move.migration, phase: next });
+}
