@@ -68,7 +68,8 @@ export function createForecastActivities(dependencies: Dependencies) {
   return {
     /** @throws DroverError `InvalidRequest` when there is no such keyspace */
     beginForecast: async ({ keyspace }: { readonly keyspace?: string }): Promise<ForecastBeginning> => {
-      const keyspaces = keyspace === undefined ? await catalog.keyspaces.list() : [await catalog.keyspaces.get(keyspace)];
+      const keyspaces =
+        keyspace === undefined ? await catalog.keyspaces.list() : [await catalog.keyspaces.get(keyspace)];
       const { mode } = dependencies;
       return {
         at: dependencies.now(),

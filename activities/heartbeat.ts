@@ -1,4 +1,4 @@
-import { Context } from '@temporalio/activity';
+import { CancelledFailure, Context } from '@temporalio/activity';
 
 const PERIOD_MS = 500;
 
@@ -17,6 +17,10 @@ export async function withHeartbeat<T>(
     return await work((latest) => {
       details = latest;
     }, context.cancellationSignal);
+  } catch (error) {
+    // Whatever a cancelled activity stumbles over, it ends as cancelled.
+    if (context.cancellationSignal.aborted) throw new CancelledFailure('the activity was cancelled');
+    throw error;
   } finally {
     clearInterval(timer);
   }

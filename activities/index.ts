@@ -22,4 +22,5 @@ export const createControlActivities = (dependencies: Dependencies): ControlActi
 export const createDataActivities = (dependencies: Dependencies): DataActivities => createCopyActivities(dependencies);
 
 export type { PlannedMoveSummary } from './plan.js';
+export type { ClaimRequest } from './claim.js';
 export type { Dependencies, MigrationPolicy, Move, MovePlan } from './dependencies.js';

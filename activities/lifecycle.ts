@@ -151,8 +151,9 @@ export function createLifecycleActivities(dependencies: Dependencies) {
     /** With everything handed back: takes the target out of the route. */
     withdrawTarget: (move: Move): Promise<void> =>
       withHeartbeat(async () => {
-        const context = await openMove(dependencies, move);
-        await routersFollow(await catalog.partitions.advance(context.partition, { kind: 'withdraw' }));
+        const { partition } = await openMove(dependencies, move);
+        if (partition.route.target === null) return;
+        await routersFollow(await catalog.partitions.advance(partition, { kind: 'withdraw' }));
       }),
 
     /** After `withdrawTarget`, with replication stopped: the copy goes. */
@@ -167,9 +168,12 @@ export function createLifecycleActivities(dependencies: Dependencies) {
       }),
 
     /** Gives the partition free, as the last step of a rollback. */
-    releaseClaim: async ({ reason, ...move }: Move & { readonly reason: string }): Promise<void> => {
+    releaseClaim: async (
+      move: Pick<Move, 'migration' | 'keyspace' | 'partition'> & { readonly reason: string },
+    ): Promise<void> => {
       if (await isOver(move)) return;
-      const { partition } = await openMove(dependencies, move);
+      const { reason } = move;
+      const partition = await catalog.partitions.get(move.keyspace, move.partition);
       await catalog.migrations.update(move.migration, {
         $set: { state: 'rolledBack', phase: 'rolledBack', weight: 0, endedAt: new Date(), error: reason },
       });
@@ -177,7 +181,11 @@ export function createLifecycleActivities(dependencies: Dependencies) {
     },
   };
 
-  async function isOver({ keyspace, partition, migration }: Move): Promise<boolean> {
+  async function isOver({
+    keyspace,
+    partition,
+    migration,
+  }: Pick<Move, 'migration' | 'keyspace' | 'partition'>): Promise<boolean> {
     return (await catalog.partitions.get(keyspace, partition)).handover?.migration !== migration;
   }
 }

@@ -40,7 +40,7 @@ export interface Plan {
 }
 
 export const stateIn = (mode: Mode): DecisionState =>
-  ({ observe: 'observed', recommend: 'recommended', automatic: 'approved' } as const)[mode];
+  (({ observe: 'observed', recommend: 'recommended', automatic: 'approved' }) as const)[mode];
 
 export const summaryOf = (decision: DecisionDocument, dryRun: boolean): PlannedMoveSummary => ({
   id: decision._id,
@@ -163,12 +163,7 @@ const movesHere = (partitions: readonly Partition[], at: number): number =>
   partitions.filter((partition) => isMoving(partition, at)).length;
 
 /** Moves of the last hour that it can't: of other keyspaces, about to be claimed, or rolled back. */
-function movesElsewhere(
-  all: readonly Partition[],
-  keyspace: string,
-  started: ReadonlySet<string>,
-  at: number,
-): number {
+function movesElsewhere(all: readonly Partition[], keyspace: string, started: ReadonlySet<string>, at: number): number {
   const moving = all.filter((partition) => isMoving(partition, at));
   const seen = new Set(moving.filter((partition) => partition.keyspace === keyspace).map(({ id }) => id));
   return new Set([...moving.map(({ id }) => id), ...started].filter((id) => !seen.has(id))).size;

@@ -183,7 +183,6 @@ const migration = z
       .default(0)
       .describe('Most data copied by one migration, in megabytes (10^6 bytes) per second; 0 is no limit. Default 0.'),
     stepTimeout: duration(1).prefault('2s').describe('Longest time of one boundary step before its undo. Default 2s.'),
-    verify: z.boolean().default(true).describe('Compare the copies before the cutover. Default true.'),
   })
   .prefault({})
   .describe('Migrations.');

@@ -57,14 +57,10 @@ export class RouteFeed {
     await this.catalog.routers.leave(this.id).catch((error: unknown) => this.onProblem('leaving', error));
   }
 
-  /** The stream is open before the routes are read, so that no change falls in between. */
   private async open(): Promise<void> {
-    this.stream = this.catalog.partitions.watch();
-    const first = this.stream.tryNext();
-    for (const partition of await this.catalog.partitions.list()) this.take(partition);
-    const event = await first;
-    if (event !== null && 'fullDocument' in event && event.fullDocument)
-      this.take(partitionFromBson(event.fullDocument));
+    const { partitions, changes } = await this.catalog.partitions.listAndWatch();
+    this.stream = changes;
+    for (const partition of partitions) this.take(partition);
   }
 
   private async follow(): Promise<void> {

@@ -44,8 +44,16 @@ export class PartitionRoute {
     });
   }
 
-  beginWrite(tokens: Token[]): void {
+  /**
+   * Begins a write where its tokens may be written now, or says with `null` that it has to wait. The look at the route and the entry
+   * among the writes under way are one step: a fence that comes later waits for the write.
+   */
+  beginWrite(tokens: Token[]): string | null {
+    const owners = tokens.map((token) => this.writeOwner(token));
+    // Documents of one call may belong to both sides: the node refuses those that it does not own.
+    if (owners.includes(null)) return null;
     this.writes.add(tokens);
+    return owners[0]!;
   }
 
   endWrite(tokens: Token[]): void {

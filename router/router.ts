@@ -137,23 +137,8 @@ export class Router {
     request: (collection: Collection) => Promise<T>,
     deadline: number,
   ): Promise<T> {
-    const owner = await this.heldUntilOwned(route, tokens, deadline);
-    // From the look at the route to this line nothing else ran: the fence's drain sees the write.
-    route.beginWrite(tokens);
-    try {
-      return await request(await this.collection(keyspace, route, owner));
-    } finally {
-      route.endWrite(tokens);
-    }
-  }
-
-  private async heldUntilOwned(route: PartitionRoute, tokens: readonly Token[], deadline: number): Promise<string> {
-    for (;;) {
-      const owners = new Set(tokens.map((token) => route.writeOwner(token)));
-      const [owner] = owners;
-      if (owner != null && owners.size === 1) return owner;
-      // During a cutover, documents of one call may belong to both sides: the node refuses those that it does not own.
-      if (!owners.has(null)) return [...owners][0]!;
+    let owner: string | null;
+    while ((owner = route.beginWrite(tokens)) === null) {
       if (performance.now() > deadline) {
         throw new DroverError(
           'TimedOut',
@@ -161,6 +146,11 @@ export class Router {
         );
       }
       await route.nextChange(deadline);
+    }
+    try {
+      return await request(await this.collection(keyspace, route, owner));
+    } finally {
+      route.endWrite(tokens);
     }
   }
 

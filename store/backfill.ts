@@ -1,7 +1,8 @@
-import type { Document, MongoClient } from 'mongodb';
+import type { ClientSession, Document, MongoClient, MongoServerError } from 'mongodb';
 import { BSON } from 'mongodb';
 import { DroverError } from '../domain/errors.js';
 import { UNPROMOTED } from './change-log.js';
+import type { CheckpointDocument } from './checkpoint.js';
 import { Checkpoint } from './checkpoint.js';
 import type { Throttle } from './throttle.js';
 
@@ -22,6 +23,7 @@ export interface CopyProgress {
   readonly documentsInAll: number;
 }
 
+const DUPLICATE_KEY = 11000;
 const BATCH_DOCUMENTS = 1_000;
 const BATCH_BYTES = 4 * 1024 * 1024;
 
@@ -35,92 +37,108 @@ const BATCH_BYTES = 4 * 1024 * 1024;
  * @throws DroverError `Superseded`
  */
 export async function backfill(options: BackfillOptions): Promise<CopyProgress> {
-  const { source, target, database, collection, migration, signal, throttle } = options;
+  const { source, target, database, migration } = options;
   const checkpoint = new Checkpoint(target.db(database), migration, 'forward');
-  const mine = await checkpoint.takeOver();
-  const documentsInAll = await source.db(database).collection(collection).estimatedDocumentCount();
-  let progress: CopyProgress = { documents: mine.documents, bytes: mine.bytes, documentsInAll };
-  if (mine.copyDone === true) return progress;
-
-  const cursor = source
-    .db(database)
-    .collection(collection)
-    .find({}, { raw: true, batchSize: BATCH_DOCUMENTS, noCursorTimeout: false })
-    .hint({ _id: 1 });
-  // `min` is inclusive and, unlike `$gt`, goes on across types of `_id`.
-  const resumed = 'copiedTo' in mine;
-  if (resumed) cursor.min({ _id: mine.copiedTo });
-
-  let batch: Document[] = [];
-  let bytes = 0;
-  const flush = async () => {
-    if (batch.length === 0) return;
-    await throttle.take(bytes);
-    await insertBatch(options, checkpoint, mine.attempt, batch, bytes);
-    progress = { documents: progress.documents + batch.length, bytes: progress.bytes + bytes, documentsInAll };
-    options.onProgress(progress);
-    batch = [];
-    bytes = 0;
-  };
-  let first = resumed;
+  const writing = target.startSession();
+  // A majority read may lag behind the position in the change log: what is in neither would be lost.
+  const reading = source.startSession({ causalConsistency: true });
   try {
-    for await (const raw of cursor as AsyncIterable<unknown>) {
-      if (signal.aborted) throw new DroverError('Superseded', 'the copy was cancelled');
-      const buffer = raw as Buffer;
-      const document = BSON.deserialize(buffer, UNPROMOTED);
-      // The document at the position was copied already, unless it has been deleted since.
-      if (first) {
-        first = false;
-        if (sameId(document['_id'], mine.copiedTo)) continue;
-      }
-      if (bytes + buffer.length > BATCH_BYTES) await flush();
-      batch.push(document);
-      bytes += buffer.length;
-      if (batch.length >= BATCH_DOCUMENTS) await flush();
-    }
-    await flush();
+    const mine = await checkpoint.takeOver(writing);
+    reading.advanceOperationTime(mine.startAt);
+    return await new Backfill(options, checkpoint, mine, writing).run(reading);
   } finally {
-    await cursor.close();
+    await reading.endSession();
+    await writing.endSession();
   }
-  await finish(options, checkpoint, mine.attempt);
-  return progress;
 }
 
-async function insertBatch(
-  { target, database, collection }: BackfillOptions,
-  checkpoint: Checkpoint,
-  attempt: number,
-  batch: readonly Document[],
-  bytes: number,
-): Promise<void> {
-  await target.withSession((session) =>
-    session.withTransaction(
-      async () => {
-        await checkpoint.advance(
-          attempt,
-          { copiedTo: batch.at(-1)!['_id'] },
-          { documents: batch.length, bytes },
-          session,
-        );
-        await target
-          .db(database)
-          .collection(collection)
-          .insertMany([...batch], { session, bypassDocumentValidation: true });
-      },
-      { writeConcern: { w: 'majority' } },
-    ),
-  );
-}
+class Backfill {
+  private progress: CopyProgress;
+  private batch: Document[] = [];
+  private bytes = 0;
 
-async function finish({ target }: BackfillOptions, checkpoint: Checkpoint, attempt: number): Promise<void> {
-  await target.withSession((session) =>
-    session.withTransaction(
+  constructor(
+    private readonly options: BackfillOptions,
+    private readonly checkpoint: Checkpoint,
+    private readonly mine: CheckpointDocument,
+    private readonly writing: ClientSession,
+  ) {
+    this.progress = { documents: mine.documents, bytes: mine.bytes, documentsInAll: 0 };
+  }
+
+  async run(reading: ClientSession): Promise<CopyProgress> {
+    const { source, database, collection, signal } = this.options;
+    const copied = source.db(database).collection(collection);
+    this.progress = { ...this.progress, documentsInAll: await copied.estimatedDocumentCount() };
+    if (this.mine.copyDone === true) return this.progress;
+
+    const cursor = copied.find({}, { raw: true, batchSize: BATCH_DOCUMENTS, session: reading }).hint({ _id: 1 });
+    // `min` is inclusive and, unlike `$gt`, goes on across types of `_id`.
+    let atPosition = 'copiedTo' in this.mine;
+    if (atPosition) cursor.min({ _id: this.mine.copiedTo });
+    try {
+      for await (const raw of cursor as AsyncIterable<unknown>) {
+        signal.throwIfAborted();
+        const { length } = raw as Buffer;
+        const document = BSON.deserialize(raw as Buffer, UNPROMOTED);
+        // The document at the position was copied already, unless it has been deleted since.
+        const seen = atPosition && sameId(document['_id'], this.mine.copiedTo);
+        atPosition = false;
+        if (seen) continue;
+        if (this.bytes + length > BATCH_BYTES) await this.flush();
+        this.batch.push(document);
+        this.bytes += length;
+        if (this.batch.length >= BATCH_DOCUMENTS) await this.flush();
+      }
+    } finally {
+      await cursor.close();
+    }
+    await this.flush();
+    await this.transaction({ copyDone: true }, { documents: 0, bytes: 0 }, async () => {});
+    return this.progress;
+  }
+
+  private async flush(): Promise<void> {
+    const { batch, bytes } = this;
+    if (batch.length === 0) return;
+    await this.options.throttle.take(bytes);
+    const counts = { documents: batch.length, bytes };
+    await this.transaction({ copiedTo: batch.at(-1)!['_id'] }, counts, () => this.insert(batch));
+    const { documents, bytes: before, documentsInAll } = this.progress;
+    this.progress = { documents: documents + batch.length, bytes: before + bytes, documentsInAll };
+    this.options.onProgress(this.progress);
+    this.batch = [];
+    this.bytes = 0;
+  }
+
+  private async insert(batch: readonly Document[]): Promise<void> {
+    const { target, database, collection } = this.options;
+    try {
+      await target
+        .db(database)
+        .collection(collection)
+        .insertMany([...batch], { session: this.writing, bypassDocumentValidation: true });
+    } catch (error) {
+      const { code, message } = error as MongoServerError;
+      if (code === DUPLICATE_KEY) throw new DroverError('DuplicateId', `the copy breaks a unique index: ${message}`);
+      throw error;
+    }
+  }
+
+  /** Data and position in one transaction, which only the present attempt can commit. */
+  private async transaction(
+    set: Partial<CheckpointDocument>,
+    counts: { documents: number; bytes: number },
+    write: () => Promise<void>,
+  ): Promise<void> {
+    await this.writing.withTransaction(
       async () => {
-        await checkpoint.advance(attempt, { copyDone: true }, { documents: 0, bytes: 0 }, session);
+        await this.checkpoint.advance(this.mine.attempt, set, counts, this.writing);
+        await write();
       },
       { writeConcern: { w: 'majority' } },
-    ),
-  );
+    );
+  }
 }
 
 /** Equal in type and bytes; values promoted by the driver are compared by what they stand for. */

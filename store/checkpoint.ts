@@ -1,4 +1,4 @@
-import type { ClientSession, Collection, Db, ResumeToken, Timestamp } from 'mongodb';
+import type { Binary, ClientSession, Collection, Db, ResumeToken, Timestamp } from 'mongodb';
 import { DroverError } from '../domain/errors.js';
 import type { ClusterTime, Direction } from '../domain/partition.js';
 import type { BoundaryMarker, ReplicationScope } from '../domain/replication.js';
@@ -18,6 +18,8 @@ export interface CheckpointDocument {
   _id: string;
   /** Whoever holds an older number must not write any more. */
   attempt: number;
+  /** Session of that attempt's transactions. */
+  session?: Binary;
   scope: ReturnType<typeof scopeToBson>;
   /** Position in the origin's change log: the start, then the token of the last change that was applied. */
   startAt: Timestamp;
@@ -37,7 +39,7 @@ export class Checkpoint {
   private readonly collection: Collection<CheckpointDocument>;
 
   constructor(
-    db: Db,
+    private readonly db: Db,
     private readonly migration: string,
     private readonly direction: Direction,
   ) {
@@ -76,15 +78,23 @@ export class Checkpoint {
     return found;
   }
 
-  /** Shuts out every earlier attempt. @throws DroverError `Superseded` when the migration has ended */
-  async takeOver(): Promise<CheckpointDocument> {
+  /**
+   * Shuts out every earlier attempt. `session` is the one in which this attempt will run its transactions: a later one ends
+   * it, as the transaction of a process that was killed would hold its locks for a minute, and every `collMod` with them.
+   *
+   * @throws DroverError `Superseded` when the migration has ended
+   */
+  async takeOver(session: ClientSession): Promise<CheckpointDocument> {
+    const { session: older } = await this.get();
+    if (older !== undefined) await this.db.admin().command({ killSessions: [{ id: older }] });
     const taken = await this.collection.findOneAndUpdate(
       { _id: this._id },
-      { $inc: { attempt: 1 } },
+      { $inc: { attempt: 1 }, $set: { session: session.id!.id } },
       { returnDocument: 'after' },
     );
-    if (taken === null)
+    if (taken === null) {
       throw new DroverError('Superseded', `the checkpoint ${this._id} is gone: the migration has ended`);
+    }
     return taken;
   }
 

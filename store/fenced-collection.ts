@@ -89,7 +89,7 @@ export interface CollectionState {
 export async function inspect(db: Db, collection: string): Promise<CollectionState> {
   const [info] = await db.listCollections({ name: collection }).toArray();
   if (info === undefined) return { exists: false, type: 'missing', options: {}, fenced: false, empty: true };
-  const options = ('options' in info ? info.options : {});
+  const options = 'options' in info ? info.options : {};
   const isCollection = info.type === 'collection';
   return {
     exists: true,

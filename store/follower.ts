@@ -47,17 +47,29 @@ const IDLE_POSITION_MS = 1_000;
  * @throws DroverError `Superseded` (another attempt has taken over), `ChangeLogLost`, `SourceChanged`, `DuplicateId`
  */
 export async function follow(options: FollowerOptions): Promise<void> {
-  const { origin, destination, database, collection, direction, migration, signal } = options;
+  const { destination, database, direction, migration } = options;
   const checkpoint = new Checkpoint(destination.db(database), migration, direction);
-  const mine = await checkpoint.takeOver();
-  const apply = new BatchApplier(options, checkpoint, mine.attempt);
+  const session = destination.startSession();
+  try {
+    const mine = await checkpoint.takeOver(session);
+    await followFrom(mine, options, new BatchApplier(options, checkpoint, mine.attempt, session));
+  } finally {
+    await session.endSession();
+  }
+}
+
+async function followFrom(
+  { startAt, resumeToken }: CheckpointDocument,
+  { origin, database, collection, signal, onProgress }: FollowerOptions,
+  apply: BatchApplier,
+): Promise<void> {
   let applied = 0;
   let storedAt = 0;
   const log = changeLog(
     origin,
     origin.db(database),
     [collection, MARKERS],
-    { startAt: mine.startAt, ...(mine.resumeToken === undefined ? {} : { resumeToken: mine.resumeToken }) },
+    { startAt, ...(resumeToken === undefined ? {} : { resumeToken }) },
     { maxWaitMs: 500, batchSize: 1_000, signal },
   );
   for await (const batch of log) {
@@ -66,7 +78,7 @@ export async function follow(options: FollowerOptions): Promise<void> {
       applied += await apply.batch(batch);
       storedAt = performance.now();
     }
-    options.onProgress({ applied, lagSeconds: batch.lagSeconds });
+    onProgress({ applied, lagSeconds: batch.lagSeconds });
     if (signal.aborted) return;
   }
   if (!signal.aborted)
@@ -86,6 +98,7 @@ class BatchApplier {
     private readonly options: FollowerOptions,
     private readonly checkpoint: Checkpoint,
     private readonly attempt: number,
+    private readonly session: ClientSession,
   ) {
     this.target = options.destination.db(options.database).collection(options.collection);
   }
@@ -121,12 +134,15 @@ class BatchApplier {
 
   private async segment(segment: Segment, resumeToken: unknown): Promise<number> {
     if (segment.events.length === 0 && segment.marker === undefined && resumeToken === undefined) return 0;
-    const session = this.options.destination.startSession();
     try {
-      return await session.withTransaction(() => this.apply(segment, resumeToken, session), {
-        readConcern: { level: 'snapshot' },
-        writeConcern: { w: 'majority' },
-      });
+      return await this.transaction(segment, resumeToken, false);
+    } catch (error) {
+      if ((error as MongoServerError).code !== DUPLICATE_KEY) throw error;
+    }
+    // The look-up may be ahead of the stream: a document that has since been deleted and inserted under another key meets
+    // its own predecessor here, which has to go first.
+    try {
+      return await this.transaction(segment, resumeToken, true);
     } catch (error) {
       if ((error as MongoServerError).code === DUPLICATE_KEY) {
         throw new DroverError(
@@ -136,12 +152,20 @@ class BatchApplier {
         );
       }
       throw error;
-    } finally {
-      await session.endSession();
     }
   }
 
-  private async apply(segment: Segment, resumeToken: unknown, session: ClientSession): Promise<number> {
+  private async transaction(segment: Segment, resumeToken: unknown, predecessors: boolean): Promise<number> {
+    const options = { readConcern: { level: 'snapshot' }, writeConcern: { w: 'majority' } } as const;
+    return this.session.withTransaction(() => this.apply(segment, resumeToken, predecessors, this.session), options);
+  }
+
+  private async apply(
+    segment: Segment,
+    resumeToken: unknown,
+    predecessors: boolean,
+    session: ClientSession,
+  ): Promise<number> {
     const set: Partial<CheckpointDocument> = {
       ...(resumeToken === undefined ? {} : { resumeToken }),
       ...(segment.marker === undefined ? {} : { marker: segment.marker._id }),
@@ -150,7 +174,9 @@ class BatchApplier {
     const { scope: stored } = await this.checkpoint.advance(this.attempt, set, { documents: 0, bytes: 0 }, session);
     const scope = scopeFromBson(stored);
 
-    const operations = await this.operations(segment.events, session, (token, time) => isApplied(scope, token, time));
+    const operations = await this.operations(segment.events, session, predecessors, (token, time) =>
+      isApplied(scope, token, time),
+    );
     if (operations.length > 0) {
       await this.target.bulkWrite(operations, { session, bypassDocumentValidation: true, ordered: true });
     }
@@ -169,10 +195,11 @@ class BatchApplier {
   private async operations(
     events: readonly ChangeEvent[],
     session: ClientSession,
+    predecessors: boolean,
     covered: (token: bigint, time: bigint) => boolean,
   ): Promise<AnyBulkWriteOperation[]> {
     const { keyField } = this.options;
-    const byId = new Map<string, { id: unknown; deletedAt: bigint | null; document: Document | null }>();
+    const byId = new Map<string, LastState>();
     for (const event of events) {
       const time = timeFromBson(event.clusterTime);
       switch (event.operationType) {
@@ -185,6 +212,7 @@ class BatchApplier {
           if (!covered(tokenOfKey(keyValue(document, keyField)), time)) break;
           const entry = entryOf(byId, document['_id']);
           entry.document = document;
+          entry.at = time;
           break;
         }
         case 'delete': {
@@ -203,13 +231,15 @@ class BatchApplier {
     const deletes: AnyBulkWriteOperation[] = [];
     const upserts: AnyBulkWriteOperation[] = [];
     const entries = [...byId.values()];
+    const lookedUp = entries.filter(({ deletedAt }) => predecessors || deletedAt !== null);
     const present = await this.presentKeys(
-      entries.filter((entry) => entry.deletedAt !== null).map(({ id }) => id),
+      lookedUp.map(({ id }) => id),
       session,
     );
-    for (const [hex, { id, deletedAt, document }] of byId) {
+    for (const [hex, { id, at, deletedAt, document }] of byId) {
       const key = present.get(hex);
-      if (deletedAt !== null && key !== undefined && covered(tokenOfKey(key), deletedAt)) {
+      const other = document !== null && key !== undefined && !sameKey(key, keyValue(document, keyField));
+      if (key !== undefined && (deletedAt !== null || other) && covered(tokenOfKey(key), deletedAt ?? at)) {
         deletes.push({ deleteOne: { filter: { _id: { $eq: id as never } } } });
       }
       if (document !== null) {
@@ -236,18 +266,26 @@ class BatchApplier {
 /** The bytes of an `_id`: equal for equal values of one type. */
 export const idHex = (id: unknown): string => Buffer.from(BSON.serialize({ _id: id })).toString('hex');
 
-function entryOf<T extends { id: unknown; deletedAt: bigint | null; document: Document | null }>(
-  entries: Map<string, T>,
-  id: unknown,
-): T {
+/** What a segment makes of one document. */
+interface LastState {
+  readonly id: unknown;
+  /** Time of the last insert, update or replace. */
+  at: bigint;
+  deletedAt: bigint | null;
+  document: Document | null;
+}
+
+function entryOf(entries: Map<string, LastState>, id: unknown): LastState {
   const hex = idHex(id);
   let entry = entries.get(hex);
   if (entry === undefined) {
-    entry = { id, deletedAt: null, document: null } as T;
+    entry = { id, at: 0n, deletedAt: null, document: null };
     entries.set(hex, entry);
   }
   return entry;
 }
+
+const sameKey = (a: unknown, b: unknown): boolean => idHex(a) === idHex(b);
 
 /** Waits until the follower has read a marker, looking every few milliseconds: nobody may write meanwhile. */
 export async function markerRead(checkpoint: Checkpoint, marker: string, timeoutMs: number): Promise<boolean> {

@@ -80,7 +80,10 @@ function operations(
   if (before === undefined || !sameProcess(before, counters)) return { counters };
   const elapsedMs = uptimeMs - before.uptimeMs;
   if (elapsedMs < LEAST_INTERVAL_MS) {
-    return { ...(previous?.opsPerSecond === undefined ? {} : { opsPerSecond: previous.opsPerSecond }), counters: before };
+    return {
+      ...(previous?.opsPerSecond === undefined ? {} : { opsPerSecond: previous.opsPerSecond }),
+      counters: before,
+    };
   }
   const perSecond = ((counters.operations - before.operations) * 1000) / elapsedMs;
   return { opsPerSecond: Math.round(perSecond * 10) / 10, counters };
@@ -126,8 +129,6 @@ function number(document: Document | undefined, ...path: readonly string[]): num
   return typeof value === 'number' && Number.isFinite(value) ? value : undefined;
 }
 
-type Optional<T> = { [K in keyof T]: T[K] | undefined };
-
 /** Absent, not undefined: what is stored must not say `null`. */
-const withoutUndefined = (probe: Optional<Required<Omit<NodeProbe, 'reason' | 'opsPerSecond' | 'counters'>>> & Partial<NodeProbe>): NodeProbe =>
+const withoutUndefined = (probe: { readonly [K in keyof NodeProbe]: NodeProbe[K] | undefined }): NodeProbe =>
   Object.fromEntries(Object.entries(probe).filter(([, value]) => value !== undefined)) as unknown as NodeProbe;

@@ -1,4 +1,4 @@
-import { ActivityCancellationType, proxyActivities } from '@temporalio/workflow';
+import { ActivityCancellationType, proxyActivities, proxyLocalActivities } from '@temporalio/workflow';
 import type { ControlActivities, DataActivities } from '../activities/index.js';
 import { NON_RETRYABLE } from '../domain/errors.js';
 import { CONTROL_QUEUE, DATA_QUEUE } from './messages.js';
@@ -6,12 +6,18 @@ import { CONTROL_QUEUE, DATA_QUEUE } from './messages.js';
 const nonRetryableErrorTypes = [...NON_RETRYABLE];
 
 /** A dead worker is noticed by the missing heartbeat, soon enough for writes that wait in a boundary step. */
-const heartbeatTimeout = '5s';
+const heartbeatTimeout = '3s';
 
 /** Looks and small writes: over within seconds, tried again for as long as a server takes to come back. */
 export const control = proxyActivities<ControlActivities>({
   taskQueue: CONTROL_QUEUE,
   startToCloseTimeout: '2m',
+  retry: { initialInterval: '500ms', maximumInterval: '10s', nonRetryableErrorTypes },
+});
+
+/** A note in the catalog: run inside of the workflow's own task, it leaves one event in the history instead of six. */
+export const notes = proxyLocalActivities<Pick<ControlActivities, 'recordPhase'>>({
+  startToCloseTimeout: '10s',
   retry: { initialInterval: '500ms', maximumInterval: '10s', nonRetryableErrorTypes },
 });
 
@@ -46,4 +52,13 @@ export const data = proxyActivities<DataActivities>({
   startToCloseTimeout: '30d',
   heartbeatTimeout,
   retry: { initialInterval: '200ms', maximumInterval: '5s', nonRetryableErrorTypes },
+});
+
+/** Replication of a migration that rolls back: nothing is gained by giving up, and attempts leave nothing in the history. */
+export const persistent = proxyActivities<DataActivities>({
+  taskQueue: DATA_QUEUE,
+  cancellationType: ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
+  startToCloseTimeout: '30d',
+  heartbeatTimeout,
+  retry: { initialInterval: '1s', maximumInterval: '30s' },
 });

@@ -1,7 +1,7 @@
-import { CancellationScope, isCancellation, sleep } from '@temporalio/workflow';
+import { CancellationScope, isCancellation } from '@temporalio/workflow';
 import type { Move } from '../activities/index.js';
 import type { Direction } from '../domain/partition.js';
-import { data } from './activity-proxies.js';
+import { data, persistent } from './activity-proxies.js';
 
 /**
  * The two directions of replication: they outlive a cancelled migration, as handing back needs them, and end only when
@@ -18,7 +18,7 @@ export class Followers {
 
   constructor(
     private readonly move: Move,
-    /** Called when a direction can't go on; it is tried again, as a rollback may depend on it. */
+    /** Called when a direction can't go on; it is tried again without end, as a rollback may depend on it. */
     private readonly onFailure: (error: unknown) => void,
   ) {}
 
@@ -33,13 +33,14 @@ export class Followers {
   }
 
   private async follow(direction: Direction): Promise<void> {
+    let replicate = data.replicate;
     while (!this.stopping) {
       try {
-        await data.replicate({ ...this.move, direction });
+        await replicate({ ...this.move, direction });
       } catch (error) {
         if (this.stopping || isCancellation(error)) return;
         this.onFailure(error);
-        await sleep('10s').catch(() => undefined);
+        replicate = persistent.replicate;
       }
     }
   }

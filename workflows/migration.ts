@@ -7,9 +7,9 @@ import {
   uuid4,
   workflowInfo,
 } from '@temporalio/workflow';
-import type { MovePlan } from '../activities/index.js';
-import { cleanUp, control, data, steps, validation } from './activity-proxies.js';
-import { describeFailure } from './failure.js';
+import type { ClaimRequest, MovePlan } from '../activities/index.js';
+import { cleanUp, control, data, notes, steps, validation } from './activity-proxies.js';
+import { describeFailure, isRefusal } from './failure.js';
 import { Followers } from './followers.js';
 import type { MigrationInput, MigrationResult } from './messages.js';
 import { admitted, MigrationPhase } from './messages.js';
@@ -29,7 +29,7 @@ import { Steering } from './steering.js';
 export async function migrationWorkflow(input: MigrationInput): Promise<MigrationResult> {
   const steering = new Steering(input);
   const { workflowId, runId } = workflowInfo();
-  const move = await validation.claim({ input, migration: uuid4(), workflowId, runId });
+  const move = await claim({ input, migration: uuid4(), workflowId, runId });
   steering.begin(move);
 
   const saga = new Saga();
@@ -50,6 +50,22 @@ export async function migrationWorkflow(input: MigrationInput): Promise<Migratio
     return await rollBack(steering, move, saga, error);
   }
   return await CancellationScope.nonCancellable(() => retire(steering, move, followers));
+}
+
+/** Checks the request and takes the partition. What is refused has touched nothing; what fails otherwise is given back. */
+async function claim(request: ClaimRequest): Promise<MovePlan> {
+  try {
+    return await validation.claim(request);
+  } catch (error) {
+    if (!isRefusal(error)) {
+      const { keyspace, partition } = request.input;
+      const reason = describeFailure(error);
+      await CancellationScope.nonCancellable(() =>
+        cleanUp.releaseClaim({ migration: request.migration, keyspace, partition, reason }),
+      );
+    }
+    throw error;
+  }
 }
 
 /** Waits for a place: so many moves at once, so many per node. */
@@ -137,5 +153,5 @@ async function rollBack(steering: Steering, move: MovePlan, saga: Saga, error: u
 
 async function phase(steering: Steering, move: MovePlan, next: MigrationPhase): Promise<void> {
   await steering.enter(next);
-  await control.recordPhase({ migration: move.migration, phase: next });
+  await notes.recordPhase({ migration: move.migration, phase: next });
 }

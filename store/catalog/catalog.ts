@@ -30,7 +30,7 @@ export class Catalog {
     const db = client.db(database);
     this.nodes = new Nodes(db.collection('nodes'));
     this.keyspaces = new Keyspaces(db.collection('keyspaces'));
-    this.partitions = new Partitions(db.collection('partitions'));
+    this.partitions = new Partitions(client, db.collection('partitions'));
     this.migrations = new Migrations(db.collection('migrations'));
     this.decisions = new Decisions(db.collection('decisions'));
     this.forecasts = new Forecasts(db.collection('forecasts'));

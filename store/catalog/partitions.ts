@@ -1,4 +1,4 @@
-import type { ChangeStream, Collection, Document } from 'mongodb';
+import type { ChangeStream, Collection, Document, MongoClient, Timestamp } from 'mongodb';
 import { DroverError } from '../../domain/errors.js';
 import type { HandoverEvent } from '../../domain/handover.js';
 import { transition } from '../../domain/handover.js';
@@ -12,7 +12,10 @@ interface PartitionDocument extends Document {
 
 /** The central registry: which node owns which tokens, and the step record of a hand-over under way. */
 export class Partitions {
-  constructor(private readonly collection: Collection<PartitionDocument>) {}
+  constructor(
+    private readonly client: MongoClient,
+    private readonly collection: Collection<PartitionDocument>,
+  ) {}
 
   async insert(partitions: readonly Partition[]): Promise<void> {
     await this.collection.insertMany(partitions.map((partition) => partitionToBson(partition) as PartitionDocument));
@@ -72,8 +75,23 @@ export class Partitions {
     return next;
   }
 
-  /** Every change of a partition's entry from now on, as the entry is after it (or later). */
-  watch(): ChangeStream<PartitionDocument> {
-    return this.collection.watch([], { fullDocument: 'updateLookup', maxAwaitTimeMS: 1000 });
+  /** Every change of a partition's entry from now (or from a time) on, as the entry is after it (or later). */
+  watch(from?: Timestamp): ChangeStream<PartitionDocument> {
+    return this.collection.watch([], {
+      fullDocument: 'updateLookup',
+      maxAwaitTimeMS: 1000,
+      ...(from === undefined ? {} : { startAtOperationTime: from }),
+    });
+  }
+
+  /** All entries, and the stream of every change that is not in them yet. */
+  async listAndWatch(): Promise<{ partitions: Partition[]; changes: ChangeStream<PartitionDocument> }> {
+    return this.client.withSession({ causalConsistency: true }, async (session) => {
+      // The read comes, by causal consistency, after the time from which the stream tells.
+      await this.client.db(this.collection.dbName).command({ ping: 1 }, { session });
+      const from = session.operationTime;
+      const documents = await this.collection.find({}, { session }).toArray();
+      return { partitions: documents.map(partitionFromBson), changes: this.watch(from) };
+    });
   }
 }

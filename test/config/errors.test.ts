@@ -46,8 +46,8 @@ describe('a refusal names the line, what was found and what is allowed', () => {
     ],
     [
       'text for a boolean',
-      policy('migration: { verify: "no" }'),
-      'drover.yaml:3:24: policy.migration.verify: found "no"; expected true or false',
+      `${CATALOG}temporal: { tls: "no" }`,
+      'drover.yaml:2:18: temporal.tls: found "no"; expected true or false',
     ],
     [
       'text for an object',

@@ -50,7 +50,8 @@ describe('the JSON schema', () => {
       '  - name: ${NAME}',
       '    region: ${NAME}',
       '    capacity: { opsPerSecond: "${N}", storageGb: "${N}" }',
-      'policy: { migration: { verify: "${TRUE}", soak: "${N}m", weights: ["${N}", 100] } }',
+      'temporal: { tls: "${TRUE}" }',
+      'policy: { migration: { soak: "${N}m", weights: ["${N}", 100] } }',
       'clock: { startedAt: "${TIME}" }',
     ].join('\n');
     const env = { URI: 'mongodb://c/', MODE: 'observe', NAME: 'a', N: '5', TRUE: 'true', TIME: '2026-01-01' };
