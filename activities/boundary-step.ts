@@ -24,7 +24,7 @@ export const ROUTER_GONE_MS = 2_000;
  *        this direction of replication may ever write again
  *     5  catalog: owned, boundary b, epoch + 1                          <- point of no return
  *     6  the other direction takes [a, b) over; collMod opens [a, b) at the gaining side
- *     7  routers see the epoch, and send what they held                 <- pause ends
+ *     7  catalog: settled, epoch + 1; routers send what they held       <- pause ends
  *
  * Whatever goes wrong before 5 undoes the step; whatever goes wrong after it is completed by the next attempt, which
  * takes the step over from the state in the catalog.
@@ -119,8 +119,9 @@ class BoundaryStep {
     // Before the first write at the new owner, or that write would not flow back.
     await this.context.checkpoint(opposite(direction)).receive({ epoch: owned.epoch, interval, since });
     await this.setAccepted(owned, gaining);
+    const settled = await this.partitions.advance(owned, { kind: 'settle' });
     this.openedAt = performance.now();
-    return this.partitions.advance(owned, { kind: 'settle' });
+    return settled;
   }
 
   private async undo(fencing: Partition): Promise<Partition> {

@@ -1,7 +1,7 @@
 import { DroverError } from '../domain/errors.js';
 import type { DecisionState } from '../store/catalog/decisions.js';
 import type { ForecastDocument } from '../store/catalog/forecasts.js';
-import type { NodeDocument } from '../store/catalog/nodes.js';
+import type { NodeDocument, NodeProbe } from '../store/catalog/nodes.js';
 import { probeNode, PROBE_TIMEOUT_MS, unreachableBecause } from '../store/node-status.js';
 import type { Dependencies, Mode } from './dependencies.js';
 import type { KeyspaceForecast } from './forecast-series.js';
@@ -40,7 +40,7 @@ export function createForecastActivities(dependencies: Dependencies) {
   const { catalog } = dependencies;
 
   /** The latest findings about all nodes; the catalog knows nothing of them yet. */
-  async function look(): Promise<NodeDocument[]> {
+  async function look(): Promise<(NodeDocument & { probe: NodeProbe })[]> {
     const nodes = await catalog.nodes.list();
     return Promise.all(nodes.map(async (node) => ({ ...node, probe: await probe(dependencies, node) })));
   }
@@ -84,8 +84,8 @@ export function createForecastActivities(dependencies: Dependencies) {
     /** Asks all nodes at once how they are. One that does not answer is a finding, too. */
     probeNodes: async (): Promise<{ readonly nodes: number; readonly unreachable: number }> => {
       const nodes = await look();
-      await Promise.all(nodes.map(({ _id, probe: found }) => found && catalog.nodes.recordProbe(_id, found)));
-      return { nodes: nodes.length, unreachable: nodes.filter((node) => node.probe?.reachable !== true).length };
+      await Promise.all(nodes.map(({ _id, probe: found }) => catalog.nodes.recordProbe(_id, found)));
+      return { nodes: nodes.length, unreachable: nodes.filter((node) => !node.probe.reachable).length };
     },
 
     forecastKeyspace: (request: KeyspaceForecast): Promise<ForecastCounts> =>

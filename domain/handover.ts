@@ -103,7 +103,7 @@ export function transition(partition: Partition, event: HandoverEvent): Partitio
       return {
         ...partition,
         epoch,
-        route: { ...route, boundary, fence: null },
+        route: { ...route, boundary },
         handover: at({ kind: 'owned', direction, interval, since: event.since }),
       };
     }
@@ -112,9 +112,9 @@ export function transition(partition: Partition, event: HandoverEvent): Partitio
       return { ...partition, epoch, handover: at({ kind: 'undoing', direction, interval }) };
     }
     case 'settle':
-      return handover.state.kind === 'owned'
-        ? { ...partition, handover: at({ kind: 'idle' }) }
-        : { ...partition, epoch, route: { ...route, fence: null }, handover: at({ kind: 'idle' }) };
+      // Routers hold writes until here: a delete, which no validator sees, must not reach the new owner before it is open
+      // and its changes flow back.
+      return { ...partition, epoch, route: { ...route, fence: null }, handover: at({ kind: 'idle' }) };
     case 'retire': {
       if (route.target === null || route.boundary !== high) refuse('the target does not own all of it yet');
       return {

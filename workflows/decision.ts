@@ -19,21 +19,23 @@ type Answer = { readonly kind: 'approved' | 'rejected'; readonly by: string; rea
  * @returns the id of the migration's workflow, or what became of the decision
  */
 export async function decisionWorkflow({ decision, migration, expireAfterMs }: DecisionInput): Promise<string> {
-  let answer: Answer | undefined;
-  let outcome: string | undefined;
+  const state: { answer?: Answer; outcome?: string } = {};
   const answered = (update: UpdateDefinition<string, [DecisionRequest | undefined]>, kind: Answer['kind']) => {
     const handler = async (request: DecisionRequest | undefined): Promise<string> => {
-      answer = {
+      state.answer = {
         kind,
         by: request?.by ?? 'unknown',
         ...(request?.reason === undefined ? {} : { reason: request.reason }),
       };
-      await condition(() => outcome !== undefined);
-      return outcome!;
+      await condition(() => state.outcome !== undefined);
+      return state.outcome!;
     };
     const validator = (_request: DecisionRequest | undefined) => {
-      if (answer !== undefined || outcome !== undefined) {
-        throw ApplicationFailure.nonRetryable(`the decision is already ${answer?.kind ?? outcome}`, 'InvalidRequest');
+      if (state.answer !== undefined || state.outcome !== undefined) {
+        throw ApplicationFailure.nonRetryable(
+          `the decision is already ${state.answer?.kind ?? state.outcome}`,
+          'InvalidRequest',
+        );
       }
     };
     setHandler(update, handler, { validator });
@@ -44,8 +46,9 @@ export async function decisionWorkflow({ decision, migration, expireAfterMs }: D
     `**${migration.keyspace} ${migration.partition}** to ${migration.target}? Waits for \`approve\` or \`reject\`.\n\n${migration.reason ?? ''}`,
   );
 
-  await condition(() => answer !== undefined, expireAfterMs);
-  outcome = await settle(answer, decision, migration);
+  await condition(() => state.answer !== undefined, expireAfterMs);
+  const outcome = await settle(state.answer, decision, migration);
+  state.outcome = outcome;
   setCurrentDetails(`${migration.keyspace} ${migration.partition} to ${migration.target}: ${outcome}`);
   await condition(allHandlersFinished);
   return outcome;

@@ -36,7 +36,8 @@ export class Followers {
     let replicate = data.replicate;
     while (!this.stopping) {
       try {
-        await replicate({ ...this.move, direction });
+        const summary = direction === 'forward' ? 'source to target' : 'target back to source';
+        await replicate.executeWithOptions({ summary }, [{ ...this.move, direction }]);
       } catch (error) {
         if (this.stopping || isCancellation(error)) return;
         this.onFailure(error);

@@ -115,15 +115,16 @@ async function cutOver(steering: Steering, move: MovePlan, saga: Saga, followers
     await steering.safePoint();
     const weight = steering.nextWeight();
     if (weight === undefined) return;
-    steering.reached(weight, await steps.shiftWeight({ ...move, weight }));
-    if (steering.nextWeight() !== undefined) await steering.dwell(move.dwellMs);
+    const summary = `to ${weight} % of the load`;
+    steering.reached(weight, await steps.shiftWeight.executeWithOptions({ summary }, [{ ...move, weight }]));
+    if (steering.nextWeight() !== undefined) await steering.dwell(move.dwellMs, `watching ${weight} %`);
   }
 }
 
 /** The target has everything, and everything still flows back: time to change one's mind. */
 async function soak(steering: Steering, move: MovePlan): Promise<void> {
   await phase(steering, move, MigrationPhase.soak);
-  await steering.dwell(move.soakMs);
+  await steering.dwell(move.soakMs, 'soak: rollback is still possible');
   await steering.safePoint();
 }
 

@@ -5,6 +5,7 @@ import {
   condition,
   setCurrentDetails,
   setHandler,
+  sleep,
   upsertMemo,
   upsertSearchAttributes,
 } from '@temporalio/workflow';
@@ -138,8 +139,8 @@ export class Steering {
   }
 
   /** Waits before the next weight, or for the soak. */
-  async dwell(ms: number): Promise<void> {
-    if (ms > 0) await condition(() => false, ms);
+  async dwell(ms: number, summary: string): Promise<void> {
+    if (ms > 0) await sleep(ms, { summary });
   }
 
   reached(weight: number, step: { readonly weight: number; readonly moved: boolean; readonly pauseMs: number }): void {

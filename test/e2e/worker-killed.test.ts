@@ -1,0 +1,108 @@
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { listMigrations, migrate, migrationProgress, waitForMigration } from '../../client/migrations.js';
+import type { HandoverState } from '../../domain/partition.js';
+import { partitionFromBson } from '../../store/codec.js';
+import type { WorkerProcess } from '../../temporal-config/dev-cluster.js';
+import type { Order, Scene } from './harness.js';
+import { scene, until, Writers } from './harness.js';
+
+/** The only worker is killed with SIGKILL at a named moment; another one is started, and the migration still ends well. */
+describe('a worker killed', () => {
+  let the: Scene;
+  let orders: Awaited<ReturnType<typeof collection>>;
+  let worker: WorkerProcess;
+
+  const collection = async () => (await the.connect()).db('shop').collection<Order>('orders');
+
+  beforeAll(async () => {
+    the = await scene({ migration: { maxMegabytesPerSecond: 0 } });
+    worker = the.cluster.workers[0]!;
+    orders = await collection();
+  });
+  afterAll(() => the.stop());
+
+  const replaceWorker = async () => {
+    worker.kill('SIGKILL');
+    await until('the worker is gone', () => !worker.isRunning());
+    worker = await the.startWorker();
+  };
+
+  it('in the middle of backfill: the copy goes on where it stood', async () => {
+    const padding = 'x'.repeat(2_000);
+    for (let i = 0; i < 8_000; i += 1_000) {
+      await orders.insertMany(
+        Array.from({ length: 1_000 }, (_, j) => ({
+          _id: `big-${i + j}`,
+          customerId: `k${(i + j) % 1_000}`,
+          seq: 0,
+          note: padding,
+        })),
+      );
+    }
+    const writers = new Writers(orders, { writers: 4, documentsEach: 100, seed: 11 });
+    const target = the.otherNode(await the.partition('p0'));
+    // About 2,000 documents of 2 kB: some four seconds, in transactions of at most 1,000.
+    await migrate(the.control, {
+      keyspace: the.keyspace,
+      partition: 'p0',
+      target,
+      weights: [50, 100],
+      maxMegabytesPerSecond: 1,
+    });
+    await until('a part of the copy', async () => {
+      const [record] = await listMigrations(the.control, { partition: 'p0' });
+      return record!.documents > 0;
+    });
+    expect((await migrationProgress(the.control, the.keyspace, 'p0')).phase).toBe('backfill');
+    await replaceWorker();
+    const result = await waitForMigration(the.control, the.keyspace, 'p0');
+    await writers.stop();
+    expect(result.outcome).toBe('completed');
+    // Nothing was copied twice: every document counts once.
+    expect(result.documents).toBeLessThan(3_000);
+    expect(writers.errors).toEqual([]);
+    expect(await writers.check(the.control, the.keyspace)).toMatchObject({ lost: 0, resurrected: 0, duplicates: 0 });
+  });
+
+  const moments: readonly HandoverState['kind'][] = ['fencing', 'owned'];
+  it.each(moments)(
+    'in the middle of a boundary step, when it is "%s": the step is undone or finished',
+    async (moment) => {
+      const partitionName = moment === 'fencing' ? 'p1' : 'p2';
+      const writers = new Writers(orders, { writers: 8, documentsEach: 100, seed: 12, name: moment });
+      await until('some documents', () => writers.ledger.documents > 200);
+      const target = the.otherNode(await the.partition(partitionName));
+
+      // The catalog pushes the state the moment it is written.
+      const stream = the.control.catalog.partitions.watch();
+      const killed = (async () => {
+        let steps = 0;
+        for await (const event of stream) {
+          if (!('fullDocument' in event) || !event.fullDocument) continue;
+          const partition = partitionFromBson(event.fullDocument);
+          if (partition.name !== partitionName || partition.handover?.state.kind !== moment) continue;
+          if (++steps < 2) continue;
+          worker.kill('SIGKILL');
+          return partition.epoch;
+        }
+        return 0;
+      })();
+      await migrate(the.control, { keyspace: the.keyspace, partition: partitionName, target, weights: [10, 40, 100] });
+      const epoch = await killed;
+      await stream.close();
+      expect(epoch).toBeGreaterThan(0);
+      await until('the worker is gone', () => !worker.isRunning());
+      worker = await the.startWorker();
+
+      const result = await waitForMigration(the.control, the.keyspace, partitionName);
+      await writers.stop();
+      expect(result.outcome).toBe('completed');
+      expect(writers.errors).toEqual([]);
+      // Heartbeat time-out, restart of the worker, and the step itself.
+      expect(writers.longestMs).toBeLessThan(20_000);
+      const report = await writers.check(the.control, the.keyspace);
+      expect(report).toMatchObject({ lost: 0, resurrected: 0, failed: 0 });
+      expect((await the.partition(partitionName)).route).toMatchObject({ source: target, target: null, fence: null });
+    },
+  );
+});
