@@ -1,5 +1,6 @@
 /** Who may import whom: the rules of docs/architecture.md, held by `npm run lint`. */
-const ours = '^(domain|store|router|forecasting|activities|workflows|workers|config|client|dashboard|temporal-config|test|bench|examples)/';
+const ours =
+  '^(domain|store|router|forecasting|activities|workflows|workers|config|client|dashboard|temporal-config|test|bench|examples)/';
 
 /** `folder` may import, of our own code, itself and `allowed` (regular expressions over paths). */
 const only = (folder, ...allowed) => ({

@@ -65,6 +65,12 @@ export function createForecastActivities(dependencies: Dependencies) {
     return forecasts;
   }
 
+  /** Nothing of them can have been answered yet: their workflows start after the plan. */
+  async function recordedDecisions({ keyspace, run, mode, atMost }: PlanRequest) {
+    const newest = await catalog.decisions.list({ keyspace, state: stateIn(mode) }, atMost);
+    return newest.filter(({ _id }) => _id.startsWith(`${run}/`));
+  }
+
   return {
     /** @throws DroverError `InvalidRequest` when there is no such keyspace */
     beginForecast: async ({ keyspace }: { readonly keyspace?: string }): Promise<ForecastBeginning> => {
@@ -107,25 +113,21 @@ export function createForecastActivities(dependencies: Dependencies) {
     /** Decides on the forecasts of this run, and records what was decided on what. */
     planKeyspace: (request: PlanRequest): Promise<PlanResult> =>
       withHeartbeat(async (_report, signal) => {
-        const { keyspace, run, mode, dryRun } = request;
+        const { dryRun } = request;
         const nodes = dryRun ? await look() : await catalog.nodes.list();
         const forecasts = dryRun ? await forecastNow(request, signal) : await recordedForecasts(request);
-        const plan = await planFrom(dependencies, request, nodes, forecasts);
-        let { decisions } = plan;
+        // What an earlier attempt recorded holds, and is not decided a second time.
+        const recorded = dryRun ? [] : await recordedDecisions(request);
+        const plan = await planFrom(dependencies, request, nodes, forecasts, recorded);
         if (!dryRun) {
-          // An earlier attempt may have come this far: what it recorded holds, and is not decided a second time.
-          const recorded = (await catalog.decisions.list({ keyspace, state: stateIn(mode) }, request.atMost)).filter(
-            ({ _id }) => _id.startsWith(`${run}/`),
-          );
-          if (recorded.length > 0) decisions = recorded;
-          else await catalog.decisions.insert(decisions);
-          const decidedOn = decisions.flatMap(({ partition }) => forecasts.get(partition) ?? []);
+          await catalog.decisions.insert(plan.decisions);
+          const decidedOn = plan.decisions.flatMap(({ partition }) => forecasts.get(partition) ?? []);
           await catalog.forecasts.insert(decidedOn.map((forecast) => ({ ...forecast, decided: true })));
         }
         return {
           partitions: plan.partitions,
           forecasts: [...forecasts.values()].reduce((sum, { length }) => sum + length, 0),
-          decisions: decisions.map((decision) => summaryOf(decision, dryRun)),
+          decisions: plan.decisions.map((decision) => summaryOf(decision, dryRun)),
           stays: plan.stays,
         };
       }),

@@ -21,7 +21,19 @@ const HOUR_MS = 3_600_000;
  */
 export async function decidedPartitions(
   dependencies: Dependencies,
-  { keyspace, mode, at, record }: { keyspace: string; mode: Mode; at: number; record: boolean },
+  {
+    keyspace,
+    run,
+    mode,
+    at,
+    record,
+  }: {
+    readonly keyspace: string;
+    readonly run: string;
+    readonly mode: Mode;
+    readonly at: number;
+    readonly record: boolean;
+  },
 ): Promise<DecidedPartitions> {
   const { catalog, plan } = dependencies;
   const since = async (state: DecisionState, ms: number) =>
@@ -30,7 +42,7 @@ export async function decidedPartitions(
   const begun = (await Promise.all((['started', 'approved'] as const).map((state) => since(state, longest)))).flat();
   const silenced: readonly DecisionState[] = mode === 'observe' ? ['rejected', 'observed'] : ['rejected'];
   const answered = (await Promise.all(silenced.map((state) => since(state, plan.dwell)))).flat();
-  const open = await waiting(dependencies, keyspace, record);
+  const open = await waiting(dependencies, keyspace, run, record);
   const within = (ms: number) => (decision: DecisionDocument) => at - decision.at.getTime() < ms;
   return {
     blocked: new Set(
@@ -46,12 +58,15 @@ export async function decidedPartitions(
 async function waiting(
   { catalog, temporal }: Dependencies,
   keyspace: string,
+  run: string,
   record: boolean,
 ): Promise<DecisionDocument[]> {
   const recommended = await catalog.decisions.list({ state: 'recommended', keyspace }, MOST);
   const alive: DecisionDocument[] = [];
   for (const decision of recommended) {
-    if (await isRunning(temporal, decisionWorkflowId(decision._id))) {
+    // Of this run's own, none has its workflow yet.
+    const own = decision._id.startsWith(`${run}/`);
+    if (own || (await isRunning(temporal, decisionWorkflowId(decision._id)))) {
       alive.push(decision);
       continue;
     }

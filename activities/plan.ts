@@ -56,13 +56,15 @@ export async function planFrom(
   request: PlanRequest,
   nodes: readonly NodeDocument[],
   forecasts: ReadonlyMap<string, readonly ForecastDocument[]>,
+  /** Decided by an earlier attempt: it is the plan. */
+  recorded: readonly DecisionDocument[],
 ): Promise<Plan> {
   const { catalog, plan } = dependencies;
-  const { keyspace, at, mode, dryRun } = request;
+  const { keyspace, run, at, mode, dryRun } = request;
   const grid = forecastGrid(dependencies.forecast, at);
   const [all, decided, recent] = await Promise.all([
     catalog.partitions.list(),
-    decidedPartitions(dependencies, { keyspace, mode, at, record: !dryRun }),
+    decidedPartitions(dependencies, { keyspace, run, mode, at, record: !dryRun }),
     recentWindows(dependencies, keyspace, grid),
   ]);
   const partitions = all.filter((partition) => partition.keyspace === keyspace);
@@ -102,7 +104,7 @@ export async function planFrom(
   const alreadyDecided = planned.filter((each) => each.kind === 'move' && decided.blocked.has(each.partition)).length;
   return {
     partitions: partitions.length,
-    decisions: moves.map((move) => decisionOf(request, move)),
+    decisions: recorded.length > 0 ? recorded : moves.map((move) => decisionOf(request, move)),
     stays: { ...stays, ...(alreadyDecided > 0 ? { 'already-decided': alreadyDecided } : {}) },
   };
 }

@@ -1,5 +1,5 @@
 import type { BulkWriteOptions, Document, InsertManyResult, WriteError } from 'mongodb';
-import { MongoBulkWriteError, ObjectId } from 'mongodb';
+import { MongoBulkWriteError, MongoInvalidArgumentError, ObjectId } from 'mongodb';
 import type { Token } from '../domain/token.js';
 import { namesFence } from '../store/fenced-collection.js';
 import { tokenOfKey } from '../store/key-token.js';
@@ -25,6 +25,7 @@ export async function insertByPartition(
   documents: readonly Document[],
   options: BulkWriteOptions = {},
 ): Promise<InsertManyResult> {
+  if (documents.length === 0) throw new MongoInvalidArgumentError('Invalid BulkOperation, Batch cannot be empty');
   const items = documents.map((document, index): Item => {
     document['_id'] ??= new ObjectId();
     return { index, document, token: tokenOfKey(keyOfDocument(document, keyspace.field)) };

@@ -52,7 +52,10 @@ export function keyOfDocument(document: Document, keyField: string): unknown {
  * @throws MongoInvalidArgumentError
  */
 export function checkUpdateKeepsKey(update: UpdateFilter<Document> | Document[], keyField: string): void {
-  const touched = Array.isArray(update) ? update.flatMap(pathsOfStage) : Object.values(update).flatMap(pathsOf);
+  const touched = Array.isArray(update)
+    ? update.flatMap(pathsOfStage)
+    : // $rename names its destination as a value.
+      [...Object.values(update).flatMap(pathsOf), ...Object.values(update['$rename'] ?? {}).map(String)];
   const hit = touched.find(
     (path) => path === '*' || path === keyField || path.startsWith(`${keyField}.`) || keyField.startsWith(`${path}.`),
   );
@@ -61,10 +64,6 @@ export function checkUpdateKeepsKey(update: UpdateFilter<Document> | Document[],
       `the partition key "${keyField}" can't be changed by an update: delete the document and insert it under its new key`,
     );
   }
-  // $rename names its destination as a value.
-  const renamed = Array.isArray(update) ? [] : Object.values((update['$rename'] as Document | undefined) ?? {});
-  if (renamed.includes(keyField))
-    throw new MongoInvalidArgumentError(`the partition key "${keyField}" can't be changed by $rename`);
 }
 
 const pathsOf = (changes: unknown): string[] =>

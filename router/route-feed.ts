@@ -49,6 +49,15 @@ export class RouteFeed {
     for (const partition of await this.catalog.partitions.list(keyspace)) this.take(partition);
   }
 
+  /** As `reload`; without the catalog the routes stay as they are. */
+  async tryReload(keyspace: string): Promise<void> {
+    try {
+      await this.reload(keyspace);
+    } catch (error) {
+      this.onProblem('reading the routes again', error);
+    }
+  }
+
   async close(): Promise<void> {
     this.closed = true;
     clearInterval(this.renewal);

@@ -126,7 +126,7 @@ export class Router {
   /** After a refusal by a fence: the route is read again, and the new owner given a moment to open. */
   async refused(keyspace: KeyspaceHandle, route: PartitionRoute): Promise<void> {
     const before = route.epoch;
-    await this.feed.reload(keyspace.name);
+    await this.feed.tryReload(keyspace.name);
     if (route.epoch === before) await new Promise((resolve) => setTimeout(resolve, REFUSED_PAUSE_MS));
   }
 

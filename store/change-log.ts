@@ -66,7 +66,8 @@ export async function* changeLog(
               : { resumeAfter: position.resumeToken }),
           },
         },
-        { $match: { 'ns.coll': { $in: [...collections] } } },
+        // A collection renamed over one of them names it as `to`.
+        { $match: { $or: [{ 'ns.coll': { $in: [...collections] } }, { 'to.coll': { $in: [...collections] } }] } },
       ],
       cursor: { batchSize: options.batchSize },
       readConcern: { level: 'majority' },
@@ -102,7 +103,9 @@ async function run(db: Db, session: ClientSession, command: Document): Promise<D
   try {
     return await db.command(command, { session, ...UNPROMOTED });
   } catch (error) {
-    const { code, message } = error as MongoServerError;
+    const { message } = error as MongoServerError;
+    // Errors, too, are read unpromoted: the code is an object.
+    const code = Number((error as MongoServerError).code);
     if (code === CHANGE_STREAM_HISTORY_LOST || code === CHANGE_STREAM_FATAL) {
       throw new DroverError(
         'ChangeLogLost',

@@ -65,7 +65,7 @@ function hashOther(key: unknown): Token {
 }
 
 function integerOf(key: unknown): bigint {
-  if (typeof key === 'bigint') return clamp(key);
+  if (typeof key === 'bigint') return BigInt.asIntN(64, key);
   if (key instanceof Long) return key.toBigInt();
   if (key instanceof Int32) return BigInt(key.value);
   if (key instanceof Double) return truncate(key.value);

@@ -36,8 +36,10 @@ export async function probeNode(client: MongoClient, previous?: NodeProbe): Prom
     return unreachableBecause(error);
   }
   const roundTripMs = performance.now() - askedAt;
+  const serverStatus = () => ifTold(admin.command({ serverStatus: 1, repl: 0, metrics: 0, tcmalloc: 0 }, options));
+  const before = previous?.counters === undefined ? await firstReading(serverStatus) : previous;
   const [status, disk, changeLogHours] = await Promise.all([
-    ifTold(admin.command({ serverStatus: 1, repl: 0, metrics: 0, tcmalloc: 0 }, options)),
+    serverStatus(),
     ifTold(admin.command({ dbStats: 1 }, options)),
     ifTold(changeLog(client)),
   ]);
@@ -46,7 +48,7 @@ export async function probeNode(client: MongoClient, previous?: NodeProbe): Prom
     reachable: true,
     version: status?.['version'] as string | undefined,
     roundTripMs: Math.round(roundTripMs * 10) / 10,
-    ...operations(status, previous),
+    ...operations(status, before),
     connections: number(status, 'connections', 'current'),
     queued: number(status, 'globalLock', 'currentQueue', 'total'),
     cacheUsedShare: cacheShare(status, 'bytes currently in the cache'),
@@ -59,6 +61,13 @@ export async function probeNode(client: MongoClient, previous?: NodeProbe): Prom
 
 /** An answer that is refused or late leaves its figures unknown; that the node is there was established before. */
 const ifTold = <T>(answer: Promise<T>): Promise<T | undefined> => answer.catch(() => undefined);
+
+/** A rate takes two readings; with no earlier probe, one is made a moment before. */
+async function firstReading(serverStatus: () => Promise<Document | undefined>): Promise<NodeProbe> {
+  const { counters } = operations(await serverStatus(), undefined);
+  await new Promise((resolve) => setTimeout(resolve, LEAST_INTERVAL_MS));
+  return { at: new Date(), reachable: true, ...(counters === undefined ? {} : { counters }) };
+}
 
 /** Requests on documents: what a node's capacity is about. Commands and getmores are mostly the monitoring's own. */
 function operations(

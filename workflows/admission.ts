@@ -5,6 +5,7 @@ import {
   getExternalWorkflowHandle,
   setCurrentDetails,
   setHandler,
+  sleep,
   workflowInfo,
 } from '@temporalio/workflow';
 import type { Admission } from '../domain/admission.js';
@@ -31,14 +32,20 @@ export async function admissionWorkflow(input: AdmissionInput = {}): Promise<nev
   });
   setHandler(admissionState, () => admission);
 
+  /** A look for ended holders is due; one is set up whenever there are places that could be held in vain. */
+  const look = { setUp: false, due: false };
   for (;;) {
-    const idle = admission.holders.length === 0 && admission.queue.length === 0;
-    const timedOut = idle
-      ? await condition(() => changed).then(() => false)
-      : !(await condition(() => changed, LOOK_FOR_ENDED_MS));
+    if (!look.setUp && admission.holders.length + admission.queue.length > 0) {
+      look.setUp = true;
+      void sleep(LOOK_FOR_ENDED_MS).then(() => (look.due = true));
+    }
+    await condition(() => changed || look.due);
     changed = false;
-    if (timedOut) {
-      for (const who of await control.findEnded(admission.holders)) admission = release(admission, who);
+    if (look.due) {
+      Object.assign(look, { setUp: false, due: false });
+      for (const who of await control.findEnded([...admission.holders, ...admission.queue])) {
+        admission = release(admission, who);
+      }
     }
     const result = grant(admission);
     admission = result.admission;
@@ -52,8 +59,10 @@ export async function admissionWorkflow(input: AdmissionInput = {}): Promise<nev
       }
     }
     setCurrentDetails(`${admission.holders.length} move, ${admission.queue.length} wait`);
-    if (workflowInfo().historyLength > EVENTS_BEFORE_CONTINUING && !changed && allHandlersFinished()) {
-      await continueAsNew<typeof admissionWorkflow>(admission);
+    if (workflowInfo().historyLength > EVENTS_BEFORE_CONTINUING) {
+      await condition(allHandlersFinished);
+      // Whatever came in meanwhile is dealt with first.
+      if (!changed) await continueAsNew<typeof admissionWorkflow>(admission);
     }
   }
 }

@@ -169,7 +169,7 @@ describe('on real accesses (flights of 2013 by carrier and airport)', () => {
   it('forecasts two days better than repeating the last week, from eight weeks of history', () => {
     const windowMs = 6 * 3_600_000;
     const start = Date.UTC(2013, 0, 1);
-    const file = new URL('../../examples/data/flights-2013-h1.csv.gz', import.meta.url);
+    const file = new URL('../../../examples/data/flights-2013-h1.csv.gz', import.meta.url);
     const byRegion = new Map<string, number[]>();
     for (const line of gunzipSync(readFileSync(file)).toString().trim().split('\n').slice(1)) {
       const [time = '', , origin = '', , carrier = ''] = line.split(',');

@@ -1,0 +1,162 @@
+import { DroverError } from '../domain/errors.js';
+import { equalIntervals, place } from '../domain/hash-ring.js';
+import { compareNames } from '../domain/names.js';
+import type { Partition } from '../domain/partition.js';
+import { partitionId } from '../domain/partition.js';
+import type { KeyspaceDocument } from '../store/catalog/keyspaces.js';
+import { createFenced, dropIfExists, inspect } from '../store/fenced-collection.js';
+import type { ControlContext } from './context.js';
+import { listPartitions } from './partitions.js';
+
+export interface CreateKeyspaceRequest {
+  /** `<database>.<collection>` as applications see it. */
+  readonly name: string;
+  /** Path of the partition key; it is hashed. */
+  readonly key: string;
+  readonly partitions: number;
+}
+
+const MAX_PARTITIONS = 100_000;
+
+/**
+ * Makes a keyspace: its partitions' fenced collections with the key's hashed index on the nodes, then the routes.
+ * Applications see it when the last of these is written.
+ *
+ * @throws DroverError `InvalidRequest`
+ */
+export async function createKeyspace(
+  { catalog, nodes }: ControlContext,
+  request: CreateKeyspaceRequest,
+): Promise<readonly Partition[]> {
+  const { name, key, partitions: count } = request;
+  const [database = '', ...rest] = name.split('.');
+  const collection = rest.join('.');
+  if (
+    !/^[^\s/\\."$*<>:|?]{1,38}$/.test(database) ||
+    !/^[^$\0]{1,120}$/.test(collection) ||
+    collection.startsWith('system.')
+  ) {
+    throw invalid(`a keyspace is named <database>.<collection>, such as shop.orders; got ${JSON.stringify(name)}`);
+  }
+  if (['admin', 'local', 'config'].includes(database)) throw invalid(`"${database}" is one of MongoDB's own databases`);
+  if (!/^[^$.\0][^$\0]*$/.test(key) || key.split('.').some((part) => part === '') || key === '_id.') {
+    throw invalid(`the partition key must be the path of a field, such as customerId; got ${JSON.stringify(key)}`);
+  }
+  if (!Number.isInteger(count) || count < 1 || count > MAX_PARTITIONS) {
+    throw invalid(`the number of partitions must be between 1 and ${MAX_PARTITIONS}; got ${count}`);
+  }
+  if ((await catalog.keyspaces.find(name)) !== undefined) throw invalid(`keyspace "${name}" already exists`);
+  const available = (await catalog.nodes.list()).filter((node) => !node.draining).map((node) => node._id);
+  if (available.length === 0) throw invalid('there is no node yet: name nodes in drover.yaml, or "drover node add"');
+
+  const intervals = equalIntervals(count);
+  const placed = place(
+    intervals.map((_, i) => `p${i}`),
+    available,
+  );
+  const partitions = intervals.map((interval, i): Partition => {
+    const source = placed.get(`p${i}`)!;
+    return {
+      id: partitionId(name, `p${i}`),
+      keyspace: name,
+      name: `p${i}`,
+      box: [interval],
+      collection: `${collection}.p${i}`,
+      epoch: 1,
+      route: { source, target: null, boundary: interval.low, fence: null },
+      handover: null,
+      lastMovedAt: null,
+    };
+  });
+  // Every name is looked at before anything is made.
+  for (const { route, collection: physical } of partitions) {
+    const { exists } = await inspect((await nodes.get(route.source)).db(database), physical);
+    if (exists) throw invalid(`${database}.${physical} already exists on "${route.source}": rename or drop it first`);
+  }
+  const made: Partition[] = [];
+  try {
+    for (const partition of partitions) {
+      const db = (await nodes.get(partition.route.source)).db(database);
+      await createFenced(db, partition.collection, key, [partition.box[0]]);
+      made.push(partition);
+      await db.collection(partition.collection).createIndex({ [key]: 'hashed' });
+    }
+    await catalog.partitions.insert(partitions);
+  } catch (error) {
+    for (const { route, collection: physical } of made) {
+      await dropIfExists((await nodes.get(route.source)).db(database), physical);
+    }
+    throw error;
+  }
+  await catalog.keyspaces.insert({
+    _id: name,
+    database,
+    collection,
+    dimensions: [{ kind: 'hashed', field: key }],
+    createdAt: new Date(),
+  });
+  return partitions;
+}
+
+export interface KeyspaceSummary {
+  readonly name: string;
+  /** Path of the partition key. */
+  readonly key: string;
+  readonly partitions: number;
+  /** Of these, how many are moving. */
+  readonly moving: number;
+  readonly createdAt: Date;
+}
+
+export interface KeyspaceDetails extends KeyspaceSummary {
+  readonly nodes: readonly KeyspaceShare[];
+}
+
+/** What a node holds of a keyspace. */
+export interface KeyspaceShare {
+  readonly node: string;
+  readonly region: string;
+  readonly partitions: number;
+  /** Null when the node can't be reached. */
+  readonly documents: number | null;
+  readonly bytes: number | null;
+  readonly requestsLastHour: number;
+}
+
+export async function listKeyspaces({ catalog }: ControlContext): Promise<readonly KeyspaceSummary[]> {
+  const [keyspaces, partitions] = await Promise.all([catalog.keyspaces.list(), catalog.partitions.list()]);
+  return keyspaces.map((keyspace) => {
+    const own = partitions.filter((partition) => partition.keyspace === keyspace._id);
+    return summaryOf(keyspace, own.length, own.filter(({ handover }) => handover !== null).length);
+  });
+}
+
+/** @throws DroverError `InvalidRequest` when there is no such keyspace */
+export async function showKeyspace(context: ControlContext, name: string): Promise<KeyspaceDetails> {
+  const keyspace = await context.catalog.keyspaces.get(name);
+  const [partitions, nodes] = await Promise.all([listPartitions(context, name), context.catalog.nodes.list()]);
+  const owners = [...new Set(partitions.map(({ owner }) => owner))].sort(compareNames);
+  return {
+    ...summaryOf(keyspace, partitions.length, partitions.filter(({ state }) => state !== 'steady').length),
+    nodes: owners.map((node): KeyspaceShare => {
+      const own = partitions.filter(({ owner }) => owner === node);
+      const known = own.every(({ documents }) => documents !== null);
+      return {
+        node,
+        region: nodes.find(({ _id }) => _id === node)?.region ?? 'unknown',
+        partitions: own.length,
+        documents: known ? own.reduce((sum, { documents }) => sum + (documents ?? 0), 0) : null,
+        bytes: known ? own.reduce((sum, { bytes }) => sum + (bytes ?? 0), 0) : null,
+        requestsLastHour: own.reduce((sum, { requestsLastHour }) => sum + requestsLastHour, 0),
+      };
+    }),
+  };
+}
+
+const summaryOf = (
+  { _id: name, dimensions, createdAt }: KeyspaceDocument,
+  partitions: number,
+  moving: number,
+): KeyspaceSummary => ({ name, key: dimensions[0].field, partitions, moving, createdAt });
+
+const invalid = (message: string) => new DroverError('InvalidRequest', message);

@@ -1,0 +1,56 @@
+import type { Db } from 'mongodb';
+import type { Partition } from '../domain/partition.js';
+import type { ControlContext } from './context.js';
+
+export interface PartitionSize {
+  readonly documents: number;
+  /** Uncompressed size of the documents. */
+  readonly bytes: number;
+}
+
+/** Requests for sizes that are under way on one node at a time. */
+const CONCURRENCY = 8;
+
+/** Size of the partition's collection on its owner; undefined when that can't be reached. */
+export async function partitionSize(context: ControlContext, partition: Partition): Promise<PartitionSize | undefined> {
+  return (await partitionSizes(context, partition.keyspace, [partition])).get(partition.name);
+}
+
+/** Sizes by the partition's name, without those whose node can't be reached: a list must still come out at such a time. */
+export async function partitionSizes(
+  { catalog, nodes }: ControlContext,
+  keyspace: string,
+  partitions: readonly Partition[],
+): Promise<ReadonlyMap<string, PartitionSize>> {
+  const { database } = await catalog.keyspaces.get(keyspace);
+  const sizes = new Map<string, PartitionSize>();
+  const ofNode = async (node: string) => {
+    const client = await nodes.get(node).catch(() => undefined);
+    if (client === undefined) return;
+    const waiting = partitions.filter((partition) => partition.route.source === node);
+    const work = async () => {
+      for (let next = waiting.pop(); next !== undefined; next = waiting.pop()) {
+        const size = await sizeOf(client.db(database), next.collection).catch(() => undefined);
+        if (size !== undefined) sizes.set(next.name, size);
+      }
+    };
+    await Promise.all(Array.from({ length: CONCURRENCY }, work));
+  };
+  await Promise.all([...new Set(partitions.map(({ route }) => route.source))].map(ofNode));
+  return sizes;
+}
+
+/** A few numbers from the collection's metadata: cheap, whatever its size; after a crash of the node they may be off. */
+async function sizeOf(db: Db, collection: string): Promise<PartitionSize | undefined> {
+  const [stats] = await db
+    .collection(collection)
+    .aggregate<{ documents: number; bytes: number }>(
+      [
+        { $collStats: { storageStats: {} } },
+        { $project: { _id: 0, documents: '$storageStats.count', bytes: '$storageStats.size' } },
+      ],
+      { readConcern: { level: 'local' }, maxTimeMS: 5_000 },
+    )
+    .toArray();
+  return stats === undefined ? undefined : { documents: Number(stats.documents), bytes: Number(stats.bytes) };
+}

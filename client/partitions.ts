@@ -1,0 +1,137 @@
+import type { AccessWindow } from '../domain/access.js';
+import type { Partition } from '../domain/partition.js';
+import { tokensOf } from '../domain/partition.js';
+import type { Interval } from '../domain/token.js';
+import type { MigrationDocument } from '../store/catalog/migrations.js';
+import type { ControlContext } from './context.js';
+import { partitionSizes } from './partition-size.js';
+
+const HOUR_MS = 3_600_000;
+
+export interface PartitionSummary {
+  readonly keyspace: string;
+  readonly partition: string;
+  readonly owner: string;
+  /** Where it moves to. */
+  readonly target: string | null;
+  /** The target's share of the load, in percent. */
+  readonly weight: number;
+  readonly epoch: number;
+  /** `steady`, or the phase of its migration. */
+  readonly state: string;
+  /** Documents and bytes on the owner; null when that can't be reached. */
+  readonly documents: number | null;
+  readonly bytes: number | null;
+  readonly requestsLastHour: number;
+  readonly lastMovedAt: Date | null;
+}
+
+export interface PartitionDetails extends PartitionSummary {
+  /** Name of its collection on every node. */
+  readonly collection: string;
+  readonly tokens: Interval;
+  /** Tokens whose writes wait at this moment. */
+  readonly fence: Interval | null;
+  /** Requests of the last hour by the region they came from, busiest first. */
+  readonly regions: readonly RegionRequests[];
+  /** Busiest client networks of the last hour. */
+  readonly networks: readonly (readonly [network: string, requests: number])[];
+  /** Newest first. */
+  readonly migrations: readonly MigrationDocument[];
+}
+
+export interface RegionRequests {
+  readonly region: string;
+  readonly reads: number;
+  readonly writes: number;
+  readonly errors: number;
+  readonly latencyMsMean: number;
+  readonly latencyMsMax: number;
+}
+
+/** @throws DroverError `InvalidRequest` when there is no such keyspace */
+export async function listPartitions(context: ControlContext, keyspace: string): Promise<readonly PartitionSummary[]> {
+  await context.catalog.keyspaces.get(keyspace);
+  return summaries(context, keyspace, await context.catalog.partitions.list(keyspace));
+}
+
+/** @throws DroverError `InvalidRequest` when there is no such partition */
+export async function showPartition(
+  context: ControlContext,
+  keyspace: string,
+  name: string,
+): Promise<PartitionDetails> {
+  const { catalog } = context;
+  const partition = await catalog.partitions.get(keyspace, name);
+  const [[summary], windows, networks, migrations] = await Promise.all([
+    summaries(context, keyspace, [partition]),
+    lastHour(context, keyspace),
+    catalog.access.clients(keyspace, context.now() - HOUR_MS),
+    catalog.migrations.list({ keyspace, partition: name }, 10),
+  ]);
+  return {
+    ...summary!,
+    collection: partition.collection,
+    tokens: tokensOf(partition),
+    fence: partition.route.fence,
+    regions: byRegion(windows.filter((window) => window.partition === name)),
+    networks: networks.get(name)?.slice(0, 10) ?? [],
+    migrations,
+  };
+}
+
+async function summaries(
+  context: ControlContext,
+  keyspace: string,
+  partitions: readonly Partition[],
+): Promise<PartitionSummary[]> {
+  const [sizes, windows, running] = await Promise.all([
+    partitionSizes(context, keyspace, partitions),
+    lastHour(context, keyspace),
+    context.catalog.migrations.list({ keyspace, state: 'running' }),
+  ]);
+  const requests = new Map<string, number>();
+  for (const { partition, reads, writes } of windows) {
+    requests.set(partition, (requests.get(partition) ?? 0) + reads + writes);
+  }
+  const migrations = new Map(running.map((migration) => [migration._id, migration]));
+  return partitions.map(({ name, route, epoch, handover, lastMovedAt }) => {
+    const migration = handover === null ? undefined : migrations.get(handover.migration);
+    return {
+      keyspace,
+      partition: name,
+      owner: route.source,
+      target: handover?.target ?? null,
+      weight: migration?.weight ?? 0,
+      epoch,
+      state: handover === null ? 'steady' : (migration?.phase ?? 'claimed'),
+      documents: sizes.get(name)?.documents ?? null,
+      bytes: sizes.get(name)?.bytes ?? null,
+      requestsLastHour: requests.get(name) ?? 0,
+      lastMovedAt: lastMovedAt === null ? null : new Date(lastMovedAt),
+    };
+  });
+}
+
+function lastHour({ catalog, now }: ControlContext, keyspace: string): Promise<AccessWindow[]> {
+  const to = now();
+  return catalog.access.windows(keyspace, to - HOUR_MS, to, HOUR_MS);
+}
+
+function byRegion(windows: readonly AccessWindow[]): RegionRequests[] {
+  const regions = [...new Set(windows.map(({ region }) => region))].map((region): RegionRequests => {
+    const own = windows.filter((window) => window.region === region);
+    const sum = (of: (window: AccessWindow) => number) => own.reduce((total, window) => total + of(window), 0);
+    const reads = sum((window) => window.reads);
+    const writes = sum((window) => window.writes);
+    return {
+      region,
+      reads,
+      writes,
+      errors: sum((window) => window.errors),
+      latencyMsMean: reads + writes === 0 ? 0 : sum((window) => window.latencyMsSum) / (reads + writes),
+      latencyMsMax: Math.max(0, ...own.map((window) => window.latencyMsMax)),
+    };
+  });
+  return regions.sort((a, b) => b.reads + b.writes - (a.reads + a.writes));
+}

@@ -1,0 +1,98 @@
+import { describe, expect, it } from 'vitest';
+import type { Handover, HandoverState, Partition, Route } from '../../domain/partition.js';
+import { acceptedTokens, partitionId, readOwner, tokensOf, writeOwner } from '../../domain/partition.js';
+
+const INTERVAL = { low: 20n, high: 50n };
+
+const partition = (route: Partial<Route>, state?: HandoverState): Partition => ({
+  id: partitionId('shop.orders', 'p1'),
+  keyspace: 'shop.orders',
+  name: 'p1',
+  box: [{ low: 0n, high: 100n }],
+  collection: 'orders.p1',
+  epoch: 1,
+  route: { source: 'a', target: null, boundary: 0n, fence: null, ...route },
+  handover: state === undefined ? null : ({ migration: 'm', target: 'b', attempt: 1, state } satisfies Handover),
+  lastMovedAt: null,
+});
+
+const owners = (each: Partition) => ({
+  accepts: { a: acceptedTokens(each, 'a'), b: acceptedTokens(each, 'b') },
+  writes: [10n, 20n, 49n, 50n].map((token) => writeOwner(each, token)),
+  reads: [10n, 20n, 49n, 50n].map((token) => readOwner(each, token)),
+});
+
+describe('who owns a token', () => {
+  it('is named by the keyspace and its own name', () => {
+    expect(partition({}).id).toBe('shop.orders/p1');
+    expect(tokensOf(partition({}))).toEqual({ low: 0n, high: 100n });
+  });
+
+  it('outside of a migration: the source, all of it', () => {
+    expect(owners(partition({}))).toEqual({
+      accepts: { a: [{ low: 0n, high: 100n }], b: [] },
+      writes: ['a', 'a', 'a', 'a'],
+      reads: ['a', 'a', 'a', 'a'],
+    });
+  });
+
+  it('in cutover: the target below the boundary, the source from it on', () => {
+    expect(owners(partition({ target: 'b', boundary: 20n }, { kind: 'idle' }))).toEqual({
+      accepts: { a: [{ low: 20n, high: 100n }], b: [{ low: 0n, high: 20n }] },
+      writes: ['b', 'a', 'a', 'a'],
+      reads: ['b', 'a', 'a', 'a'],
+    });
+  });
+
+  it('while an interval is fenced: nobody takes its writes, and it is read where it was written', () => {
+    const fencing = partition(
+      { target: 'b', boundary: 20n, fence: INTERVAL },
+      { kind: 'fencing', direction: 'forward', interval: INTERVAL },
+    );
+    expect(owners(fencing)).toEqual({
+      accepts: { a: [{ low: 50n, high: 100n }], b: [{ low: 0n, high: 20n }] },
+      writes: ['b', null, null, 'a'],
+      reads: ['b', 'a', 'a', 'a'],
+    });
+  });
+
+  it('the same on the way back, where the target gives up what it had', () => {
+    const fencing = partition(
+      { target: 'b', boundary: 50n, fence: INTERVAL },
+      { kind: 'fencing', direction: 'back', interval: INTERVAL },
+    );
+    expect(owners(fencing)).toEqual({
+      accepts: { a: [{ low: 50n, high: 100n }], b: [{ low: 0n, high: 20n }] },
+      writes: ['b', null, null, 'a'],
+      reads: ['b', 'b', 'b', 'a'],
+    });
+  });
+
+  it('while a step is undone: the node that had it accepts it again, but routers still hold their writes', () => {
+    const undoing = partition(
+      { target: 'b', boundary: 20n, fence: INTERVAL },
+      { kind: 'undoing', direction: 'forward', interval: INTERVAL },
+    );
+    expect(owners(undoing)).toMatchObject({
+      accepts: { a: [{ low: 20n, high: 100n }], b: [{ low: 0n, high: 20n }] },
+      writes: ['b', null, null, 'a'],
+    });
+  });
+
+  it('once everything has gone over: the source accepts nothing', () => {
+    expect(owners(partition({ target: 'b', boundary: 100n }, { kind: 'idle' }))).toEqual({
+      accepts: { a: [], b: [{ low: 0n, high: 100n }] },
+      writes: ['b', 'b', 'b', 'b'],
+      reads: ['b', 'b', 'b', 'b'],
+    });
+  });
+
+  it('when the old copy is being retired: the new owner alone, and the former one is in no route', () => {
+    const retiring = partition({ source: 'b' }, { kind: 'retiring', formerSource: 'a' });
+    expect(owners(retiring).accepts).toEqual({ a: [], b: [{ low: 0n, high: 100n }] });
+  });
+
+  it('a node that has nothing to do with the partition accepts nothing', () => {
+    expect(acceptedTokens(partition({ target: 'b', boundary: 50n }), 'c')).toEqual([]);
+  });
+});

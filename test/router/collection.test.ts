@@ -1,0 +1,344 @@
+import { MockActivityEnvironment } from '@temporalio/testing';
+import type { Collection, Document } from 'mongodb';
+import { MongoBulkWriteError, MongoInvalidArgumentError } from 'mongodb';
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import type { Dependencies } from '../../activities/index.js';
+import { createControlActivities } from '../../activities/index.js';
+import type { Partition } from '../../domain/partition.js';
+import { acceptedTokens } from '../../domain/partition.js';
+import { TOKEN_END, TOKEN_MIN } from '../../domain/token.js';
+import type { DroverCollection } from '../../router/index.js';
+import { DroverClient } from '../../router/index.js';
+import { Catalog } from '../../store/catalog/catalog.js';
+import { createFenced, setAccepted } from '../../store/fenced-collection.js';
+import { tokenOfKey } from '../../store/key-token.js';
+import { NodePool } from '../../store/node-pool.js';
+import { until, useServers } from '../store/servers.js';
+
+const { clients, uris } = useServers(2);
+
+const keys = Array.from({ length: 60 }, (_, i) => `customer-${i}`);
+const upper = keys.filter((key) => tokenOfKey(key) >= 0n);
+const lower = keys.filter((key) => tokenOfKey(key) < 0n);
+const db = (node: 'a' | 'b') => clients[node === 'a' ? 0 : 1]!.db('shop');
+
+let catalog: Catalog;
+let client: DroverClient;
+let keyspaces = 0;
+let name: string;
+let orders: DroverCollection<Document>;
+/** What the same calls do with the driver alone. */
+let plain: Collection<Document>;
+
+beforeAll(async () => {
+  catalog = await Catalog.open(uris[0]!);
+  for (const node of ['a', 'b']) await catalog.nodes.put({ _id: node, region: 'eu', address: 'x' }, new Date());
+  client = await DroverClient.connect(uris[0]!, {
+    region: 'eu',
+    nodes: { a: uris[0]!, b: uris[1]! },
+    holdTimeoutMS: 1_500,
+  });
+});
+afterAll(async () => {
+  await client.close();
+  await catalog.close();
+});
+
+/** A keyspace of two partitions: the lower half on node `a`, the upper half on node `b`. */
+beforeEach(async () => {
+  name = `orders${keyspaces++}`;
+  const partition = (part: string, low: bigint, high: bigint, source: 'a' | 'b'): Partition => ({
+    id: `shop.${name}/${part}`,
+    keyspace: `shop.${name}`,
+    name: part,
+    box: [{ low, high }],
+    collection: `${name}.${part}`,
+    epoch: 1,
+    route: { source, target: null, boundary: low, fence: null },
+    handover: null,
+    lastMovedAt: null,
+  });
+  const partitions = [partition('p0', TOKEN_MIN, 0n, 'a'), partition('p1', 0n, TOKEN_END, 'b')] as const;
+  for (const each of partitions) {
+    const node = each.route.source as 'a' | 'b';
+    await createFenced(db(node), each.collection, 'customerId', acceptedTokens(each, node));
+  }
+  await catalog.keyspaces.insert({
+    _id: `shop.${name}`,
+    database: 'shop',
+    collection: name,
+    dimensions: [{ kind: 'hashed', field: 'customerId' }],
+    createdAt: new Date(),
+  });
+  await catalog.partitions.insert(partitions);
+  orders = client.db('shop').collection(name);
+  plain = clients[0]!.db('plain').collection(name);
+});
+
+const stored = async () => {
+  const rows = await Promise.all(
+    (['a', 'b'] as const).flatMap((node) =>
+      ['p0', 'p1'].map((part) => db(node).collection(`${name}.${part}`).find().toArray()),
+    ),
+  );
+  return rows.flat();
+};
+const byId = (documents: readonly Document[]) =>
+  [...documents].sort((x, y) => (String(x['_id']) < String(y['_id']) ? -1 : 1));
+
+describe('a partitioned collection', () => {
+  it('keeps every document on the node that owns its key', async () => {
+    await orders.insertMany(keys.map((customerId, i) => ({ _id: i as never, customerId })));
+    expect(await db('a').collection(`${name}.p0`).countDocuments()).toBe(lower.length);
+    expect(await db('b').collection(`${name}.p1`).countDocuments()).toBe(upper.length);
+    expect((await stored()).length).toBe(keys.length);
+  });
+
+  it('answers each request as the driver does', async () => {
+    const requests: readonly ((on: DroverCollection<Document>) => Promise<unknown>)[] = [
+      (on) => on.insertOne({ _id: 1 as never, customerId: lower[0], n: 1 }),
+      (on) => on.insertOne({ _id: 2 as never, customerId: upper[0], n: 1 }),
+      (on) => on.findOne({ customerId: lower[0] }),
+      (on) => on.findOne({ customerId: 'nobody' }),
+      (on) => on.findOne({ customerId: upper[0] }, { projection: { n: 1 } }),
+      (on) => on.find({ customerId: upper[0] }).toArray(),
+      (on) => on.updateOne({ customerId: lower[0] }, { $inc: { n: 1 } }),
+      (on) => on.updateOne({ customerId: lower[0] }, [{ $set: { n: { $add: ['$n', 1] } } }]),
+      (on) => on.updateOne({ customerId: 'nobody' }, { $inc: { n: 1 } }),
+      (on) => on.updateOne({ customerId: lower[1], _id: 3 as never }, { $set: { n: 1 } }, { upsert: true }),
+      (on) => on.updateOne({ customerId: { $eq: upper[1] }, _id: 4 as never }, { $set: { n: 1 } }, { upsert: true }),
+      (on) => on.replaceOne({ customerId: lower[0] }, { customerId: lower[0], n: 9 }),
+      (on) => on.deleteOne({ customerId: upper[0] }),
+      (on) => on.deleteOne({ customerId: upper[0] }),
+      (on) => on.insertOne({ _id: 1 as never, customerId: lower[0] }),
+    ];
+    for (const request of requests) {
+      const [routed, direct] = await Promise.allSettled([request(orders), request(plain as never)]);
+      expect(outcome(routed)).toEqual(outcome(direct));
+    }
+    expect(byId(await stored())).toEqual(byId(await plain.find().toArray()));
+  });
+
+  it('gives documents their _id as the driver does', async () => {
+    const [one, many] = [{ customerId: lower[0] } as Document, [{ customerId: upper[0] }] as Document[]];
+    const { insertedId } = await orders.insertOne(one);
+    const { insertedIds } = await orders.insertMany(many);
+    expect(one['_id']).toEqual(insertedId);
+    expect(many[0]!['_id']).toEqual(insertedIds[0]);
+  });
+
+  it('refuses what it can’t route before it touches a node', async () => {
+    await expect(orders.findOne({ total: 1 })).rejects.toThrow(MongoInvalidArgumentError);
+    await expect(orders.insertOne({ total: 1 })).rejects.toThrow(MongoInvalidArgumentError);
+    await expect(orders.insertMany([{ customerId: 'a' }, { total: 1 }])).rejects.toThrow(MongoInvalidArgumentError);
+    await expect(orders.updateOne({ customerId: 'a' }, { $set: { customerId: 'b' } })).rejects.toThrow(
+      /can't be changed/,
+    );
+    await expect(orders.replaceOne({ customerId: 'a' }, { customerId: 'b' })).rejects.toThrow(/can't change/);
+    await expect(orders.findOne({ customerId: { a: 1 } })).rejects.toMatchObject({ code: 'InvalidRequest' });
+    expect(await stored()).toEqual([]);
+  });
+
+  it('does not wait for a hand-over when an upsert would store a document without its key', async () => {
+    const startedAt = performance.now();
+    const upsert = (on: DroverCollection<Document>) =>
+      on.updateOne({ _id: 1 as never, customerId: { $in: [lower[0]] } }, { $set: { n: 1 } }, { upsert: true });
+    await upsert(orders).catch((error: unknown) => error);
+    expect(performance.now() - startedAt).toBeLessThan(1_000);
+  });
+});
+
+/** What a caller can see of a result, but for the names of collections. */
+function outcome(settled: PromiseSettledResult<unknown>): unknown {
+  if (settled.status === 'fulfilled') return settled.value;
+  const error = settled.reason as MongoBulkWriteError;
+  const plainText = (text: string) => text.replace(/(shop|plain)\.orders\d+(\.p\d)?/g, 'COLLECTION');
+  return {
+    type: error.constructor.name,
+    code: error.code,
+    message: plainText(error.message),
+    ...(error instanceof MongoBulkWriteError
+      ? {
+          insertedCount: error.insertedCount,
+          insertedIds: error.insertedIds,
+          writeErrors: [error.writeErrors]
+            .flat()
+            .map(({ index, code, errmsg }) => [index, code, plainText(errmsg ?? '')]),
+          ofResult: error.result.getWriteErrors().map(({ index }) => index),
+          ok: error.result.ok,
+        }
+      : {}),
+  };
+}
+
+describe('insertMany over several partitions', () => {
+  const present = [100, 101];
+  /** `_id`s as the caller lists them; those present already, and repetitions, are errors. */
+  const lists: readonly (readonly number[])[] = [
+    [1, 2, 3, 4, 5, 6],
+    [1, 2, 100, 3, 4],
+    [100, 1, 2],
+    [1, 2, 3, 101],
+    [1, 100, 2, 101, 3, 100],
+    [1, 2, 3, 1, 4, 2],
+    [100],
+  ];
+  const cases = lists.flatMap((ids) => [true, false].map((ordered) => [ids, ordered] as const));
+  /** Neighbours in the list go to different partitions, but one `_id` always has one key. */
+  const document = (_id: number) => ({
+    _id: _id as never,
+    customerId: _id % 2 === 0 ? lower[_id % 10] : upper[_id % 10],
+  });
+
+  it.each(cases)('of %j, ordered: %s, does what the driver does', async (ids, ordered) => {
+    for (const on of [orders, plain] as DroverCollection<Document>[]) await on.insertMany(present.map(document));
+    const [routed, direct] = await Promise.allSettled([
+      orders.insertMany(ids.map(document), { ordered }),
+      plain.insertMany(ids.map(document), { ordered }),
+    ]);
+    expect(outcome(routed)).toEqual(outcome(direct));
+    expect(byId(await stored())).toEqual(byId(await plain.find().toArray()));
+  });
+
+  it('of nothing fails as the driver fails', async () => {
+    const [routed, direct] = await Promise.allSettled([orders.insertMany([]), plain.insertMany([])]);
+    expect(outcome(routed)).toEqual(outcome(direct));
+  });
+});
+
+describe('while a partition changes hands', () => {
+  const partition = () => catalog.partitions.get(`shop.${name}`, 'p0');
+  const target = () => db('b');
+  const advance = async (...events: Parameters<Catalog['partitions']['advance']>[1][]) => {
+    let now = await partition();
+    for (const event of events) now = await catalog.partitions.advance(now, event);
+    return now;
+  };
+  const fenceAs = async (now: Partition) => {
+    for (const node of ['a', 'b'] as const) {
+      await setAccepted(db(node), now.collection, 'customerId', acceptedTokens(now, node));
+    }
+  };
+  const middle = TOKEN_MIN / 2n;
+  const [gone, staying] = [
+    lower.filter((key) => tokenOfKey(key) < middle),
+    lower.filter((key) => tokenOfKey(key) >= middle),
+  ];
+
+  beforeEach(async () => {
+    await orders.findOne({ customerId: lower[0] });
+    await createFenced(target(), `${name}.p0`, 'customerId', []);
+    await advance({ kind: 'claim', migration: 'm', target: 'b' }, { kind: 'publish' });
+  });
+
+  it('a write of a fenced token waits for the end of the step, any other one does not', async () => {
+    await fenceAs(await advance({ kind: 'begin', boundary: middle }));
+    await until(
+      'the router to know',
+      async () => (await catalog.routers.missing(`shop.${name}/p0`, 3, 5_000)).length === 0,
+    );
+    let written = false;
+    const held = orders.insertOne({ _id: 1 as never, customerId: gone[0] }).then(() => (written = true));
+    await orders.insertOne({ _id: 2 as never, customerId: staying[0] });
+    await orders.insertOne({ _id: 3 as never, customerId: upper[0] });
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    expect(written).toBe(false);
+    await fenceAs(await advance({ kind: 'own', since: 1n }));
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    expect(written).toBe(false);
+    await advance({ kind: 'settle' });
+    await held;
+    expect(await target().collection(`${name}.p0`).find().toArray()).toEqual([{ _id: 1, customerId: gone[0] }]);
+  });
+
+  it('a held write goes back to the source when the step is undone', async () => {
+    await fenceAs(await advance({ kind: 'begin', boundary: middle }));
+    const held = orders.insertOne({ _id: 1 as never, customerId: gone[0] });
+    await fenceAs(await advance({ kind: 'undo' }));
+    await advance({ kind: 'settle' });
+    await held;
+    expect(await db('a').collection(`${name}.p0`).countDocuments()).toBe(1);
+  });
+
+  it('a write that waits longer than the application allows fails, and was not written', async () => {
+    await fenceAs(await advance({ kind: 'begin', boundary: middle }));
+    await until(
+      'the router to know',
+      async () => (await catalog.routers.missing(`shop.${name}/p0`, 3, 5_000)).length === 0,
+    );
+    await expect(orders.insertOne({ customerId: gone[0] })).rejects.toMatchObject({ code: 'TimedOut' });
+    expect(await stored()).toEqual([]);
+  });
+
+  it('a write that the fence refuses, because the route was old, goes to the new owner', async () => {
+    const now = await advance({ kind: 'begin', boundary: middle }, { kind: 'own', since: 1n }, { kind: 'settle' });
+    const [held] = await Promise.all([orders.insertOne({ _id: 1 as never, customerId: gone[0] }), fenceAs(now)]);
+    expect(held.acknowledged).toBe(true);
+    expect(await target().collection(`${name}.p0`).countDocuments()).toBe(1);
+  });
+
+  describe('and both nodes own a part of it', () => {
+    const mixed = () => lower.map((customerId, i) => ({ _id: i as never, customerId }));
+
+    beforeEach(async () => {
+      const half = await advance({ kind: 'begin', boundary: middle }, { kind: 'own', since: 1n }, { kind: 'settle' });
+      await fenceAs(half);
+      await until(
+        'the router to know',
+        async () => (await catalog.routers.missing(half.id, half.epoch, 5_000)).length === 0,
+      );
+    });
+
+    it.each([true, false])('insertMany (ordered: %s) stores every document where it belongs, once', async (ordered) => {
+      const { insertedCount } = await orders.insertMany(mixed(), { ordered });
+      expect(insertedCount).toBe(lower.length);
+      expect(await db('a').collection(`${name}.p0`).countDocuments()).toBe(staying.length);
+      expect(await target().collection(`${name}.p0`).countDocuments()).toBe(gone.length);
+    });
+
+    it.each([true, false])('insertMany (ordered: %s) tells of errors as the driver does', async (ordered) => {
+      const documents = [...mixed().slice(0, 6), mixed()[2]!, ...mixed().slice(6, 9), mixed()[1]!];
+      const copies = () => documents.map((document) => ({ ...document }));
+      const [routed, direct] = await Promise.allSettled([
+        orders.insertMany(copies(), { ordered }),
+        plain.insertMany(copies(), { ordered }),
+      ]);
+      expect(outcome(routed)).toEqual(outcome(direct));
+    });
+
+    it('insertMany goes on while the catalog is away', async () => {
+      const inside = (client as unknown as { catalog: Catalog }).catalog.partitions;
+      const list = inside.list.bind(inside);
+      inside.list = () => Promise.reject(new Error('the catalog is away'));
+      try {
+        expect((await orders.insertMany(mixed(), { ordered: false })).insertedCount).toBe(lower.length);
+      } finally {
+        inside.list = list;
+      }
+    });
+  });
+});
+
+describe('a router that was there before a migration', () => {
+  const activities = () => {
+    const dependencies = { catalog, nodes: new NodePool(new Map([['a', uris[0]!], ['b', uris[1]!]])) }; // prettier-ignore
+    return { ...dependencies, ...createControlActivities(dependencies as Dependencies) };
+  };
+
+  it('does not keep it from being given up before its target was published', async () => {
+    await orders.insertOne({ customerId: lower[0] });
+    const [keyspace, partition] = [`shop.${name}`, 'p0'];
+    await catalog.partitions.advance(await catalog.partitions.get(keyspace, partition), {
+      kind: 'claim',
+      migration: 'm',
+      target: 'b',
+    });
+    const { nodes, withdrawTarget } = activities();
+    const move = { migration: 'm', keyspace, partition, source: 'a', target: 'b' };
+    try {
+      await expect(new MockActivityEnvironment().run(withdrawTarget, move)).resolves.toBeUndefined();
+    } finally {
+      await nodes.close();
+    }
+  });
+});

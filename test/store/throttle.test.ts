@@ -1,0 +1,70 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { Throttle } from '../../store/throttle.js';
+
+/** A clock that goes on only while somebody sleeps, or by `pass`. */
+function fakeTime() {
+  let now = 1_000;
+  return {
+    now: () => now,
+    pass: (ms: number) => (now += ms),
+    sleep: (ms: number) => {
+      now += ms;
+      return Promise.resolve();
+    },
+  };
+}
+
+describe('a throttle', () => {
+  it('keeps its rate over any sequence of batches, and wastes none of it', async () => {
+    await fc.assert(
+      fc.asyncProperty(
+        fc.array(fc.integer({ min: 1, max: 100_000 }), { minLength: 2, maxLength: 50 }),
+        async (batches) => {
+          const time = fakeTime();
+          const throttle = new Throttle(10_000, time.now, time.sleep);
+          const startedAt = time.now();
+          for (const bytes of batches) await throttle.take(bytes);
+          // The last batch passes when those before it have been paid for.
+          const before = batches.slice(0, -1).reduce((sum, bytes) => sum + bytes, 0);
+          expect(time.now() - startedAt).toBeCloseTo((before * 1000) / 10_000, 3);
+        },
+      ),
+    );
+  });
+
+  it('does not make up later for time in which nothing was to be sent', async () => {
+    const time = fakeTime();
+    const throttle = new Throttle(1_000, time.now, time.sleep);
+    await throttle.take(1_000);
+    time.pass(60_000);
+    const later = time.now();
+    await throttle.take(1_000);
+    await throttle.take(1_000);
+    expect(time.now() - later).toBe(1_000);
+  });
+
+  it('keeps the rate for several who send at the same time', async () => {
+    let now = 0;
+    const waits: number[] = [];
+    const throttle = new Throttle(
+      1_000,
+      () => now,
+      (ms) => {
+        waits.push(ms);
+        return Promise.resolve();
+      },
+    );
+    await Promise.all([throttle.take(500), throttle.take(500), throttle.take(500)]);
+    expect(waits).toEqual([500, 1_000]);
+    now = 1_500;
+    await throttle.take(1);
+    expect(waits).toHaveLength(2);
+  });
+
+  it('with 0 for no limit never waits', async () => {
+    const throttle = new Throttle(0, Date.now, () => Promise.reject(new Error('it slept')));
+    await throttle.take(1e12);
+    await throttle.take(1e12);
+  });
+});
