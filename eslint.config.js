@@ -53,6 +53,7 @@ export default tseslint.config(
       'bench/**/*.ts',
       'workers/bundle.ts',
       'test/histories/record.ts',
+      'test/long/main.ts',
     ],
     rules: { 'no-console': 'off' },
   },

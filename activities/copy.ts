@@ -144,6 +144,7 @@ export function createCopyActivities(dependencies: Dependencies) {
             `${different.length} or more documents differ: ${different.join(', ')}`,
           );
         }
+        await catalog.migrations.update(move.migration, { $set: { compared } });
         return { compared };
       }),
   };

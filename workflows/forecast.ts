@@ -29,7 +29,8 @@ export async function forecastWorkflow(input: ForecastInput = {}): Promise<Forec
 
   let summary: ForecastSummary = { ...NOTHING, mode };
   for (const { keyspace, mode: mayDo } of keyspaces) {
-    const request = { keyspace, run: workflowInfo().runId, at };
+    // Keyspaces have partitions of the same names: the run is named after both.
+    const request = { keyspace, run: `${workflowInfo().runId}/${keyspace}`, at };
     if (!dryRun) await steps.forecastKeyspace(request);
     const plan = await steps.planKeyspace({ ...request, mode: mayDo, dryRun, atMost: MOST_DECISIONS });
     const planned = plan.decisions.map((decision): Decided => ({ ...decision, keyspace }));

@@ -35,6 +35,8 @@ export interface MigrationDocument {
   endedAt?: Date;
   documents: number;
   bytes: number;
+  /** Documents compared by the verification, while it runs and after it. */
+  compared?: number;
   steps: BoundaryStepRecord[];
   /** A closed empty collection was already there: the name was in a route once, and is never freed. */
   tombstoneBefore?: boolean;
