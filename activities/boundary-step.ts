@@ -11,7 +11,9 @@ import type { Dependencies } from './dependencies.js';
 import type { MoveContext } from './move-context.js';
 
 /** Whoever has not renewed its registration for this long, and does not acknowledge, counts as gone. */
-export const ROUTER_GONE_MS = 2_000;
+const ROUTER_GONE_MS = 2_000;
+/** Where no write waits for it, routers have this long to follow a route. */
+export const ROUTERS_FOLLOW_MS = 2 * ROUTER_GONE_MS;
 
 /**
  * Hands the tokens between the present boundary and `boundary` over, in either direction, without losing a write:
@@ -71,7 +73,8 @@ class BoundaryStep {
   }
 
   async run(idle: Partition, boundary: Token): Promise<{ partition: Partition; pauseMs: number }> {
-    await this.routersKnow(idle);
+    // Routers that are slow or gone are found out before anybody waits.
+    await routersAcknowledge(this.dependencies, idle, ROUTERS_FOLLOW_MS);
     await this.replicationIsClose(boundary > idle.route.boundary ? 'forward' : 'back');
 
     const pausedAt = performance.now();
@@ -95,7 +98,7 @@ class BoundaryStep {
     const { losing, gaining } = sides(fencing, direction);
     const { context } = this;
 
-    await this.acknowledged(fencing);
+    await routersAcknowledge(this.dependencies, fencing, this.dependencies.migration.stepTimeout);
     await this.setAccepted(fencing, losing);
 
     const marker = `${context.move.migration}/${direction}/${fencing.epoch}`;
@@ -141,21 +144,6 @@ class BoundaryStep {
     return setAccepted(context.db(node), partition.collection, context.keyField, acceptedTokens(partition, node));
   }
 
-  /** Routers that are slow or gone are found out before anybody waits. */
-  private routersKnow(partition: Partition): Promise<void> {
-    return this.acknowledged(partition, ROUTER_GONE_MS * 2);
-  }
-
-  private async acknowledged(partition: Partition, timeoutMs = this.dependencies.migration.stepTimeout): Promise<void> {
-    const missing = await missingRouters(this.dependencies, partition, timeoutMs);
-    if (missing.length > 0) {
-      throw new DroverError(
-        'StepUndone',
-        `${missing.length} live routers did not acknowledge: ${missing.slice(0, 5).join(', ')}`,
-      );
-    }
-  }
-
   private async replicationIsClose(direction: Direction): Promise<void> {
     if (!(await ping(this.context, direction, this.dependencies.migration.stepTimeout))) {
       throw new DroverError('StepUndone', 'replication is behind: the step was not begun');
@@ -163,16 +151,24 @@ class BoundaryStep {
   }
 }
 
-/** Waits until every live router has acknowledged the partition's epoch. @returns those that have not, in time */
-export async function missingRouters(
+/**
+ * Waits until every live router has acknowledged the partition's epoch: none works by an older route any more.
+ *
+ * @throws DroverError `StepUndone` when one does not, in time
+ */
+export async function routersAcknowledge(
   { catalog }: Dependencies,
   partition: Partition,
   timeoutMs: number,
-): Promise<string[]> {
+): Promise<void> {
   const deadline = performance.now() + timeoutMs;
   for (;;) {
     const missing = await catalog.routers.missing(partition.id, partition.epoch, ROUTER_GONE_MS);
-    if (missing.length === 0 || performance.now() > deadline) return missing;
+    if (missing.length === 0) return;
+    if (performance.now() > deadline) {
+      const some = missing.slice(0, 5).join(', ');
+      throw new DroverError('StepUndone', `${missing.length} live routers did not acknowledge: ${some}`);
+    }
     await new Promise((resolve) => setTimeout(resolve, 3));
   }
 }

@@ -73,7 +73,7 @@ async function checkCollections(
   if (unsupported !== undefined) throw invalid(`${where} "${partition.route.source}" can't be moved: ${unsupported}`);
   if (!source.fenced) {
     throw invalid(
-      `${where} "${partition.route.source}" has lost its fence (its validator was changed from outside): "drover doctor" says more`,
+      `${where} "${partition.route.source}" has lost its fence (its validator was changed from outside): nothing moves until it is set right`,
     );
   }
   // Left by an earlier stay of the partition: closed, empty, and the name was never free.

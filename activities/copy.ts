@@ -2,15 +2,20 @@ import { CancelledFailure } from '@temporalio/activity';
 import { DroverError } from '../domain/errors.js';
 import type { Direction } from '../domain/partition.js';
 import { tokensOf } from '../domain/partition.js';
+import type { CopyProgress } from '../store/backfill.js';
 import { backfill } from '../store/backfill.js';
+import type { BulkWork } from '../store/bulk-work.js';
+import type { MigrationDocument } from '../store/catalog/migrations.js';
 import { operationTime } from '../store/change-log.js';
 import { createFenced, inspect } from '../store/fenced-collection.js';
 import { follow } from '../store/follower.js';
 import { Throttle } from '../store/throttle.js';
+import type { VerifyProgress } from '../store/verify.js';
 import { verify } from '../store/verify.js';
 import { ping } from './boundary-step.js';
 import type { Dependencies, Move } from './dependencies.js';
 import { withHeartbeat } from './heartbeat.js';
+import type { MoveContext } from './move-context.js';
 import { openMove } from './move-context.js';
 
 const BYTES_PER_MEGABYTE = 1_000_000;
@@ -22,6 +27,7 @@ export interface CopyResult {
   readonly bytes: number;
 }
 
+type Figures = Partial<Pick<MigrationDocument, 'documents' | 'bytes' | 'compared'>>;
 type ThrottledMove = Move & { readonly maxMegabytesPerSecond: number };
 
 /** Activities that make a copy and keep it. */
@@ -31,12 +37,35 @@ export function createCopyActivities(dependencies: Dependencies) {
   /** Figures reach the catalog at most once a second; a lost one is followed by the next. */
   function recorder(migration: string) {
     let recordedAt = 0;
-    return (set: { documents?: number; bytes?: number; compared?: number; lagSeconds?: number }) => {
+    return (set: Figures) => {
       if (performance.now() - recordedAt < RECORD_EVERY_MS) return;
       recordedAt = performance.now();
       catalog.migrations.update(migration, { $set: set }).catch((error: unknown) => {
         dependencies.log.warn('figures of a migration were not recorded', { migration, error });
       });
+    };
+  }
+
+  /** What backfill and verification have in common: both nodes, the throttle, and where progress is told. */
+  function bulkWork<Progress>(
+    context: MoveContext,
+    { migration, maxMegabytesPerSecond }: ThrottledMove,
+    signal: AbortSignal,
+    report: (progress: Progress) => void,
+    figures: (progress: Progress) => Figures,
+  ): BulkWork<Progress> {
+    const record = recorder(migration);
+    return {
+      source: context.source,
+      target: context.target,
+      database: context.keyspace.database,
+      collection: context.partition.collection,
+      throttle: new Throttle(maxMegabytesPerSecond * BYTES_PER_MEGABYTE),
+      signal,
+      onProgress: (progress) => {
+        report(progress);
+        record(figures(progress));
+      },
     };
   }
 
@@ -63,20 +92,11 @@ export function createCopyActivities(dependencies: Dependencies) {
     backfill: (move: ThrottledMove): Promise<CopyResult> =>
       withHeartbeat(async (report, signal) => {
         const context = await openMove(dependencies, move);
-        const record = recorder(move.migration);
-        const { documents, bytes } = await backfill({
-          migration: move.migration,
-          source: context.source,
-          target: context.target,
-          database: context.keyspace.database,
-          collection: context.partition.collection,
-          throttle: new Throttle(move.maxMegabytesPerSecond * BYTES_PER_MEGABYTE),
-          signal,
-          onProgress: (progress) => {
-            report(progress);
-            record({ documents: progress.documents, bytes: progress.bytes });
-          },
-        });
+        const work = bulkWork<CopyProgress>(context, move, signal, report, (progress) => ({
+          documents: progress.documents,
+          bytes: progress.bytes,
+        }));
+        const { documents, bytes } = await backfill({ ...work, migration: move.migration });
         await catalog.migrations.update(move.migration, { $set: { documents, bytes } });
         return { documents, bytes };
       }),
@@ -120,18 +140,8 @@ export function createCopyActivities(dependencies: Dependencies) {
     verify: (move: ThrottledMove): Promise<{ readonly compared: number }> =>
       withHeartbeat(async (report, signal) => {
         const context = await openMove(dependencies, move);
-        const record = recorder(move.migration);
         const { compared, different } = await verify({
-          source: context.source,
-          target: context.target,
-          database: context.keyspace.database,
-          collection: context.partition.collection,
-          throttle: new Throttle(move.maxMegabytesPerSecond * BYTES_PER_MEGABYTE),
-          signal,
-          onProgress: (progress) => {
-            report(progress);
-            record({ compared: progress.compared });
-          },
+          ...bulkWork<VerifyProgress>(context, move, signal, report, (progress) => ({ compared: progress.compared })),
           settle: async () => {
             if (!(await ping(context, 'forward', 30_000))) {
               throw new DroverError('Unavailable', 'replication did not catch up within 30 s');

@@ -4,7 +4,7 @@ import type { TokenLoad } from '../domain/weights.js';
 import { boundaryFor, weightAt } from '../domain/weights.js';
 import { operationTime } from '../store/change-log.js';
 import { sampleTokens } from '../store/sample.js';
-import { missingRouters, moveBoundary, ping, ROUTER_GONE_MS } from './boundary-step.js';
+import { moveBoundary, ping } from './boundary-step.js';
 import type { Dependencies, Move } from './dependencies.js';
 import { withHeartbeat } from './heartbeat.js';
 import type { MoveContext } from './move-context.js';
@@ -12,7 +12,7 @@ import { openMove } from './move-context.js';
 
 /** Fewer requests than this say less about where the load lies than the documents do. */
 const ENOUGH_REQUESTS = 100;
-/** How far back the load inside of a partition is looked at, in access windows of the policy. */
+/** How far back the load inside of a partition is looked at, in Drover's time. */
 const LOAD_HISTORY_MS = 24 * 3600 * 1000;
 
 export interface ShiftResult {
@@ -58,8 +58,8 @@ export function createCutoverActivities(dependencies: Dependencies) {
             `a marker written on ${move.target} did not come back to ${move.source} in 30 s`,
           );
         }
-        const published = await catalog.partitions.advance(context.partition, { kind: 'publish' });
-        await missingRouters(dependencies, published, ROUTER_GONE_MS * 2);
+        // Whether routers know the route is asked before each step, when it matters.
+        await catalog.partitions.advance(context.partition, { kind: 'publish' });
       }),
 
     /** Hands over what `weight` percent of the load still lack; 0 hands everything back. */

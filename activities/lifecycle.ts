@@ -4,7 +4,7 @@ import type { Partition } from '../domain/partition.js';
 import { inspect, replaceByClosed } from '../store/fenced-collection.js';
 import type { AdmissionInput, MigrationPhase, PlaceRequest } from '../workflows/messages.js';
 import { ADMISSION_WORKFLOW_ID, CONTROL_QUEUE } from '../workflows/messages.js';
-import { missingRouters, ROUTER_GONE_MS } from './boundary-step.js';
+import { ROUTERS_FOLLOW_MS, routersAcknowledge } from './boundary-step.js';
 import type { ClaimRequest } from './claim.js';
 import { claimMove } from './claim.js';
 import type { Dependencies, Move, MovePlan } from './dependencies.js';
@@ -18,14 +18,6 @@ const PRIORITY_BY_FORECAST = 0;
 /** Activities at the two ends of a move: claim, admission, the end of the old copy or of the new one, the record. */
 export function createLifecycleActivities(dependencies: Dependencies) {
   const { catalog, temporal } = dependencies;
-
-  /** Waits until no router that is alive still works by an older route. */
-  async function routersFollow(partition: Partition): Promise<void> {
-    const missing = await missingRouters(dependencies, partition, ROUTER_GONE_MS * 2);
-    if (missing.length > 0) {
-      throw new DroverError('StepUndone', `routers still use the old route of ${partition.id}: ${missing.join(', ')}`);
-    }
-  }
 
   /**
    * Puts a closed empty collection in the place of one side's copy. The temporary collection is this attempt's gate: an
@@ -131,7 +123,7 @@ export function createLifecycleActivities(dependencies: Dependencies) {
           partition.handover?.state.kind === 'retiring'
             ? partition
             : await catalog.partitions.advance(partition, { kind: 'retire', at: dependencies.now() });
-        await routersFollow(retiring);
+        await routersAcknowledge(dependencies, retiring, ROUTERS_FOLLOW_MS);
       }),
 
     /** After `retire`, with replication stopped: the source's copy goes, and the move is over. */
@@ -153,7 +145,8 @@ export function createLifecycleActivities(dependencies: Dependencies) {
       withHeartbeat(async () => {
         const { partition } = await openMove(dependencies, move);
         if (partition.route.target === null) return;
-        await routersFollow(await catalog.partitions.advance(partition, { kind: 'withdraw' }));
+        const withdrawn = await catalog.partitions.advance(partition, { kind: 'withdraw' });
+        await routersAcknowledge(dependencies, withdrawn, ROUTERS_FOLLOW_MS);
       }),
 
     /** After `withdrawTarget`, with replication stopped: the copy goes. */

@@ -14,7 +14,6 @@ export interface MoveContext {
   readonly source: MongoClient;
   readonly target: MongoClient;
   db(node: NodeName): Db;
-  client(node: NodeName): MongoClient;
   /** Checkpoint of a direction of replication: on the node that it writes to. */
   checkpoint(direction: Direction): Checkpoint;
   /** Markers that a direction of replication reads: on the node that it originates from. */
@@ -32,8 +31,7 @@ export async function openMove({ catalog, nodes }: Dependencies, move: Move): Pr
   if (partition.handover?.migration !== move.migration) {
     throw new DroverError('Refused', `${partition.id} is not held by migration ${move.migration} any more`);
   }
-  const client = (node: NodeName) => (node === move.source ? source : target);
-  const db = (node: NodeName) => client(node).db(keyspace.database);
+  const db = (node: NodeName) => (node === move.source ? source : target).db(keyspace.database);
   return {
     move,
     keyspace,
@@ -41,7 +39,6 @@ export async function openMove({ catalog, nodes }: Dependencies, move: Move): Pr
     partition,
     source,
     target,
-    client,
     db,
     checkpoint: (direction) =>
       new Checkpoint(db(direction === 'forward' ? move.target : move.source), move.migration, direction),

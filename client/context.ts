@@ -1,6 +1,6 @@
 import type { Client } from '@temporalio/client';
 import type { Clock, Configuration } from '../config/index.js';
-import { createClock, loadConfiguration } from '../config/index.js';
+import { createClock, loadConfiguration, temporalConnectionOptions } from '../config/index.js';
 import { DroverError } from '../domain/errors.js';
 import { Catalog } from '../store/catalog/catalog.js';
 import { NodePool } from '../store/node-pool.js';
@@ -44,17 +44,12 @@ export async function openControl(
   };
 }
 
-async function connectTemporal({ temporal }: Configuration): Promise<Client> {
+async function connectTemporal(configuration: Configuration): Promise<Client> {
   // Loaded when it is needed: half of the commands only read the catalog, and should be quick.
   const { Client, Connection } = await import('@temporalio/client');
-  const { address, namespace, tls, apiKey } = temporal;
+  const { address, namespace } = configuration.temporal;
   try {
-    const connection = await Connection.connect({
-      address,
-      ...(tls === true || apiKey !== undefined ? { tls: true as const } : {}),
-      ...(apiKey === undefined ? {} : { apiKey }),
-    });
-    return new Client({ connection, namespace });
+    return new Client({ connection: await Connection.connect(temporalConnectionOptions(configuration)), namespace });
   } catch (error) {
     const reason = error instanceof Error ? error.message : String(error);
     throw new DroverError('Unavailable', `Temporal at ${address} can't be reached: ${reason}`);

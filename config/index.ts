@@ -24,5 +24,6 @@ export {
   type ScoreWeights,
   type TemporalConfiguration,
 } from './schema.js';
+export { temporalConnectionOptions } from './temporal-connection.js';
 export { Secrets, type SecretSources } from './secrets.js';
 export { environmentName } from './environment.js';

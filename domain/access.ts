@@ -26,7 +26,6 @@ export interface AccessRecord {
 }
 
 export const MAX_TOKENS_PER_RECORD = 64;
-export const MAX_CLIENTS_PER_RECORD = 32;
 
 /** Access records of one partition and region, added up over one window of the grid `start + n * lengthMs`. */
 export interface AccessWindow {

@@ -3,6 +3,7 @@ export interface Place {
   readonly workflowId: string;
   readonly runId: string;
   readonly nodes: readonly string[];
+  /** Higher goes first. */
   readonly priority: number;
   readonly limits: { readonly total: number; readonly perNode: number };
 }

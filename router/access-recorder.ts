@@ -1,5 +1,5 @@
 import type { AccessRecord } from '../domain/access.js';
-import { MAX_CLIENTS_PER_RECORD, MAX_TOKENS_PER_RECORD } from '../domain/access.js';
+import { MAX_TOKENS_PER_RECORD } from '../domain/access.js';
 import type { Token } from '../domain/token.js';
 
 /** Beyond so many tokens of one partition within one flush interval, further ones are in the totals only. */
@@ -102,7 +102,7 @@ export class AccessRecorder {
           writes,
           errors,
           latencyMs: { sum: latencySum, max: latencyMax },
-          clients: network === undefined ? [] : [[network, reads + writes] as const].slice(0, MAX_CLIENTS_PER_RECORD),
+          clients: network === undefined ? [] : [[network, reads + writes]],
           tokens: busiest,
         });
       }

@@ -1,7 +1,7 @@
 import type { BulkWriteOptions, Document, InsertManyResult, WriteError } from 'mongodb';
 import { MongoBulkWriteError, MongoInvalidArgumentError, ObjectId } from 'mongodb';
 import type { Token } from '../domain/token.js';
-import { namesFence } from '../store/fenced-collection.js';
+import { isFenced } from '../store/fenced-collection.js';
 import { tokenOfKey } from '../store/key-token.js';
 import { MAJORITY } from './majority.js';
 import { keyOfDocument } from './requests.js';
@@ -54,14 +54,16 @@ export async function insertByPartition(
           } catch (error) {
             if (!(error instanceof MongoBulkWriteError)) throw error;
             failure ??= error;
-            const list = Array.isArray(error.writeErrors) ? error.writeErrors : [error.writeErrors];
+            const list = [error.writeErrors].flat();
+            // Stored, but not by a majority in time: nothing that another attempt could settle.
+            if (list.length === 0) throw error;
             return { count: error.result.insertedCount, errors: list };
           }
         },
       );
       insertedCount += outcome.count;
       const inTime = performance.now() < deadline;
-      const fenced = outcome.errors.filter((error) => inTime && error.code === 121 && namesFence(error.errInfo));
+      const fenced = outcome.errors.filter((error) => inTime && isFenced(error));
       const positions = fenced.map((error) => error.index);
       for (const error of outcome.errors) {
         if (fenced.includes(error)) continue;
@@ -72,7 +74,7 @@ export async function insertByPartition(
       if (fenced.length === 0) return;
       // Ordered: nothing behind the first error was tried.
       rest = ordered ? sent.slice(positions[0]) : positions.map((position) => sent[position]!);
-      await router.refused(keyspace, route);
+      await router.refused(route);
     }
   };
 
@@ -85,7 +87,9 @@ export async function insertByPartition(
     const groups = new Map<PartitionRoute, Item[]>();
     for (const item of items) {
       const route = router.routeOf(keyspace, item.token);
-      groups.set(route, [...(groups.get(route) ?? []), item]);
+      const group = groups.get(route);
+      if (group === undefined) groups.set(route, [item]);
+      else group.push(item);
     }
     await Promise.all([...groups].map(([route, group]) => send(route, group)));
   }

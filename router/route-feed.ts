@@ -44,17 +44,17 @@ export class RouteFeed {
     this.running = this.follow();
   }
 
-  /** Reads one keyspace's routes again: for routes that a node has refused, and for keyspaces not seen yet. */
+  /** Reads the routes of a keyspace that was not there before. */
   async reload(keyspace: string): Promise<void> {
-    for (const partition of await this.catalog.partitions.list(keyspace)) this.take(partition);
+    this.take(await this.catalog.partitions.list(keyspace));
   }
 
-  /** As `reload`; without the catalog the routes stay as they are. */
-  async tryReload(keyspace: string): Promise<void> {
+  /** Reads one route again, which a node has refused; without the catalog it stays as it is. */
+  async refresh({ keyspace, name }: Partition): Promise<void> {
     try {
-      await this.reload(keyspace);
+      this.take([await this.catalog.partitions.get(keyspace, name)]);
     } catch (error) {
-      this.onProblem('reading the routes again', error);
+      this.onProblem('reading a route again', error);
     }
   }
 
@@ -69,14 +69,14 @@ export class RouteFeed {
   private async open(): Promise<void> {
     const { partitions, changes } = await this.catalog.partitions.listAndWatch();
     this.stream = changes;
-    for (const partition of partitions) this.take(partition);
+    this.take(partitions);
   }
 
   private async follow(): Promise<void> {
     while (!this.closed) {
       try {
         for await (const event of this.stream!) {
-          if ('fullDocument' in event && event.fullDocument) this.take(partitionFromBson(event.fullDocument));
+          if ('fullDocument' in event && event.fullDocument) this.take([partitionFromBson(event.fullDocument)]);
         }
       } catch (error) {
         if (this.closed) return;
@@ -100,11 +100,10 @@ export class RouteFeed {
     }
   }
 
-  private take(partition: Partition): void {
-    const known = this.table.route(partition.id);
-    if (known === undefined) this.table.load([partition]);
-    else if (!known.update(partition)) return;
-    if (partition.handover !== null) void this.acknowledge(partition);
+  private take(partitions: readonly Partition[]): void {
+    for (const partition of this.table.load(partitions)) {
+      if (partition.handover !== null) void this.acknowledge(partition);
+    }
   }
 
   /** Tells the mover that nothing by an older route is under way here any more. */

@@ -107,27 +107,22 @@ export class RouteTable {
     return this.byKeyspace.get(keyspace)?.find(token);
   }
 
-  all(): Iterable<PartitionRoute> {
-    return this.byId.values();
-  }
-
-  /** Takes partitions over, known and new ones. */
-  load(partitions: readonly Partition[]): void {
+  /** Takes partitions over, known and new ones. @returns those whose route was new here */
+  load(partitions: readonly Partition[]): Partition[] {
     const grown = new Set<string>();
-    for (const partition of partitions) {
+    const taken = partitions.filter((partition) => {
       const known = this.byId.get(partition.id);
-      if (known !== undefined) {
-        known.update(partition);
-        continue;
-      }
+      if (known !== undefined) return known.update(partition);
       this.byId.set(partition.id, new PartitionRoute(partition));
       grown.add(partition.keyspace);
-    }
+      return true;
+    });
     for (const keyspace of grown) {
       const routes = [...this.byId.values()]
         .filter((route) => route.partition.keyspace === keyspace)
         .sort((a, b) => (tokensOf(a.partition).low < tokensOf(b.partition).low ? -1 : 1));
       this.byKeyspace.set(keyspace, new KeyspaceRoutes(routes));
     }
+    return taken;
   }
 }

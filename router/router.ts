@@ -3,6 +3,7 @@ import { MongoInvalidArgumentError } from 'mongodb';
 import { DroverError } from '../domain/errors.js';
 import type { Token } from '../domain/token.js';
 import type { Catalog } from '../store/catalog/catalog.js';
+import type { KeyspaceDocument } from '../store/catalog/keyspaces.js';
 import { isFenced } from '../store/fenced-collection.js';
 import type { NodePool } from '../store/node-pool.js';
 import type { AccessRecorder } from './access-recorder.js';
@@ -40,19 +41,21 @@ export class Router {
   }
 
   async loadKeyspaces(): Promise<void> {
-    for (const { _id, database, dimensions } of await this.catalog.keyspaces.list()) {
-      this.keyspaces.set(_id, { name: _id, database, field: dimensions[0].field });
-    }
+    for (const keyspace of await this.catalog.keyspaces.list()) this.remember(keyspace);
   }
 
   /** @throws DroverError `InvalidRequest` when there is no such keyspace */
   async keyspace(name: string): Promise<KeyspaceHandle> {
     const known = this.keyspaces.get(name);
     if (known !== undefined) return known;
-    const { _id, database, dimensions } = await this.catalog.keyspaces.get(name);
+    const keyspace = await this.catalog.keyspaces.get(name);
     await this.feed.reload(name);
+    return this.remember(keyspace);
+  }
+
+  private remember({ _id, database, dimensions }: KeyspaceDocument): KeyspaceHandle {
     const handle = { name: _id, database, field: dimensions[0].field };
-    this.keyspaces.set(name, handle);
+    this.keyspaces.set(_id, handle);
     return handle;
   }
 
@@ -105,7 +108,7 @@ export class Router {
         } catch (error) {
           if (!isFenced(error) || performance.now() > deadline) throw error;
         }
-        await this.refused(keyspace, route);
+        await this.refused(route);
       }
     });
   }
@@ -124,9 +127,9 @@ export class Router {
   }
 
   /** After a refusal by a fence: the route is read again, and the new owner given a moment to open. */
-  async refused(keyspace: KeyspaceHandle, route: PartitionRoute): Promise<void> {
+  async refused(route: PartitionRoute): Promise<void> {
     const before = route.epoch;
-    await this.feed.tryReload(keyspace.name);
+    await this.feed.refresh(route.partition);
     if (route.epoch === before) await new Promise((resolve) => setTimeout(resolve, REFUSED_PAUSE_MS));
   }
 

@@ -1,20 +1,14 @@
-import type { ClientSession, Document, MongoClient, MongoServerError } from 'mongodb';
+import type { ClientSession, Document, MongoServerError } from 'mongodb';
 import { BSON } from 'mongodb';
 import { DroverError } from '../domain/errors.js';
+import type { BulkWork } from './bulk-work.js';
 import { UNPROMOTED } from './change-log.js';
 import type { CheckpointDocument } from './checkpoint.js';
 import { Checkpoint } from './checkpoint.js';
-import type { Throttle } from './throttle.js';
+import { hasCode } from './server-errors.js';
 
-export interface BackfillOptions {
+export interface BackfillOptions extends BulkWork<CopyProgress> {
   readonly migration: string;
-  readonly source: MongoClient;
-  readonly target: MongoClient;
-  readonly database: string;
-  readonly collection: string;
-  readonly throttle: Throttle;
-  readonly signal: AbortSignal;
-  readonly onProgress: (progress: CopyProgress) => void;
 }
 
 export interface CopyProgress {
@@ -23,7 +17,6 @@ export interface CopyProgress {
   readonly documentsInAll: number;
 }
 
-const DUPLICATE_KEY = 11000;
 const BATCH_DOCUMENTS = 1_000;
 const BATCH_BYTES = 4 * 1024 * 1024;
 
@@ -119,9 +112,8 @@ class Backfill {
         .collection(collection)
         .insertMany([...batch], { session: this.writing, bypassDocumentValidation: true });
     } catch (error) {
-      const { code, message } = error as MongoServerError;
-      if (code === DUPLICATE_KEY) throw new DroverError('DuplicateId', `the copy breaks a unique index: ${message}`);
-      throw error;
+      if (!hasCode(error, 'duplicateKey')) throw error;
+      throw new DroverError('DuplicateId', `the copy breaks a unique index: ${(error as MongoServerError).message}`);
     }
   }
 

@@ -2,6 +2,7 @@ import type { ClientSession, Db, Document, MongoClient, MongoServerError, Resume
 import { Long, Timestamp } from 'mongodb';
 import { DroverError } from '../domain/errors.js';
 import type { ClusterTime } from '../domain/partition.js';
+import { hasCode } from './server-errors.js';
 
 /** Keeps BSON types as they are: an int64 stays one, a double 5.0 does not become an int32. */
 export const UNPROMOTED = {
@@ -32,10 +33,6 @@ export interface ChangeLogPosition {
   readonly startAt: Timestamp;
   readonly resumeToken?: ResumeToken;
 }
-
-const CHANGE_STREAM_HISTORY_LOST = 286;
-const CHANGE_STREAM_FATAL = 280;
-const CURSOR_NOT_FOUND = 43;
 
 /**
  * The change stream of some collections of a database, batch by batch, by the server's own commands: these give whole
@@ -103,16 +100,16 @@ async function run(db: Db, session: ClientSession, command: Document): Promise<D
   try {
     return await db.command(command, { session, ...UNPROMOTED });
   } catch (error) {
-    const { message } = error as MongoServerError;
-    // Errors, too, are read unpromoted: the code is an object.
-    const code = Number((error as MongoServerError).code);
-    if (code === CHANGE_STREAM_HISTORY_LOST || code === CHANGE_STREAM_FATAL) {
+    if (hasCode(error, 'changeStreamHistoryLost', 'changeStreamFatal')) {
+      const { message } = error as MongoServerError;
       throw new DroverError(
         'ChangeLogLost',
         `the change log no longer reaches back to where replication stands: ${message}`,
       );
     }
-    if (code === CURSOR_NOT_FOUND) throw new DroverError('Unavailable', 'the change stream was closed by the server');
+    if (hasCode(error, 'cursorNotFound')) {
+      throw new DroverError('Unavailable', 'the change stream was closed by the server');
+    }
     throw error;
   }
 }

@@ -33,8 +33,6 @@ export interface CheckpointDocument {
   bytes: number;
 }
 
-export const checkpointId = (migration: string, direction: Direction): string => `${migration}/${direction}`;
-
 export class Checkpoint {
   private readonly collection: Collection<CheckpointDocument>;
 
@@ -47,7 +45,7 @@ export class Checkpoint {
   }
 
   private get _id(): string {
-    return checkpointId(this.migration, this.direction);
+    return `${this.migration}/${this.direction}`;
   }
 
   /** Idempotent: a repeated attempt keeps what is there. */

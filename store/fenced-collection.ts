@@ -1,8 +1,9 @@
-import type { CreateCollectionOptions, Db, Document, MongoServerError } from 'mongodb';
+import type { Db, Document } from 'mongodb';
 import { DroverError } from '../domain/errors.js';
 import type { Interval } from '../domain/token.js';
 import { TOKEN_END } from '../domain/token.js';
 import { tokenToBson } from './codec.js';
+import { hasCode } from './server-errors.js';
 
 /**
  * A partition's collection carries a validator that accepts only the tokens its node owns. `collMod` takes the
@@ -32,13 +33,7 @@ export function fence(keyField: string, accepted: readonly Interval[]): Document
   };
 }
 
-const NAMESPACE_NOT_FOUND = 26;
-const NAMESPACE_EXISTS = 48;
-const MAX_TIME_EXPIRED = 50;
-const DOCUMENT_VALIDATION_FAILURE = 121;
-
-export const isValidationFailure = (error: unknown): error is MongoServerError =>
-  (error as { code?: unknown } | null)?.code === DOCUMENT_VALIDATION_FAILURE;
+export const isValidationFailure = (error: unknown): boolean => hasCode(error, 'documentValidationFailure');
 
 /** Whether a write was refused by Drover's fence (its details name the fence's variable), not by the user's validator. */
 export const isFenced = (error: unknown): boolean =>
@@ -70,7 +65,7 @@ export async function setAccepted(
       { writeConcern: { w: 'majority' } } as Document,
     );
   } catch (error) {
-    if ((error as MongoServerError).code === MAX_TIME_EXPIRED) {
+    if (hasCode(error, 'maxTimeExpired')) {
       throw new DroverError('StepUndone', `a transaction on ${collection} did not end within ${maxTimeMS} ms`);
     }
     throw error;
@@ -106,18 +101,16 @@ export async function createFenced(
   collection: string,
   keyField: string,
   accepted: readonly Interval[],
-  options: CreateCollectionOptions = {},
 ): Promise<void> {
   try {
     await db.createCollection(collection, {
-      ...options,
       validator: fence(keyField, accepted),
       validationLevel: 'strict',
       validationAction: 'error',
       writeConcern: { w: 'majority' },
     });
   } catch (error) {
-    if ((error as MongoServerError).code === NAMESPACE_EXISTS) {
+    if (hasCode(error, 'namespaceExists')) {
       throw new DroverError('Refused', `collection ${db.databaseName}.${collection} already exists`);
     }
     throw error;
@@ -156,6 +149,6 @@ export async function dropIfExists(db: Db, collection: string): Promise<void> {
   try {
     await db.dropCollection(collection, { writeConcern: { w: 'majority' } });
   } catch (error) {
-    if ((error as MongoServerError).code !== NAMESPACE_NOT_FOUND) throw error;
+    if (!hasCode(error, 'namespaceNotFound')) throw error;
   }
 }

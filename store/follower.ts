@@ -16,6 +16,7 @@ import type { CheckpointDocument, MarkerDocument } from './checkpoint.js';
 import { Checkpoint, MARKERS, markerBoundary } from './checkpoint.js';
 import { scopeFromBson, timeFromBson } from './codec.js';
 import { keyValue, tokenOfKey } from './key-token.js';
+import { hasCode } from './server-errors.js';
 
 export interface FollowerOptions {
   readonly migration: string;
@@ -34,7 +35,6 @@ export interface FollowerProgress {
   readonly lagSeconds: number;
 }
 
-const DUPLICATE_KEY = 11000;
 /** An empty batch moves the stored position only this often, so that an idle follower costs next to nothing. */
 const IDLE_POSITION_MS = 1_000;
 
@@ -137,14 +137,14 @@ class BatchApplier {
     try {
       return await this.transaction(segment, resumeToken, false);
     } catch (error) {
-      if ((error as MongoServerError).code !== DUPLICATE_KEY) throw error;
+      if (!hasCode(error, 'duplicateKey')) throw error;
     }
     // The look-up may be ahead of the stream: a document that has since been deleted and inserted under another key meets
     // its own predecessor here, which has to go first.
     try {
       return await this.transaction(segment, resumeToken, true);
     } catch (error) {
-      if ((error as MongoServerError).code === DUPLICATE_KEY) {
+      if (hasCode(error, 'duplicateKey')) {
         throw new DroverError(
           'DuplicateId',
           `a document can't be copied to ${this.target.namespace}, as another one there has an equal value under a unique index: ` +

@@ -1,16 +1,9 @@
-import type { Collection, MongoClient } from 'mongodb';
+import type { Collection, Document } from 'mongodb';
 import { BSON } from 'mongodb';
+import type { BulkWork } from './bulk-work.js';
 import { idHex } from './follower.js';
-import type { Throttle } from './throttle.js';
 
-export interface VerifyOptions {
-  readonly source: MongoClient;
-  readonly target: MongoClient;
-  readonly database: string;
-  readonly collection: string;
-  readonly throttle: Throttle;
-  readonly signal: AbortSignal;
-  readonly onProgress: (progress: VerifyProgress) => void;
+export interface VerifyOptions extends BulkWork<VerifyProgress> {
   /** Waits until the target has everything that the source had when it was called. */
   readonly settle: () => Promise<void>;
 }
@@ -28,6 +21,7 @@ export interface VerifyResult {
 
 const BATCH = 1_000;
 const ROUNDS = 10;
+const ID_ONLY = { _id: 1 };
 
 /**
  * Compares every document byte for byte while writes go on: what differs is looked at again after replication has
@@ -51,12 +45,13 @@ export async function verify(options: VerifyOptions): Promise<VerifyResult> {
     compared += batch.documents.size;
     options.onProgress({ compared, recheck: suspects.size });
   }
-  // The other way round: what only the target has.
-  for await (const batch of batches(target, options)) {
+  // The other way round: what only the target has. The ids say it.
+  for await (const batch of batches(target, options, ID_ONLY)) {
     await options.throttle.take(batch.bytes);
     const ours = await byId(
       source,
       [...batch.documents.values()].map(({ id }) => id),
+      ID_ONLY,
     );
     for (const [hex, { id }] of batch.documents) if (!ours.has(hex)) suspects.set(hex, id);
     options.onProgress({ compared, recheck: suspects.size });
@@ -97,11 +92,12 @@ interface RawDocument {
 async function* batches(
   collection: Collection,
   { signal }: VerifyOptions,
+  projection: Document = {},
 ): AsyncGenerator<{ documents: Map<string, RawDocument>; bytes: number }> {
   let documents = new Map<string, RawDocument>();
   let bytes = 0;
   for await (const raw of collection
-    .find({}, { raw: true, batchSize: BATCH })
+    .find({}, { raw: true, batchSize: BATCH, projection })
     .hint({ _id: 1 }) as AsyncIterable<unknown>) {
     signal.throwIfAborted();
     const document = toRaw(raw as Buffer);
@@ -116,8 +112,12 @@ async function* batches(
   if (documents.size > 0) yield { documents, bytes };
 }
 
-async function byId(collection: Collection, ids: readonly unknown[]): Promise<Map<string, RawDocument>> {
-  const found = await collection.find({ _id: { $in: ids as never[] } }, { raw: true }).toArray();
+async function byId(
+  collection: Collection,
+  ids: readonly unknown[],
+  projection: Document = {},
+): Promise<Map<string, RawDocument>> {
+  const found = await collection.find({ _id: { $in: ids as never[] } }, { raw: true, projection }).toArray();
   return new Map(
     (found as unknown as Buffer[]).map((raw) => {
       const document = toRaw(raw);

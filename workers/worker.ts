@@ -5,14 +5,13 @@ import { createControlActivities, createDataActivities } from '../activities/ind
 import type { Dependencies } from '../activities/index.js';
 import { registerNodes } from '../client/nodes.js';
 import type { Configuration, Logger } from '../config/index.js';
-import { createClock, createLogger, Secrets } from '../config/index.js';
+import { createClock, createLogger, Secrets, temporalConnectionOptions } from '../config/index.js';
 import { Catalog } from '../store/catalog/catalog.js';
 import { NodePool } from '../store/node-pool.js';
 import { CONTROL_QUEUE, DATA_QUEUE } from '../workflows/messages.js';
 import { workflowBundle } from './bundle.js';
 import { FailureInterceptor } from './failure-interceptor.js';
 import { ensureForecastSchedule } from './schedule.js';
-import { temporalConnectionOptions } from './temporal-connection.js';
 
 export const QUEUES = ['control', 'data'] as const;
 export type Queue = (typeof QUEUES)[number];

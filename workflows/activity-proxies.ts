@@ -44,21 +44,22 @@ export const cleanUp = proxyActivities<ControlActivities>({
   retry: { initialInterval: '500ms', maximumInterval: '15s', nonRetryableErrorTypes: ['Refused'] },
 });
 
-/** Bulk work: as long as it takes; each attempt goes on where the last one stood. */
-export const data = proxyActivities<DataActivities>({
+const bulk = {
   taskQueue: DATA_QUEUE,
   // What comes next relies on it that nothing is being copied any more.
   cancellationType: ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
   startToCloseTimeout: '30d',
   heartbeatTimeout,
+} as const;
+
+/** Bulk work: as long as it takes; each attempt goes on where the last one stood. */
+export const data = proxyActivities<DataActivities>({
+  ...bulk,
   retry: { initialInterval: '200ms', maximumInterval: '5s', nonRetryableErrorTypes },
 });
 
 /** Replication of a migration that rolls back: nothing is gained by giving up, and attempts leave nothing in the history. */
 export const persistent = proxyActivities<DataActivities>({
-  taskQueue: DATA_QUEUE,
-  cancellationType: ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
-  startToCloseTimeout: '30d',
-  heartbeatTimeout,
+  ...bulk,
   retry: { initialInterval: '1s', maximumInterval: '30s' },
 });

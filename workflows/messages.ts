@@ -1,5 +1,6 @@
 import { defineQuery, defineSignal, defineUpdate } from '@temporalio/workflow';
 import { defineSearchAttributeKey, SearchAttributeType } from '@temporalio/common';
+import type { Admission, Place } from '../domain/admission.js';
 
 /** Task queues: decisions and steering; and bulk work, best run close to the nodes. */
 export const CONTROL_QUEUE = 'drover-control';
@@ -113,24 +114,14 @@ export const rollback = defineUpdate<MigrationProgress, [SteeringRequest | undef
 export const abort = defineUpdate<MigrationProgress, [SteeringRequest | undefined]>('abort');
 export const progress = defineQuery<MigrationProgress>('progress');
 
-/** Between a migration and the admission workflow. */
-export interface PlaceRequest {
-  readonly workflowId: string;
-  readonly runId: string;
-  readonly nodes: readonly string[];
-  /** Higher goes first; moves by hand before those by forecast. */
-  readonly priority: number;
-  readonly limits: { readonly total: number; readonly perNode: number };
-}
+/** Between a migration and the admission workflow. Moves by hand have a higher priority than those by forecast. */
+export type PlaceRequest = Place;
 export const requestPlace = defineSignal<[PlaceRequest]>('requestPlace');
 export const releasePlace = defineSignal<[{ readonly workflowId: string; readonly runId: string }]>('releasePlace');
 export const admitted = defineSignal('admitted');
 
-export interface AdmissionInput {
-  readonly queue?: readonly PlaceRequest[];
-  readonly holders?: readonly PlaceRequest[];
-}
-export const admissionState = defineQuery<Required<AdmissionInput>>('admissionState');
+export type AdmissionInput = Partial<Admission>;
+export const admissionState = defineQuery<Admission>('admissionState');
 
 export interface ForecastInput {
   /** Only this keyspace; all of them when absent. */

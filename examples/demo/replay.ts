@@ -71,7 +71,11 @@ export class Replay {
 
   async run(flights: readonly Flight[], known: readonly Flight[]): Promise<void> {
     const byCarrier = new Map<string, Flight[]>();
-    for (const flight of known) byCarrier.set(flight.carrier, [...(byCarrier.get(flight.carrier) ?? []), flight]);
+    for (const flight of known) {
+      const flights = byCarrier.get(flight.carrier);
+      if (flights === undefined) byCarrier.set(flight.carrier, [flight]);
+      else flights.push(flight);
+    }
     const random = seeded(20130301);
     const startedAt = this.options.now();
     let reportedAt = performance.now();

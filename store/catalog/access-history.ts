@@ -110,15 +110,4 @@ export class AccessHistory {
       .toArray();
     return rows.map(({ _id, load }) => ({ token: tokenFromBson(_id), load }));
   }
-
-  /** Time of the first record of each partition: before it there is no history, not no load. */
-  async firstSeen(keyspace: string, from: number): Promise<Map<string, number>> {
-    const rows = await this.collection
-      .aggregate<{ _id: string; time: Date }>([
-        { $match: { 'meta.keyspace': keyspace, time: { $gte: new Date(from) } } },
-        { $group: { _id: '$meta.partition', time: { $min: '$time' } } },
-      ])
-      .toArray();
-    return new Map(rows.map(({ _id, time }) => [_id, time.getTime()]));
-  }
 }

@@ -38,8 +38,6 @@ export interface MigrationDocument {
   /** Documents compared by the verification, while it runs and after it. */
   compared?: number;
   steps: BoundaryStepRecord[];
-  /** A closed empty collection was already there: the name was in a route once, and is never freed. */
-  tombstoneBefore?: boolean;
   error?: string;
 }
 
@@ -61,10 +59,6 @@ export class Migrations {
     limit = 200,
   ): Promise<MigrationDocument[]> {
     return this.collection.find(filter, { sort: { startedAt: -1 }, limit }).toArray();
-  }
-
-  async startedSince(time: Date): Promise<number> {
-    return this.collection.countDocuments({ startedAt: { $gte: time } });
   }
 
   async update(id: string, update: UpdateFilter<MigrationDocument>): Promise<void> {

@@ -66,8 +66,4 @@ export class Routers {
     const have = new Set(acknowledged.map((each) => each._id.router));
     return live.filter((router) => !have.has(router));
   }
-
-  async list(): Promise<RouterDocument[]> {
-    return this.routers.find({}, { sort: { _id: 1 } }).toArray();
-  }
 }

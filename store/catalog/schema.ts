@@ -1,5 +1,6 @@
 import type { Db } from 'mongodb';
 import { DroverError } from '../../domain/errors.js';
+import { hasCode } from '../server-errors.js';
 import type { SettingDocument } from './settings.js';
 
 /** Versions of the catalog's schema, oldest first: each brings the one before it up to its own. All are repeatable. */
@@ -66,6 +67,6 @@ async function createTimeSeries(db: Db, name: string): Promise<void> {
     });
   } catch (error) {
     // Made by another process a moment ago.
-    if ((error as { codeName?: string }).codeName !== 'NamespaceExists') throw error;
+    if (!hasCode(error, 'namespaceExists')) throw error;
   }
 }

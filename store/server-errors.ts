@@ -1,0 +1,17 @@
+/** The server's error codes that Drover acts on; errors are told apart by code, never by message. */
+export const ServerError = {
+  namespaceNotFound: 26,
+  cursorNotFound: 43,
+  namespaceExists: 48,
+  maxTimeExpired: 50,
+  documentValidationFailure: 121,
+  changeStreamFatal: 280,
+  changeStreamHistoryLost: 286,
+  duplicateKey: 11000,
+} as const;
+
+/** Whether an error has one of the codes. Where replies are read unpromoted, the code is an object, too. */
+export const hasCode = (error: unknown, ...names: readonly (keyof typeof ServerError)[]): boolean => {
+  const code = Number((error as { code?: unknown } | null)?.code);
+  return names.some((name) => ServerError[name] === code);
+};
