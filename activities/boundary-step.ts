@@ -1,6 +1,7 @@
 import { nanoid } from 'nanoid';
 import { DroverError } from '../domain/errors.js';
 import { sides } from '../domain/handover.js';
+import { hasRunOut, LEASE_MARGIN_MS, LEASE_MS } from '../domain/lease.js';
 import type { Direction, Partition } from '../domain/partition.js';
 import { acceptedTokens } from '../domain/partition.js';
 import type { Token } from '../domain/token.js';
@@ -10,10 +11,8 @@ import { markerRead } from '../store/follower.js';
 import type { Dependencies } from './dependencies.js';
 import type { MoveContext } from './move-context.js';
 
-/** Whoever has not renewed its registration for this long, and does not acknowledge, counts as gone. */
-const ROUTER_GONE_MS = 2_000;
-/** Where no write waits for it, routers have this long to follow a route. */
-export const ROUTERS_FOLLOW_MS = 2 * ROUTER_GONE_MS;
+/** Where no write waits for it, routers have this long to follow a route: longer than a lease. */
+export const ROUTERS_FOLLOW_MS = 2 * (LEASE_MS + LEASE_MARGIN_MS);
 
 /**
  * Hands the tokens between the present boundary and `boundary` over, in either direction, without losing a write:
@@ -152,7 +151,8 @@ class BoundaryStep {
 }
 
 /**
- * Waits until every live router has acknowledged the partition's epoch: none works by an older route any more.
+ * Waits until every router has acknowledged the partition's epoch, or has been expelled as its lease has run out: none
+ * works by an older route any more, or relies on one.
  *
  * @throws DroverError `StepUndone` when one does not, in time
  */
@@ -162,11 +162,21 @@ export async function routersAcknowledge(
   timeoutMs: number,
 ): Promise<void> {
   const deadline = performance.now() + timeoutMs;
+  const renewed = new Map<string, { readonly renewals: number; readonly seenAt: number }>();
   for (;;) {
-    const missing = await catalog.routers.missing(partition.id, partition.epoch, ROUTER_GONE_MS);
+    const missing = await catalog.routers.missing(partition.id, partition.epoch);
     if (missing.length === 0) return;
+    for (const { id, renewals } of missing) {
+      const seen = renewed.get(id);
+      const now = performance.now();
+      if (seen?.renewals !== renewals) renewed.set(id, { renewals, seenAt: now });
+      else if (hasRunOut(seen.seenAt, now)) await catalog.routers.expel(id, renewals);
+    }
     if (performance.now() > deadline) {
-      const some = missing.slice(0, 5).join(', ');
+      const some = missing
+        .slice(0, 5)
+        .map(({ id }) => id)
+        .join(', ');
       throw new DroverError('StepUndone', `${missing.length} live routers did not acknowledge: ${some}`);
     }
     await new Promise((resolve) => setTimeout(resolve, 3));

@@ -1,11 +1,11 @@
 import { hostname } from 'node:os';
 import { nanoid } from 'nanoid';
+import { LEASE_RENEW_MS } from '../domain/lease.js';
 import type { Partition } from '../domain/partition.js';
 import type { Catalog } from '../store/catalog/catalog.js';
 import { partitionFromBson } from '../store/codec.js';
 import type { RouteTable } from './route-table.js';
 
-const RENEW_MS = 500;
 const RECONNECT_MS = 250;
 
 /**
@@ -33,15 +33,19 @@ export class RouteFeed {
 
   async start(): Promise<void> {
     // Registered before any route is read: from here on a hand-over waits for this router.
-    await this.catalog.routers.renew(this.registration);
+    await this.catalog.routers.register(this.registration);
     this.renewal = setInterval(() => {
-      this.catalog.routers
-        .renew(this.registration)
-        .catch((error: unknown) => this.onProblem('renewing the registration', error));
-    }, RENEW_MS);
+      this.renew().catch((error: unknown) => this.onProblem('renewing the registration', error));
+    }, LEASE_RENEW_MS);
     this.renewal.unref();
     await this.open();
     this.running = this.follow();
+  }
+
+  private async renew(): Promise<void> {
+    if (await this.catalog.routers.renew(this.id)) return;
+    await this.catalog.routers.register(this.registration);
+    this.take(await this.catalog.partitions.list());
   }
 
   /** Reads the routes of a keyspace that was not there before. */

@@ -6,7 +6,9 @@ export interface RouterDocument {
   host: string;
   pid: number;
   startedAt: Date;
-  /** By the catalog's own clock. */
+  /** Raised by every renewal of the lease: the mover watches it by its own clock. */
+  renewals: number;
+  /** By the catalog's clock, for people. */
   renewedAt: Date;
 }
 
@@ -24,15 +26,34 @@ export class Routers {
     private readonly acknowledgements: Collection<AcknowledgementDocument>,
   ) {}
 
-  /** Registers, or renews the registration; the time is the catalog's. */
-  async renew(router: Omit<RouterDocument, 'renewedAt'>): Promise<void> {
+  /** From here on hand-overs wait for this router. Routes have to be read after it. */
+  async register(router: Omit<RouterDocument, 'renewedAt' | 'renewals'>): Promise<void> {
     const { _id, ...rest } = router;
-    await this.routers.updateOne({ _id }, { $set: rest, $currentDate: { renewedAt: true } }, { upsert: true });
+    await this.routers.updateOne(
+      { _id },
+      { $set: rest, $inc: { renewals: 1 }, $currentDate: { renewedAt: true } },
+      { upsert: true },
+    );
+  }
+
+  /** @returns false when the router was expelled: it has to register and to read all routes again */
+  async renew(id: string): Promise<boolean> {
+    const { matchedCount } = await this.routers.updateOne(
+      { _id: id },
+      { $inc: { renewals: 1 }, $currentDate: { renewedAt: true } },
+    );
+    return matchedCount === 1;
   }
 
   async leave(id: string): Promise<void> {
     await this.routers.deleteOne({ _id: id });
     await this.acknowledgements.deleteMany({ '_id.router': id });
+  }
+
+  /** Ends the registration of a router whose lease has run out, unless it has renewed it since. */
+  async expel(id: string, renewals: number): Promise<boolean> {
+    const { deletedCount } = await this.routers.deleteOne({ _id: id, renewals });
+    return deletedCount === 1;
   }
 
   async acknowledge(router: string, partition: string, epoch: number): Promise<void> {
@@ -44,26 +65,20 @@ export class Routers {
     );
   }
 
-  /** Ids of routers that renewed their registration within the last `goneAfterMs`. */
-  async live(goneAfterMs: number): Promise<string[]> {
-    const found = await this.routers
-      .find(
-        { $expr: { $gt: ['$renewedAt', { $subtract: ['$$NOW', goneAfterMs] }] } },
-        { projection: { _id: 1 }, readConcern: { level: 'local' } },
-      )
-      .toArray();
-    return found.map((router) => router._id);
+  async list(): Promise<RouterDocument[]> {
+    return this.routers.find().toArray();
   }
 
-  /** Live routers that have not acknowledged `epoch` of `partition`. */
-  async missing(partition: string, epoch: number, goneAfterMs: number): Promise<string[]> {
-    const [live, acknowledged] = await Promise.all([
-      this.live(goneAfterMs),
+  /** Registered routers that have not acknowledged `epoch` of `partition`. */
+  async missing(partition: string, epoch: number): Promise<{ readonly id: string; readonly renewals: number }[]> {
+    const [registered, acknowledged] = await Promise.all([
+      // Local reads: who registers later than the epoch's own majority write reads routes that have it.
+      this.routers.find({}, { projection: { _id: 1, renewals: 1 }, readConcern: { level: 'local' } }).toArray(),
       this.acknowledgements
         .find({ '_id.partition': partition, epoch: { $gte: epoch } }, { readConcern: { level: 'local' } })
         .toArray(),
     ]);
     const have = new Set(acknowledged.map((each) => each._id.router));
-    return live.filter((router) => !have.has(router));
+    return registered.filter(({ _id }) => !have.has(_id)).map(({ _id, renewals }) => ({ id: _id, renewals }));
   }
 }
