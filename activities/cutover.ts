@@ -1,14 +1,17 @@
+import { makeGates, moveBoundary } from '../domain/boundary-step.js';
 import { DroverError } from '../domain/errors.js';
 import { tokensOf } from '../domain/partition.js';
+import type { World } from '../domain/step.js';
+import { run } from '../domain/step.js';
 import type { TokenLoad } from '../domain/weights.js';
 import { boundaryFor, weightAt } from '../domain/weights.js';
 import { operationTime } from '../store/change-log.js';
 import { sampleTokens } from '../store/sample.js';
-import { moveBoundary, ping } from './boundary-step.js';
 import type { Dependencies, Move } from './dependencies.js';
 import { withHeartbeat } from './heartbeat.js';
 import type { MoveContext } from './move-context.js';
 import { openMove } from './move-context.js';
+import { handoverWorld, ping } from './world.js';
 
 /** Fewer requests than this say less about where the load lies than the documents do. */
 const ENOUGH_REQUESTS = 100;
@@ -33,16 +36,21 @@ export function createCutoverActivities(dependencies: Dependencies) {
     const since = dependencies.now() - LOAD_HISTORY_MS;
     const requests = await catalog.access.tokenLoads(move.keyspace, move.partition, since);
     if (requests.reduce((sum, { load }) => sum + load, 0) >= ENOUGH_REQUESTS) return requests;
-    return sampleTokens(context.db(move.source).collection(context.partition.collection), context.keyField);
+    return sampleTokens(context.db(move.source).collection(context.partition.collection), context.fence.keyField);
   }
 
   return {
-    /** The position from which reverse replication will start; nothing of the target's own can be before it. */
-    prepareReverse: (move: Move): Promise<void> =>
+    /**
+     * The position from which reverse replication will start, as nothing of the target's own can be before it; and the
+     * gates of the steps to come, for which the source's collection is read once.
+     */
+    prepareCutover: (move: Move): Promise<void> =>
       withHeartbeat(async () => {
         const context = await openMove(dependencies, move);
         const startAt = await operationTime(context.db(move.target));
         await context.checkpoint('back').create(tokensOf(context.partition), startAt);
+        const { partition } = context;
+        if (partition.gates.length === 0) await run(makeGates(partition), handoverWorld(dependencies, context));
       }),
 
     /**
@@ -73,7 +81,10 @@ export function createCutoverActivities(dependencies: Dependencies) {
         // The load may have shifted since the last weight: what the target has, it keeps.
         const boundary = move.weight > 0 && wanted < partition.route.boundary ? partition.route.boundary : wanted;
         const before = partition.route.boundary;
-        const { partition: after, pauseMs } = await moveBoundary(dependencies, context, boundary);
+        const pause = new Pause();
+        const world = pause.watch(handoverWorld(dependencies, context));
+        const after = await run(moveBoundary(partition, boundary), world);
+        const pauseMs = pause.ms;
         const weight = Math.round(weightAt(boundary, tokens, load) * 100) / 100;
         const moved = before !== boundary;
         if (moved) {
@@ -88,6 +99,24 @@ export function createCutoverActivities(dependencies: Dependencies) {
         return { weight, moved, pauseMs };
       }),
   };
+}
+
+/** How long tokens could not be written: from the closing of the interval in the catalog until its new owner is named. */
+class Pause {
+  ms = 0;
+  private began = 0;
+
+  watch(world: World): World {
+    return {
+      ...world,
+      advance: async (effect) => {
+        if (effect.event.kind === 'begin') this.began = performance.now();
+        const after = await world.advance(effect);
+        if (effect.event.kind === 'settle') this.ms = performance.now() - this.began;
+        return after;
+      },
+    };
+  }
 }
 
 export type CutoverActivities = ReturnType<typeof createCutoverActivities>;

@@ -1,16 +1,17 @@
 import { WorkflowNotFoundError } from '@temporalio/client';
-import { DroverError } from '../domain/errors.js';
+import { removeOldCopy, removeShadow, retire, withdraw } from '../domain/ending.js';
 import type { Partition } from '../domain/partition.js';
-import { inspect, replaceByClosed } from '../store/fenced-collection.js';
+import type { Step } from '../domain/step.js';
+import { advance, run } from '../domain/step.js';
 import type { AdmissionInput, MigrationPhase, PlaceRequest } from '../workflows/messages.js';
 import { ADMISSION_WORKFLOW_ID, CONTROL_QUEUE } from '../workflows/messages.js';
-import { ROUTERS_FOLLOW_MS, routersAcknowledge } from './boundary-step.js';
 import type { ClaimRequest } from './claim.js';
 import { claimMove } from './claim.js';
 import type { Dependencies, Move, MovePlan } from './dependencies.js';
 import { withHeartbeat } from './heartbeat.js';
 import type { MoveContext } from './move-context.js';
 import { openMove } from './move-context.js';
+import { handoverWorld } from './world.js';
 
 const PRIORITY_BY_HAND = 10;
 const PRIORITY_BY_FORECAST = 0;
@@ -19,31 +20,10 @@ const PRIORITY_BY_FORECAST = 0;
 export function createLifecycleActivities(dependencies: Dependencies) {
   const { catalog, temporal } = dependencies;
 
-  /**
-   * Puts a closed empty collection in the place of one side's copy. The temporary collection is this attempt's gate: an
-   * older attempt that wakes up later finds its own gone, and can't rename anything over what is there by then.
-   */
-  async function closeCopy(context: MoveContext, partition: Partition, node: string): Promise<void> {
-    const { migration, attempt } = partition.handover!;
-    await replaceByClosed(
-      context.db(node),
-      partition.collection,
-      context.keyField,
-      `${migration}-${attempt}`,
-      async () => {
-        const now = await catalog.partitions.get(partition.keyspace, partition.name);
-        if (now.handover?.migration !== migration || now.handover.attempt !== attempt) {
-          throw new DroverError('Superseded', `${partition.id}: another attempt has taken over`);
-        }
-      },
-    );
-  }
-
-  async function removeTraces(context: MoveContext): Promise<void> {
-    for (const direction of ['forward', 'back'] as const) {
-      await context.checkpoint(direction).remove();
-      await context.markers(direction).removeAll(context.move.migration);
-    }
+  /** Runs a part of the protocol on the partition as it stands in the catalog. */
+  async function onPartition(move: Move, step: (partition: Partition) => Step): Promise<Partition> {
+    const context = await openMove(dependencies, move);
+    return run(step(context.partition), handoverWorld(dependencies, context));
   }
 
   return {
@@ -114,50 +94,30 @@ export function createLifecycleActivities(dependencies: Dependencies) {
       await catalog.migrations.update(migration, { $set: { phase } });
     },
 
-    /** The move's point of no return: the target is the owner in the catalog, and no live router uses the source. */
+    /** The move's point of no return: the target is the owner in the catalog, and no router uses the source. */
     retire: (move: Move): Promise<void> =>
       withHeartbeat(async () => {
-        const context = await openMove(dependencies, move);
-        const { partition } = context;
-        const retiring =
-          partition.handover?.state.kind === 'retiring'
-            ? partition
-            : await catalog.partitions.advance(partition, { kind: 'retire', at: dependencies.now() });
-        await routersAcknowledge(dependencies, retiring, ROUTERS_FOLLOW_MS);
+        if (await isOver(move)) return;
+        await onPartition(move, (partition) => retire(partition, dependencies.now()));
       }),
 
     /** After `retire`, with replication stopped: the source's copy goes, and the move is over. */
     removeOldCopy: (move: Move): Promise<void> =>
       withHeartbeat(async () => {
         if (await isOver(move)) return;
-        const context = await openMove(dependencies, move);
-        const taken = await catalog.partitions.advance(context.partition, { kind: 'takeOver' });
-        await closeCopy(context, taken, move.source);
-        await removeTraces(context);
-        await catalog.migrations.update(move.migration, {
-          $set: { state: 'completed', phase: 'completed', weight: 100, endedAt: new Date() },
-        });
-        await catalog.partitions.advance(taken, { kind: 'release' });
+        await completeMove(dependencies, await openMove(dependencies, move));
       }),
 
     /** With everything handed back: takes the target out of the route. */
     withdrawTarget: (move: Move): Promise<void> =>
       withHeartbeat(async () => {
-        const { partition } = await openMove(dependencies, move);
-        if (partition.route.target === null) return;
-        const withdrawn = await catalog.partitions.advance(partition, { kind: 'withdraw' });
-        await routersAcknowledge(dependencies, withdrawn, ROUTERS_FOLLOW_MS);
+        await onPartition(move, withdraw);
       }),
 
     /** After `withdrawTarget`, with replication stopped: the copy goes. */
     removeShadow: (move: Move): Promise<void> =>
       withHeartbeat(async () => {
-        const context = await openMove(dependencies, move);
-        const taken = await catalog.partitions.advance(context.partition, { kind: 'takeOver' });
-        // Where the move was given up before it made a copy, there is nothing to put a closed collection in place of.
-        const { exists } = await inspect(context.db(move.target), taken.collection);
-        if (exists) await closeCopy(context, taken, move.target);
-        await removeTraces(context);
+        await onPartition(move, removeShadow);
       }),
 
     /** Gives the partition free, as the last step of a rollback. */
@@ -181,6 +141,18 @@ export function createLifecycleActivities(dependencies: Dependencies) {
   }: Pick<Move, 'migration' | 'keyspace' | 'partition'>): Promise<boolean> {
     return (await catalog.partitions.get(keyspace, partition)).handover?.migration !== migration;
   }
+}
+
+/** The last steps of a retired migration: also the janitor's, when nobody else takes them. */
+export async function completeMove(dependencies: Dependencies, context: MoveContext): Promise<void> {
+  const { catalog } = dependencies;
+  const { migration } = context.move;
+  const world = handoverWorld(dependencies, context);
+  const removed = await run(removeOldCopy(context.partition), world);
+  await catalog.migrations.update(migration, {
+    $set: { state: 'completed', phase: 'completed', weight: 100, endedAt: new Date() },
+  });
+  await run(advance(removed, { kind: 'release' }), world);
 }
 
 export type LifecycleActivities = ReturnType<typeof createLifecycleActivities>;

@@ -105,7 +105,7 @@ async function copy(steering: Steering, move: MovePlan, saga: Saga, followers: F
 async function cutOver(steering: Steering, move: MovePlan, saga: Saga, followers: Followers): Promise<void> {
   await steering.approval();
   await phase(steering, move, MigrationPhase.cutover);
-  await steps.prepareReverse(move);
+  await steps.prepareCutover(move);
   followers.start('back');
   saga.compensateWith(() => cleanUp.withdrawTarget(move));
   await steps.publishTarget(move);

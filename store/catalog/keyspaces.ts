@@ -14,6 +14,8 @@ export interface KeyspaceDocument {
   database: string;
   collection: string;
   dimensions: [Dimension, ...Dimension[]];
+  /** The user's own validator of its documents, as extended JSON: it holds beside Drover's fence. */
+  validator?: string;
   createdAt: Date;
 }
 

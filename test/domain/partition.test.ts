@@ -11,8 +11,10 @@ const partition = (route: Partial<Route>, state?: HandoverState): Partition => (
   box: [{ low: 0n, high: 100n }],
   collection: 'orders.p1',
   epoch: 1,
+  attempt: 1,
+  gates: [],
   route: { source: 'a', target: null, boundary: 0n, fence: null, ...route },
-  handover: state === undefined ? null : ({ migration: 'm', target: 'b', attempt: 1, state } satisfies Handover),
+  handover: state === undefined ? null : ({ migration: 'm', target: 'b', state } satisfies Handover),
   lastMovedAt: null,
 });
 

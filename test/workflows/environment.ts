@@ -135,7 +135,7 @@ export class Stage {
       replicate: () => Promise.reject(FOLLOWS_ON),
       catchUp: nothing,
       verify: () => ({ compared: 5 }),
-      prepareReverse: nothing,
+      prepareCutover: nothing,
       publishTarget: nothing,
       shiftWeight: ({ weight }) => ({ weight, moved: true, pauseMs: 12 }),
       retire: nothing,
@@ -189,7 +189,7 @@ export function useStage(): {
 const DATA_ACTIVITIES = ['createShadow', 'backfill', 'replicate', 'catchUp', 'verify'] as const;
 const CONTROL_ACTIVITIES = [
   ...['claim', 'requestAdmission', 'releaseAdmission', 'findEnded', 'recordPhase'],
-  ...['prepareReverse', 'publishTarget', 'shiftWeight', 'retire', 'removeOldCopy'],
+  ...['prepareCutover', 'publishTarget', 'shiftWeight', 'retire', 'removeOldCopy'],
   ...['withdrawTarget', 'removeShadow', 'releaseClaim'],
 ] as const;
 

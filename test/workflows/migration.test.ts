@@ -18,7 +18,7 @@ const UP_TO_CUTOVER = [
   'recordPhase',
   'verify',
   'recordPhase',
-  'prepareReverse',
+  'prepareCutover',
   'replicate back',
   'publishTarget',
 ];
@@ -171,7 +171,7 @@ describe('migrationWorkflow', () => {
       ['backfill', { backfill: broken }, BEFORE_FOLLOWING],
       ['catchUp', { catchUp: broken }, BEFORE_CUTOVER],
       ['verify', { verify: broken }, BEFORE_CUTOVER],
-      ['prepareReverse', { prepareReverse: broken }, BEFORE_CUTOVER],
+      ['prepareCutover', { prepareCutover: broken }, BEFORE_CUTOVER],
       ['publishTarget', { publishTarget: broken }, BEFORE_FIRST_WEIGHT],
       [
         'shiftWeight 10',

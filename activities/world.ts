@@ -1,0 +1,122 @@
+import { nanoid } from 'nanoid';
+import { DroverError } from '../domain/errors.js';
+import { LEASE_MARGIN_MS, LEASE_MS } from '../domain/lease.js';
+import type { Direction } from '../domain/partition.js';
+import { acceptedBy, nodesOf } from '../domain/partition.js';
+import type { World } from '../domain/step.js';
+import { operationTime } from '../store/change-log.js';
+import { inspect, replaceByClosed, setAccepted } from '../store/fenced-collection.js';
+import { markerRead } from '../store/follower.js';
+import { dropGates, makeGates, newGates } from '../store/gates.js';
+import type { Dependencies } from './dependencies.js';
+import type { MoveContext, PartitionContext } from './move-context.js';
+import { endOrphanedTransactions, routersAcknowledge } from './routers.js';
+
+/** Where no write waits for it, routers have this long to follow a route: longer than a lease. */
+const ROUTERS_FOLLOW_MS = 2 * (LEASE_MS + LEASE_MARGIN_MS);
+/** Older transactions than this are waited for before a step begins, for at most so long. */
+const LONG_TRANSACTION_MS = 100;
+const TRANSACTIONS_END_MS = 3_000;
+/** Plain writes that queued up behind a `collMod` get through before it is tried again. */
+const BETWEEN_TRIES_MS = 50;
+
+type Fencing = 'advance' | 'dropGates' | 'makeGates' | 'awaitTransactions' | 'setAccepted';
+
+/** The effects that set a partition's fences right, on real servers: all that is needed where nothing moves. */
+export function fencingWorld(dependencies: Dependencies, context: PartitionContext): Pick<World, Fencing> {
+  const { catalog } = dependencies;
+  const { sharing, fence, client, db } = context;
+  const { collection } = context.partition;
+  const endOrphans = (node: string) => endOrphanedTransactions(dependencies, client(node), LONG_TRANSACTION_MS);
+  return {
+    advance: ({ partition, event }) => catalog.partitions.advance(partition, event),
+
+    dropGates: async ({ partition }) => {
+      await Promise.all(nodesOf(partition).map((node) => dropGates(db(node), collection, partition.gates)));
+    },
+
+    makeGates: async ({ partition }) => {
+      const names = newGates();
+      await Promise.all(nodesOf(partition).map((node) => makeGates(db(node), collection, names)));
+      return names;
+    },
+
+    awaitTransactions: async ({ partition }) => {
+      const deadline = performance.now() + TRANSACTIONS_END_MS;
+      for (const node of nodesOf(partition)) {
+        // Whoever holds one for longer makes `collMod` give up soon, and the step is undone.
+        while ((await endOrphans(node)) > 0 && performance.now() < deadline) await sleep(LONG_TRANSACTION_MS);
+      }
+    },
+
+    setAccepted: async ({ partition, node }) => {
+      const [gate] = partition.gates;
+      if (gate === undefined) throw new DroverError('Superseded', `${partition.id}: this attempt has no gate`);
+      const accepted = acceptedBy([partition, ...sharing], node);
+      if (await setAccepted(db(node), collection, { ...fence, accepted }, gate)) return true;
+      await endOrphans(node);
+      await sleep(BETWEEN_TRIES_MS);
+      return false;
+    },
+  };
+}
+
+/** All effects of a hand-over, on real servers. */
+export function handoverWorld(dependencies: Dependencies, context: MoveContext): World {
+  const { catalog } = dependencies;
+  const { move, db } = context;
+  const { collection } = context.partition;
+  const stepTimeout = () => dependencies.migration.stepTimeout;
+  return {
+    ...fencingWorld(dependencies, context),
+
+    awaitRouters: ({ partition, patiently }) =>
+      routersAcknowledge(dependencies, partition, patiently ? ROUTERS_FOLLOW_MS : stepTimeout()),
+
+    awaitReplication: async ({ direction }) => {
+      if (await ping(context, direction, stepTimeout())) return;
+      throw new DroverError('StepUndone', 'replication is behind: the step was not begun');
+    },
+
+    passMarker: async ({ direction, marker }) => {
+      const id = `${move.migration}/${direction}/${marker.epoch}`;
+      await context.markers(direction).write(id, move.migration, direction, marker);
+      if (await markerRead(context.checkpoint(direction), id, stepTimeout())) return;
+      throw new DroverError('StepUndone', `replication (${direction}) did not reach the marker in time`);
+    },
+
+    readTime: ({ node }) => operationTime(db(node)),
+
+    takeBack: ({ direction, begun, undone }) => context.checkpoint(direction).takeBack({ begun, undone }),
+
+    receive: ({ direction, owned, since }) => context.checkpoint(direction).receive({ ...owned, since }),
+
+    endReplication: async () => {
+      for (const direction of ['forward', 'back'] as const) {
+        await context.checkpoint(direction).remove();
+        await context.markers(direction).removeAll(move.migration);
+      }
+    },
+
+    closeCopy: async ({ partition, node }) => {
+      // Where the move was given up before it made a copy, there is nothing to put a closed collection in place of.
+      if (!(await inspect(db(node), collection)).exists) return;
+      const stillMine = async () => {
+        const now = await catalog.partitions.get(partition.keyspace, partition.name);
+        if (now.attempt === partition.attempt && now.handover?.migration === move.migration) return;
+        throw new DroverError('Superseded', `${partition.id}: another attempt has taken over`);
+      };
+      await replaceByClosed(db(node), collection, context.fence, `${move.migration}-${partition.attempt}`, stillMine);
+    },
+  };
+}
+
+/** Sends a marker through a direction of replication. @returns whether it arrived in time */
+export async function ping(context: MoveContext, direction: Direction, timeoutMs: number): Promise<boolean> {
+  const { migration } = context.move;
+  const id = `${migration}/${direction}/ping/${nanoid()}`;
+  await context.markers(direction).write(id, migration, direction);
+  return markerRead(context.checkpoint(direction), id, timeoutMs);
+}
+
+const sleep = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
