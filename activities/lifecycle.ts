@@ -3,6 +3,7 @@ import { removeOldCopy, removeShadow, retire, withdraw } from '../domain/ending.
 import type { Partition } from '../domain/partition.js';
 import type { Step } from '../domain/step.js';
 import { advance, run } from '../domain/step.js';
+import type { Catalog } from '../store/catalog/catalog.js';
 import type { AdmissionInput, MigrationPhase, PlaceRequest } from '../workflows/messages.js';
 import { ADMISSION_WORKFLOW_ID, CONTROL_QUEUE } from '../workflows/messages.js';
 import type { ClaimRequest } from './claim.js';
@@ -12,6 +13,20 @@ import { withHeartbeat } from './heartbeat.js';
 import type { MoveContext } from './move-context.js';
 import { openMove } from './move-context.js';
 import { handoverWorld } from './world.js';
+
+export interface AdoptRequest {
+  readonly migration: string;
+  readonly workflowId: string;
+  readonly runId: string;
+}
+
+export interface AdoptedMove {
+  readonly move: Move;
+  /** It can only be completed any more. */
+  readonly retiring: boolean;
+  /** Whether replication has to run so that the partition can be handed back. */
+  readonly replicate: boolean;
+}
 
 const PRIORITY_BY_HAND = 10;
 const PRIORITY_BY_FORECAST = 0;
@@ -28,6 +43,29 @@ export function createLifecycleActivities(dependencies: Dependencies) {
 
   return {
     claim: (request: ClaimRequest): Promise<MovePlan> => claimMove(dependencies, request),
+
+    /**
+     * For the workflow that ends a migration which its own workflow has left: what there is to end. Null when the
+     * migration holds nothing any more; its record is closed then.
+     */
+    adoptMove: async ({ migration, workflowId, runId }: AdoptRequest): Promise<AdoptedMove | null> => {
+      const record = await catalog.migrations.find(migration);
+      if (record?.state !== 'running') return null;
+      const move = { migration, keyspace: record.keyspace, partition: record.partition };
+      const { handover, route, box } = await catalog.partitions.get(move.keyspace, move.partition);
+      if (handover?.migration !== migration) {
+        await closeRecord(catalog, migration, 'it was ended before it had begun');
+        return null;
+      }
+      await catalog.migrations.update(migration, { $set: { workflowId, runId, phase: 'rollback' } });
+      const retiring = handover.state.kind === 'retiring';
+      return {
+        move: { ...move, source: record.source, target: record.target },
+        retiring,
+        // Only then has the source to catch up with something before the partition can go back to it.
+        replicate: !retiring && (route.boundary !== box[0].low || handover.state.kind !== 'idle'),
+      };
+    },
 
     /** Asks the admission workflow for a place; starts that workflow when there is none. Repeating it is harmless. */
     requestAdmission: async (
@@ -127,9 +165,7 @@ export function createLifecycleActivities(dependencies: Dependencies) {
       if (await isOver(move)) return;
       const { reason } = move;
       const partition = await catalog.partitions.get(move.keyspace, move.partition);
-      await catalog.migrations.update(move.migration, {
-        $set: { state: 'rolledBack', phase: 'rolledBack', weight: 0, endedAt: new Date(), error: reason },
-      });
+      await closeRecord(catalog, move.migration, reason);
       await catalog.partitions.advance(partition, { kind: 'release' });
     },
   };
@@ -142,6 +178,11 @@ export function createLifecycleActivities(dependencies: Dependencies) {
     return (await catalog.partitions.get(keyspace, partition)).handover?.migration !== migration;
   }
 }
+
+const closeRecord = (catalog: Catalog, migration: string, error: string): Promise<void> =>
+  catalog.migrations.update(migration, {
+    $set: { state: 'rolledBack', phase: 'rolledBack', weight: 0, endedAt: new Date(), error },
+  });
 
 /** The last steps of a retired migration: also the janitor's, when nobody else takes them. */
 export async function completeMove(dependencies: Dependencies, context: MoveContext): Promise<void> {

@@ -1,9 +1,9 @@
 import type { Db, MongoClient } from 'mongodb';
-import { BSON } from 'mongodb';
 import { DroverError } from '../domain/errors.js';
 import type { Direction, NodeName, Partition } from '../domain/partition.js';
 import { nodesOf } from '../domain/partition.js';
 import type { KeyspaceDocument } from '../store/catalog/keyspaces.js';
+import { fenceOf } from '../store/catalog/keyspaces.js';
 import { Checkpoint, Markers } from '../store/checkpoint.js';
 import type { Fence } from '../store/fenced-collection.js';
 import type { Dependencies, Move } from './dependencies.js';
@@ -74,8 +74,3 @@ export async function openMove(dependencies: Dependencies, move: Move): Promise<
   }
   return openHandover(dependencies, partition);
 }
-
-export const fenceOf = ({ dimensions, validator }: KeyspaceDocument): Omit<Fence, 'accepted'> => ({
-  keyField: dimensions[0].field,
-  ...(validator === undefined ? {} : { validator: BSON.EJSON.parse(validator) as object }),
-});

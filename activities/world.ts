@@ -1,7 +1,7 @@
 import { nanoid } from 'nanoid';
 import { DroverError } from '../domain/errors.js';
 import { LEASE_MARGIN_MS, LEASE_MS } from '../domain/lease.js';
-import type { Direction } from '../domain/partition.js';
+import type { Direction, NodeName } from '../domain/partition.js';
 import { acceptedBy, nodesOf } from '../domain/partition.js';
 import type { World } from '../domain/step.js';
 import { operationTime } from '../store/change-log.js';
@@ -19,20 +19,37 @@ const LONG_TRANSACTION_MS = 100;
 const TRANSACTIONS_END_MS = 3_000;
 /** Plain writes that queued up behind a `collMod` get through before it is tried again. */
 const BETWEEN_TRIES_MS = 50;
+const DROP_TRIES = 10;
 
 type Fencing = 'advance' | 'dropGates' | 'makeGates' | 'awaitTransactions' | 'setAccepted';
 
 /** The effects that set a partition's fences right, on real servers: all that is needed where nothing moves. */
-export function fencingWorld(dependencies: Dependencies, context: PartitionContext): Pick<World, Fencing> {
+export function fencingWorld(
+  dependencies: Dependencies,
+  context: PartitionContext,
+  /** Ends what Drover itself may have left open on a node. */
+  endOwn: (node: NodeName) => Promise<void> = async () => {},
+): Pick<World, Fencing> {
   const { catalog } = dependencies;
   const { sharing, fence, client, db } = context;
   const { collection } = context.partition;
-  const endOrphans = (node: string) => endOrphanedTransactions(dependencies, client(node), LONG_TRANSACTION_MS);
+  const endOrphans = (node: NodeName) => endOrphanedTransactions(dependencies, client(node), LONG_TRANSACTION_MS);
+  const makeWay = async (node: NodeName) => {
+    await Promise.all([endOrphans(node), endOwn(node)]);
+    await sleep(BETWEEN_TRIES_MS);
+  };
   return {
     advance: ({ partition, event }) => catalog.partitions.advance(partition, event),
 
     dropGates: async ({ partition }) => {
-      await Promise.all(nodesOf(partition).map((node) => dropGates(db(node), collection, partition.gates)));
+      const drop = async (node: NodeName) => {
+        for (let tries = 1; !(await dropGates(db(node), collection, partition.gates)); tries++) {
+          if (tries === DROP_TRIES)
+            throw new DroverError('StepUndone', `transactions on ${node} do not let gates be dropped`);
+          await makeWay(node);
+        }
+      };
+      await Promise.all(nodesOf(partition).map(drop));
     },
 
     makeGates: async ({ partition }) => {
@@ -54,8 +71,7 @@ export function fencingWorld(dependencies: Dependencies, context: PartitionConte
       if (gate === undefined) throw new DroverError('Superseded', `${partition.id}: this attempt has no gate`);
       const accepted = acceptedBy([partition, ...sharing], node);
       if (await setAccepted(db(node), collection, { ...fence, accepted }, gate)) return true;
-      await endOrphans(node);
-      await sleep(BETWEEN_TRIES_MS);
+      await makeWay(node);
       return false;
     },
   };
@@ -67,8 +83,13 @@ export function handoverWorld(dependencies: Dependencies, context: MoveContext):
   const { move, db } = context;
   const { collection } = context.partition;
   const stepTimeout = () => dependencies.migration.stepTimeout;
+  // A follower that was killed leaves its transaction open at its destination.
+  const endOwn = async (node: NodeName) => {
+    const checkpoint = context.checkpoint(node === move.target ? 'forward' : 'back');
+    if ((await checkpoint.find()) !== undefined) await checkpoint.endTransaction();
+  };
   return {
-    ...fencingWorld(dependencies, context),
+    ...fencingWorld(dependencies, context, endOwn),
 
     awaitRouters: ({ partition, patiently }) =>
       routersAcknowledge(dependencies, partition, patiently ? ROUTERS_FOLLOW_MS : stepTimeout()),

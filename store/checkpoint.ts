@@ -83,8 +83,7 @@ export class Checkpoint {
    * @throws DroverError `Superseded` when the migration has ended
    */
   async takeOver(session: ClientSession): Promise<CheckpointDocument> {
-    const { session: older } = await this.get();
-    if (older !== undefined) await this.db.admin().command({ killSessions: [{ id: older }] });
+    await this.endTransaction();
     const taken = await this.collection.findOneAndUpdate(
       { _id: this._id },
       { $inc: { attempt: 1 }, $set: { session: session.id!.id } },
@@ -94,6 +93,12 @@ export class Checkpoint {
       throw new DroverError('Superseded', `the checkpoint ${this._id} is gone: the migration has ended`);
     }
     return taken;
+  }
+
+  /** Ends the transaction that is under way, if any: its attempt, if it is alive, begins it again. */
+  async endTransaction(): Promise<void> {
+    const { session } = await this.get();
+    if (session !== undefined) await this.db.admin().command({ killSessions: [{ id: session }] });
   }
 
   /**

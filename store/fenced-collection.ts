@@ -132,6 +132,14 @@ export async function createFenced(db: Db, collection: string, fence: Fence): Pr
   }
 }
 
+const CLOSED = '.closed-';
+
+/** Which collection one that was made to replace a copy was for, and by whose attempt. */
+export function closedName(name: string): { readonly collection: string; readonly attempt: string } | undefined {
+  const at = name.lastIndexOf(CLOSED);
+  return at < 0 ? undefined : { collection: name.slice(0, at), attempt: name.slice(at + CLOSED.length) };
+}
+
 /**
  * Puts an empty collection that accepts nothing in the place of whatever `collection` names, in one step: the name is
  * never free in between, as an insert of a router with an old route would make a collection of that name, unfenced.
@@ -146,8 +154,8 @@ export async function replaceByClosed(
   attempt: string,
   stillMine: () => Promise<void>,
 ): Promise<void> {
-  const prefix = `${collection}.closed-`;
-  const gate = `${prefix}${attempt}`;
+  const prefix = collection + CLOSED;
+  const gate = prefix + attempt;
   const gates = await db.listCollections({}, { nameOnly: true }).toArray();
   for (const { name } of gates) if (name.startsWith(prefix)) await dropIfExists(db, name);
   await createFenced(db, gate, { ...fence, accepted: [] });

@@ -1,6 +1,5 @@
 import type { Db, Document } from 'mongodb';
 import { nanoid } from 'nanoid';
-import { DroverError } from '../domain/errors.js';
 import { hasCode } from './server-errors.js';
 
 /**
@@ -30,11 +29,11 @@ export async function makeGates(db: Db, collection: string, names: readonly stri
 /**
  * Drops every gate that is not among `kept`.
  *
- * @throws DroverError `StepUndone` when a transaction held the collection for too long
+ * @returns false when a transaction held the collection for too long
  */
-export async function dropGates(db: Db, collection: string, kept: readonly string[]): Promise<void> {
+export async function dropGates(db: Db, collection: string, kept: readonly string[]): Promise<boolean> {
   const dropped = (await gatesOf(db, collection)).filter((name) => !kept.includes(name));
-  if (dropped.length === 0) return;
+  if (dropped.length === 0) return true;
   try {
     await db.command({ dropIndexes: collection, index: dropped, maxTimeMS: 100 }, {
       writeConcern: { w: 'majority' },
@@ -42,11 +41,10 @@ export async function dropGates(db: Db, collection: string, kept: readonly strin
   } catch (error) {
     // Dropped by somebody else in between: what is left is looked at again.
     if (hasCode(error, 'indexNotFound')) return dropGates(db, collection, kept);
-    if (hasCode(error, 'maxTimeExpired')) {
-      throw new DroverError('StepUndone', `a transaction on ${collection} holds up the dropping of older gates`);
-    }
+    if (hasCode(error, 'maxTimeExpired')) return false;
     if (!hasCode(error, 'namespaceNotFound')) throw error;
   }
+  return true;
 }
 
 export async function gatesOf(db: Db, collection: string): Promise<string[]> {

@@ -7,7 +7,7 @@ import {
   uuid4,
   workflowInfo,
 } from '@temporalio/workflow';
-import type { ClaimRequest, MovePlan } from '../activities/index.js';
+import type { ClaimRequest, Move, MovePlan } from '../activities/index.js';
 import { cleanUp, control, data, notes, steps, validation } from './activity-proxies.js';
 import { describeFailure, isRefusal } from './failure.js';
 import { Followers } from './followers.js';
@@ -129,7 +129,7 @@ async function soak(steering: Steering, move: MovePlan): Promise<void> {
 }
 
 /** The point of no return, and what comes after it. */
-async function retire(steering: Steering, move: MovePlan, followers: Followers): Promise<MigrationResult> {
+export async function retire(steering: Steering, move: Move, followers: Followers): Promise<MigrationResult> {
   steering.setPhase(MigrationPhase.retire);
   await cleanUp.retire(move);
   await followers.stop();
@@ -141,7 +141,7 @@ async function retire(steering: Steering, move: MovePlan, followers: Followers):
 }
 
 /** Everything back to the source, in reverse order of the steps. */
-async function rollBack(steering: Steering, move: MovePlan, saga: Saga, error: unknown): Promise<MigrationResult> {
+export async function rollBack(steering: Steering, move: Move, saga: Saga, error: unknown): Promise<MigrationResult> {
   steering.setPhase(MigrationPhase.rollback);
   await saga.compensate();
   steering.setPhase(MigrationPhase.rolledBack);

@@ -9,7 +9,7 @@ import {
   upsertMemo,
   upsertSearchAttributes,
 } from '@temporalio/workflow';
-import type { MovePlan } from '../activities/index.js';
+import type { Move } from '../activities/index.js';
 import { checkWeights } from '../domain/weights.js';
 import type { DroverError } from '../domain/errors.js';
 import type { AmendWeights, MigrationInput, MigrationProgress, SteeringRequest } from './messages.js';
@@ -19,7 +19,7 @@ import { MigrationPhase, searchAttributes } from './messages.js';
 /** What the user can ask of a running migration, and what it shows of itself: state, handlers, nothing else. */
 export class Steering {
   private phase: MigrationPhase = MigrationPhase.validate;
-  private plan: MovePlan | undefined;
+  private plan: Move | undefined;
   private remaining: readonly number[] = [];
   private paused = false;
   private approved = false;
@@ -100,7 +100,7 @@ export class Steering {
     await this.scope.run(body);
   }
 
-  begin(plan: MovePlan): void {
+  begin(plan: Move & { readonly weights: readonly number[] }): void {
     this.plan = plan;
     this.remaining = plan.weights;
     upsertSearchAttributes([
@@ -187,14 +187,18 @@ export class Steering {
   }
 
   async waitUntil(what: string, fulfilled: () => boolean): Promise<void> {
-    this.waitingFor = what;
-    this.show();
+    this.waitFor(what);
     try {
       await condition(fulfilled);
     } finally {
-      this.waitingFor = undefined;
-      this.show();
+      this.waitFor(undefined);
     }
+  }
+
+  /** Shows what the migration waits for; there may be nothing that anybody can do about it here. */
+  waitFor(what: string | undefined): void {
+    this.waitingFor = what;
+    this.show();
   }
 
   private mustBeUnderWay(verb: string): void {

@@ -208,7 +208,7 @@ describe('a gate', () => {
     const startedAt = performance.now();
     expect(await fences.setAccepted(db(), 'busy', { ...fence, accepted: [] }, gates[0]!)).toBe(false);
     expect(performance.now() - startedAt).toBeLessThan(1_000);
-    await expect(dropGates(db(), 'busy', [])).rejects.toMatchObject({ code: 'StepUndone' });
+    expect(await dropGates(db(), 'busy', [])).toBe(false);
     await db().collection('busy').insertOne({ customerId: lost[0] });
 
     // The transaction of a client that is gone is found, also while it is idle, and ended.
