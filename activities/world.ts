@@ -84,10 +84,7 @@ export function handoverWorld(dependencies: Dependencies, context: MoveContext):
   const { collection } = context.partition;
   const stepTimeout = () => dependencies.migration.stepTimeout;
   // A follower that was killed leaves its transaction open at its destination.
-  const endOwn = async (node: NodeName) => {
-    const checkpoint = context.checkpoint(node === move.target ? 'forward' : 'back');
-    if ((await checkpoint.find()) !== undefined) await checkpoint.endTransaction();
-  };
+  const endOwn = (node: NodeName) => context.checkpoint(node === move.target ? 'forward' : 'back').endTransaction();
   return {
     ...fencingWorld(dependencies, context, endOwn),
 
