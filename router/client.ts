@@ -21,6 +21,12 @@ export interface DroverClientOptions {
   readonly catalogDatabase?: string;
   /** Longest wait of a write for a hand-over, milliseconds. Default 30,000. */
   readonly holdTimeoutMS?: number;
+  /**
+   * What becomes of a result that says "nothing there" (a write that changed nothing, a read with the read concern
+   * `linearizable`) while neither this client's lease on its routes holds nor the catalog answers, so that the data may have
+   * moved. `refuse` (the default) throws, `serve` gives the result as it is.
+   */
+  readonly onLeaseExpired?: 'refuse' | 'serve';
   /** Whether this client's requests count as use of the data. Default true; a bulk load says nothing about use. */
   readonly recordAccess?: boolean;
   /** How often access records are written, milliseconds. Default 1,000. */
@@ -66,7 +72,10 @@ export class DroverClient {
     });
     const table = new RouteTable();
     const feed = new RouteFeed(catalog, table, options.region, onProblem);
-    const router = new Router(catalog, table, feed, nodes, recorder, options.holdTimeoutMS ?? 30_000);
+    const router = new Router(catalog, table, feed, nodes, recorder, {
+      holdTimeoutMs: options.holdTimeoutMS ?? 30_000,
+      onLeaseExpired: options.onLeaseExpired ?? 'refuse',
+    });
     const client = new DroverClient(catalog, nodes, feed, recorder, router);
     try {
       await router.loadKeyspaces();

@@ -5,8 +5,9 @@ import { isFenced } from '../store/fenced-collection.js';
 import { tokenOfKey } from '../store/key-token.js';
 import { MAJORITY } from './majority.js';
 import { keyOfDocument } from './requests.js';
-import type { KeyspaceHandle, Router } from './router.js';
 import type { PartitionRoute } from './route-table.js';
+import type { KeyspaceHandle, Router } from './router.js';
+import { inSameTransaction } from './same-transaction.js';
 
 interface Item {
   readonly index: number;
@@ -18,6 +19,9 @@ interface Item {
  * `insertMany` over several partitions. Ordered: runs of neighbours that go to one partition, one after the other, up to
  * the first error. Unordered: all partitions at once. Documents refused by a fence were not stored, and only these are
  * sent again.
+ *
+ * A batch whose outcome is unknown is repeated in the same transaction. The driver splits what is beyond the server's limits
+ * (100,000 documents, 48 MB) into several; with these an unknown outcome of a later one is thrown.
  */
 export async function insertByPartition(
   router: Router,
@@ -44,11 +48,13 @@ export async function insertByPartition(
         keyspace,
         route,
         sent.map(({ token }) => token),
-        async (collection) => {
+        async (place) => {
           try {
-            const { insertedCount: count } = await collection.insertMany(
-              sent.map(({ document }) => document),
-              { ...options, ordered, writeConcern: MAJORITY },
+            const { insertedCount: count } = await inSameTransaction(place, (session) =>
+              place.collection.insertMany(
+                sent.map(({ document }) => document),
+                { ...options, session, ordered, writeConcern: MAJORITY },
+              ),
             );
             return { count, errors: [] as WriteError[] };
           } catch (error) {
