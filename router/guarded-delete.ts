@@ -6,12 +6,14 @@ import type {
   Filter,
   FindOneAndDeleteOptions,
   FindOneAndUpdateOptions,
+  MongoClient,
 } from 'mongodb';
 import { MongoError, MongoErrorLabel, MongoRuntimeError, ObjectId } from 'mongodb';
 import type { Token } from '../domain/token.js';
 import { MAJORITY } from './majority.js';
 import type { KeyspaceHandle, Router } from './router.js';
 import type { Place } from './same-transaction.js';
+import { Turnstile } from './turnstile.js';
 
 /**
  * Validators don't see deletes. So the router changes the document first and deletes it in the same transaction: the
@@ -20,6 +22,15 @@ import type { Place } from './same-transaction.js';
 const TOUCH = '__droverTouch';
 
 const PAUSE_MS = 5;
+
+/**
+ * Transactions under way at one node. A fence can't close while one of them is open, and one that waits for a free connection
+ * between its statements, behind a crowd of other requests, is open for long.
+ */
+const AT_ONCE = 16;
+const turnstiles = new WeakMap<MongoClient, Turnstile>();
+
+const REPEAT = Symbol('repeat');
 
 /** Documents in one transaction of `deleteMany`: it holds up others, and a hand-over, for a few milliseconds. */
 const BATCH = 100;
@@ -181,20 +192,35 @@ async function inTransaction<T>(place: Place, body: (session: ClientSession) => 
   const session = place.session ?? place.client.startSession({ causalConsistency: false });
   try {
     for (;;) {
-      session.startTransaction({ writeConcern: MAJORITY, readPreference: 'primary' });
-      try {
-        const result = await body(session);
-        await commit(session, place.deadline);
-        return result;
-      } catch (error) {
-        if (session.inTransaction()) await session.abortTransaction();
-        if (!labelled(error, MongoErrorLabel.TransientTransactionError) || performance.now() > place.deadline)
-          throw error;
-      }
+      const outcome = await turnstile(place.client).pass(() => attempt(session, place.deadline, body));
+      if (outcome !== REPEAT) return outcome;
       await pause();
     }
   } finally {
     if (place.session === undefined) await session.endSession();
+  }
+}
+
+function turnstile(node: MongoClient): Turnstile {
+  let known = turnstiles.get(node);
+  if (known === undefined) turnstiles.set(node, (known = new Turnstile(AT_ONCE)));
+  return known;
+}
+
+async function attempt<T>(
+  session: ClientSession,
+  deadline: number,
+  body: (session: ClientSession) => Promise<T>,
+): Promise<T | typeof REPEAT> {
+  session.startTransaction({ writeConcern: MAJORITY, readPreference: 'primary' });
+  try {
+    const result = await body(session);
+    await commit(session, deadline);
+    return result;
+  } catch (error) {
+    if (session.inTransaction()) await session.abortTransaction();
+    if (!labelled(error, MongoErrorLabel.TransientTransactionError) || performance.now() > deadline) throw error;
+    return REPEAT;
   }
 }
 

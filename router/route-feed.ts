@@ -62,12 +62,14 @@ export class RouteFeed {
 
   private async registerAgain(): Promise<void> {
     const sentAt = performance.now();
+    // A renewal that succeeds while the routes are still being read must not prolong the old lease.
+    this.leasedUntil = -Infinity;
     await this.catalog.routers.register(this.registration);
     const partitions = await this.catalog.partitions.list();
     this.table.load(partitions);
     // Also routes that were known: their acknowledgement may have been lost with the catalog.
     for (const partition of partitions) if (partition.handover !== null) void this.acknowledge(partition);
-    this.leasedUntil = Math.max(this.leasedUntil, leaseEnd(sentAt));
+    this.leasedUntil = leaseEnd(sentAt);
   }
 
   /** Reads the routes of a keyspace that was not there before. */

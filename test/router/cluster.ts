@@ -1,5 +1,5 @@
 import type { Document } from 'mongodb';
-import { afterAll, beforeAll, beforeEach } from 'vitest';
+import { afterAll, afterEach, beforeAll, beforeEach } from 'vitest';
 import type { HandoverEvent } from '../../domain/handover.js';
 import type { Partition } from '../../domain/partition.js';
 import { acceptedTokens } from '../../domain/partition.js';
@@ -89,7 +89,11 @@ export function useCluster() {
     await Promise.all(cluster.open.map((client) => client.close()));
     await cluster.catalog.close();
   });
+  let lasting = 0;
+  // What a test has connected ends with it: a hand-over would wait for it.
+  afterEach(() => Promise.all(cluster.open.splice(lasting).map((client) => client.close())));
   beforeEach(async () => {
+    lasting = cluster.open.length;
     cluster.name = `orders${keyspaces++}`;
     const partition = (part: string, low: bigint, high: bigint, source: Node): Partition => ({
       id: `shop.${cluster.name}/${part}`,

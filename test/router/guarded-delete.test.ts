@@ -152,6 +152,7 @@ describe('a router that has missed a hand-over', () => {
     await cluster.announce();
     const old = await stale();
     await cluster.stored('a').insertMany(Array.from({ length: 200 }, (_, i) => ({ _id: i as never, customerId })));
+    await Promise.all(Array.from({ length: 300 }, () => old.findOne({ customerId })));
     let deleted = 0;
     const deleting = Array.from({ length: 200 }, async (_, i) => {
       await new Promise((resolve) => setTimeout(resolve, i));
