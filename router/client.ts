@@ -1,14 +1,16 @@
-import type { Document, MongoClientOptions } from 'mongodb';
+import type { ClientSessionOptions, Document, MongoClientOptions } from 'mongodb';
 import { clientNetwork } from '../domain/client-network.js';
 import { Catalog } from '../store/catalog/catalog.js';
 import { tokenOfKey } from '../store/key-token.js';
 import { NodePool } from '../store/node-pool.js';
 import { AccessRecorder } from './access-recorder.js';
 import { DroverCollection } from './collection.js';
+import { Keyspaces } from './keyspaces.js';
 import { nodeUris } from './node-uris.js';
 import { RouteFeed } from './route-feed.js';
 import { RouteTable } from './route-table.js';
 import { Router } from './router.js';
+import { DroverSession } from './session.js';
 
 export interface DroverClientOptions {
   /** Region that this application runs in. */
@@ -72,13 +74,13 @@ export class DroverClient {
     });
     const table = new RouteTable();
     const feed = new RouteFeed(catalog, table, options.region, onProblem);
-    const router = new Router(catalog, table, feed, nodes, recorder, {
+    const router = new Router(new Keyspaces(catalog, feed), table, feed, nodes, recorder, {
       holdTimeoutMs: options.holdTimeoutMS ?? 30_000,
       onLeaseExpired: options.onLeaseExpired ?? 'refuse',
     });
     const client = new DroverClient(catalog, nodes, feed, recorder, router);
     try {
-      await router.loadKeyspaces();
+      await router.keyspaces.load();
       await feed.start();
       await Promise.all(names.map((name) => nodes.get(name)));
       return client;
@@ -90,13 +92,18 @@ export class DroverClient {
 
   /** Name of the node that owns a key at this moment, as this client knows it: for diagnosis, not for routing. */
   async ownerOf(namespace: string, key: unknown): Promise<string> {
-    const keyspace = await this.router.keyspace(namespace);
+    const keyspace = await this.router.keyspaces.get(namespace);
     const token = tokenOfKey(key);
     return this.router.routeOf(keyspace, token).readOwner(token);
   }
 
   db(name: string): DroverDatabase {
     return new DroverDatabase(this.router, name);
+  }
+
+  /** A session for requests to one node or several; a transaction stays within one. */
+  startSession(options?: ClientSessionOptions): DroverSession {
+    return new DroverSession(options);
   }
 
   /** Ends after the last access records have been written. Requests under way are not waited for. */

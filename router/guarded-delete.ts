@@ -1,36 +1,24 @@
 import type {
-  ClientSession,
   DeleteOptions,
   DeleteResult,
   Document,
   Filter,
   FindOneAndDeleteOptions,
   FindOneAndUpdateOptions,
-  MongoClient,
 } from 'mongodb';
-import { MongoError, MongoErrorLabel, MongoRuntimeError, ObjectId } from 'mongodb';
+import { MongoRuntimeError, ObjectId } from 'mongodb';
 import type { Token } from '../domain/token.js';
-import { MAJORITY } from './majority.js';
-import type { KeyspaceHandle, Router } from './router.js';
+import type { KeyspaceHandle } from './keyspaces.js';
+import type { Router } from './router.js';
 import type { Place } from './same-transaction.js';
-import { Turnstile } from './turnstile.js';
+import type { DroverSession, Routed } from './session.js';
+import { inTransaction } from './transaction.js';
 
 /**
  * Validators don't see deletes. So the router changes the document first and deletes it in the same transaction: the
  * change meets the node's fence, and no reader ever sees it.
  */
 const TOUCH = '__droverTouch';
-
-const PAUSE_MS = 5;
-
-/**
- * Transactions under way at one node. A fence can't close while one of them is open, and one that waits for a free connection
- * between its statements, behind a crowd of other requests, is open for long.
- */
-const AT_ONCE = 16;
-const turnstiles = new WeakMap<MongoClient, Turnstile>();
-
-const REPEAT = Symbol('repeat');
 
 /** Documents in one transaction of `deleteMany`: it holds up others, and a hand-over, for a few milliseconds. */
 const BATCH = 100;
@@ -43,7 +31,7 @@ const AS_STORED = { promoteLongs: false, useBigInt64: false, promoteBuffers: fal
 export async function deleteOne(
   place: Place,
   filter: Filter<Document>,
-  options: DeleteOptions = {},
+  options: Routed<DeleteOptions> = {},
 ): Promise<DeleteResult> {
   const settings = withinTransaction(options);
   return inTransaction(place, async (session) => {
@@ -68,7 +56,7 @@ export async function deleteOne(
 export async function findOneAndDelete(
   place: Place,
   filter: Filter<Document>,
-  options: FindOneAndDeleteOptions = {},
+  options: Routed<FindOneAndDeleteOptions> = {},
 ): Promise<Document | null> {
   const { includeResultMetadata, ...rest } = options;
   const settings = withinTransaction(rest);
@@ -77,7 +65,7 @@ export async function findOneAndDelete(
     const reply = await place.collection.findOneAndUpdate(
       filter,
       { $set: { [TOUCH]: touch } },
-      { ...settings, session, returnDocument: 'before', includeResultMetadata: true },
+      { ...(settings as FindOneAndUpdateOptions), session, returnDocument: 'before', includeResultMetadata: true },
     );
     if (reply.value !== null) {
       const { hint, collation, let: variables, comment } = settings;
@@ -112,20 +100,22 @@ export async function deleteMany(
   keyspace: KeyspaceHandle,
   token: Token,
   filter: Filter<Document>,
-  options: DeleteOptions = {},
+  options: Routed<DeleteOptions> = {},
 ): Promise<DeleteResult> {
   const settings = withinTransaction(options);
+  const { session } = options;
   let deletedCount = 0;
   const deleteOf = async (ids: readonly unknown[]): Promise<void> => {
     for (let from = 0; from < ids.length; from += BATCH) {
       const batch = ids.slice(from, from + BATCH);
-      const deleted = await router.write(keyspace, token, (place) => deleteListed(place, batch, filter, settings));
+      const request = (place: Place) => deleteListed(place, batch, filter, settings);
+      const deleted = await router.write(keyspace, token, request, undefined, session);
       deletedCount += deleted;
     }
   };
   try {
     for (;;) {
-      const ids = await router.write(keyspace, token, (place) => list(place, filter, settings), isEmpty);
+      const ids = await router.write(keyspace, token, (place) => list(place, filter, settings), isEmpty, session);
       await deleteOf(ids);
       if (ids.length < LISTED) return { acknowledged: true, deletedCount };
     }
@@ -176,67 +166,11 @@ function deleteListed(
 }
 
 /** Within a transaction neither concerns nor a read preference may be given for one request. */
-function withinTransaction<O extends DeleteOptions | FindOneAndDeleteOptions>(options: O): O {
+function withinTransaction<O extends DeleteOptions>(
+  options: Omit<O, 'session'> & { session?: DroverSession | undefined },
+) {
   const { session: _session, writeConcern: _write, readConcern: _read, readPreference: _preference, ...rest } = options;
-  return rest as O;
+  return rest;
 }
 
 const notFoundAgain = () => new MongoRuntimeError('a document that was about to be deleted was not found again');
-
-/**
- * Runs `body` in a transaction of its own, or in the application's. Its own is repeated while the server says that a
- * repetition may help, until the deadline: an aborted one has changed nothing, and a commit can be asked for again.
- */
-async function inTransaction<T>(place: Place, body: (session: ClientSession) => Promise<T>): Promise<T> {
-  if (place.session?.inTransaction()) return body(place.session);
-  const session = place.session ?? place.client.startSession({ causalConsistency: false });
-  try {
-    for (;;) {
-      const outcome = await turnstile(place.client).pass(() => attempt(session, place.deadline, body));
-      if (outcome !== REPEAT) return outcome;
-      await pause();
-    }
-  } finally {
-    if (place.session === undefined) await session.endSession();
-  }
-}
-
-function turnstile(node: MongoClient): Turnstile {
-  let known = turnstiles.get(node);
-  if (known === undefined) turnstiles.set(node, (known = new Turnstile(AT_ONCE)));
-  return known;
-}
-
-async function attempt<T>(
-  session: ClientSession,
-  deadline: number,
-  body: (session: ClientSession) => Promise<T>,
-): Promise<T | typeof REPEAT> {
-  session.startTransaction({ writeConcern: MAJORITY, readPreference: 'primary' });
-  try {
-    const result = await body(session);
-    await commit(session, deadline);
-    return result;
-  } catch (error) {
-    if (session.inTransaction()) await session.abortTransaction();
-    if (!labelled(error, MongoErrorLabel.TransientTransactionError) || performance.now() > deadline) throw error;
-    return REPEAT;
-  }
-}
-
-async function commit(session: ClientSession, deadline: number): Promise<void> {
-  for (;;) {
-    try {
-      await session.commitTransaction();
-      return;
-    } catch (error) {
-      const unknown = labelled(error, MongoErrorLabel.UnknownTransactionCommitResult);
-      if (!unknown || performance.now() > deadline) throw error;
-    }
-    await pause();
-  }
-}
-
-const labelled = (error: unknown, label: string): boolean => error instanceof MongoError && error.hasErrorLabel(label);
-
-const pause = () => new Promise((resolve) => setTimeout(resolve, PAUSE_MS * (1 + Math.random())));

@@ -6,8 +6,10 @@ import { tokenOfKey } from '../store/key-token.js';
 import { MAJORITY } from './majority.js';
 import { keyOfDocument } from './requests.js';
 import type { PartitionRoute } from './route-table.js';
-import type { KeyspaceHandle, Router } from './router.js';
+import type { KeyspaceHandle } from './keyspaces.js';
+import type { Router } from './router.js';
 import { inSameTransaction } from './same-transaction.js';
+import type { Routed } from './session.js';
 
 interface Item {
   readonly index: number;
@@ -27,7 +29,7 @@ export async function insertByPartition(
   router: Router,
   keyspace: KeyspaceHandle,
   documents: readonly Document[],
-  options: BulkWriteOptions = {},
+  { session: ours, ...options }: Routed<BulkWriteOptions> = {},
 ): Promise<InsertManyResult> {
   if (documents.length === 0) throw new MongoInvalidArgumentError('Invalid BulkOperation, Batch cannot be empty');
   const items = documents.map((document, index): Item => {
@@ -61,11 +63,14 @@ export async function insertByPartition(
             if (!(error instanceof MongoBulkWriteError)) throw error;
             failure ??= error;
             const list = [error.writeErrors].flat();
+            // An error ends the transaction that it happens in.
+            if (ours?.inTransaction()) throw error;
             // Stored, but not by a majority in time: nothing that another attempt could settle.
             if (list.length === 0) throw error;
             return { count: error.result.insertedCount, errors: list };
           }
         },
+        ours,
       );
       insertedCount += outcome.count;
       const inTime = performance.now() < deadline;
@@ -97,7 +102,9 @@ export async function insertByPartition(
       if (group === undefined) groups.set(route, [item]);
       else group.push(item);
     }
-    await Promise.all([...groups].map(([route, group]) => send(route, group)));
+    // A session takes one request at a time.
+    if (ours !== undefined) for (const [route, group] of groups) await send(route, group);
+    else await Promise.all([...groups].map(([route, group]) => send(route, group)));
   }
 
   const ids = items.map(({ index, document }) => ({ index, _id: document['_id'] as ObjectId }));

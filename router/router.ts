@@ -1,23 +1,17 @@
-import type { Collection, Document, Filter, FindCursor, FindOptions, MongoClient } from 'mongodb';
-import { MongoInvalidArgumentError } from 'mongodb';
+import type { ClientSession, Collection, Document, Filter, FindCursor, FindOptions, MongoClient } from 'mongodb';
+import { MongoBulkWriteError, MongoErrorLabel, MongoServerError } from 'mongodb';
 import { DroverError } from '../domain/errors.js';
 import type { Token } from '../domain/token.js';
-import type { Catalog } from '../store/catalog/catalog.js';
-import type { KeyspaceDocument } from '../store/catalog/keyspaces.js';
 import { isFenced } from '../store/fenced-collection.js';
 import type { NodePool } from '../store/node-pool.js';
 import type { AccessRecorder } from './access-recorder.js';
+import type { KeyspaceHandle, Keyspaces } from './keyspaces.js';
+import { LeaseCheck } from './lease-check.js';
 import type { RouteFeed } from './route-feed.js';
 import type { PartitionRoute, RouteTable } from './route-table.js';
 import type { Place } from './same-transaction.js';
-
-/** A keyspace as requests need it. */
-export interface KeyspaceHandle {
-  readonly name: string;
-  readonly database: string;
-  /** Path of the partition key. */
-  readonly field: string;
-}
+import type { DroverSession, Routed } from './session.js';
+import { changingHands } from './session.js';
 
 export interface RouterOptions {
   /** Longest wait of a write for a hand-over, milliseconds. */
@@ -30,6 +24,9 @@ type RestsOnLease<T> = (result: T) => boolean;
 
 const always = () => true;
 
+/** The errors that a bulk write is made of. */
+const partsOf = (error: unknown): unknown[] => (error instanceof MongoBulkWriteError ? [error.writeErrors].flat() : []);
+
 /** The token may have changed hands before the node answered: the request goes to whoever owns it now. */
 const AGAIN = Symbol('again');
 
@@ -38,48 +35,22 @@ const REFUSED_PAUSE_MS = 5;
 
 /** Sends requests to the node that owns their token, and lets writes wait while a token changes hands. */
 export class Router {
-  private readonly keyspaces = new Map<string, KeyspaceHandle>();
+  private readonly lease: LeaseCheck;
 
   constructor(
-    private readonly catalog: Catalog,
+    readonly keyspaces: Keyspaces,
     private readonly table: RouteTable,
     private readonly feed: RouteFeed,
     private readonly nodes: NodePool,
     private readonly recorder: AccessRecorder,
     private readonly options: RouterOptions,
-  ) {}
+  ) {
+    this.lease = new LeaseCheck(feed, options.onLeaseExpired);
+  }
 
   /** Until when a write that begins now may wait, by `performance.now()`. */
   deadline(): number {
     return performance.now() + this.options.holdTimeoutMs;
-  }
-
-  async loadKeyspaces(): Promise<void> {
-    for (const keyspace of await this.catalog.keyspaces.list()) this.remember(keyspace);
-  }
-
-  /** @throws DroverError `InvalidRequest` when there is no such keyspace */
-  async keyspace(name: string): Promise<KeyspaceHandle> {
-    const known = this.keyspaces.get(name);
-    if (known !== undefined) return known;
-    const keyspace = await this.catalog.keyspaces.get(name);
-    await this.feed.reload(name);
-    return this.remember(keyspace);
-  }
-
-  private remember({ _id, database, dimensions }: KeyspaceDocument): KeyspaceHandle {
-    const handle = { name: _id, database, field: dimensions[0].field };
-    this.keyspaces.set(_id, handle);
-    return handle;
-  }
-
-  /** For calls that can't wait. @throws MongoInvalidArgumentError when the keyspace is not known yet */
-  keyspaceNow(name: string): KeyspaceHandle {
-    const known = this.keyspaces.get(name);
-    if (known === undefined) {
-      throw new MongoInvalidArgumentError(`"${name}" is not a keyspace that was there when this client connected`);
-    }
-    return known;
   }
 
   routeOf(keyspace: KeyspaceHandle, token: Token): PartitionRoute {
@@ -89,13 +60,28 @@ export class Router {
     return route;
   }
 
-  async read<T>(keyspace: KeyspaceHandle, token: Token, request: (collection: Collection) => Promise<T>): Promise<T> {
+  async read<T>(
+    keyspace: KeyspaceHandle,
+    token: Token,
+    request: (collection: Collection, session?: ClientSession) => Promise<T>,
+    session?: DroverSession,
+  ): Promise<T> {
     const route = this.routeOf(keyspace, token);
     return this.recorded(keyspace, route, token, 'reads', async () => {
+      if (session?.inTransaction()) {
+        return this.inTransaction(
+          keyspace,
+          route,
+          [token],
+          (place) => request(place.collection, place.session),
+          session,
+        );
+      }
       const node = route.readOwner(token);
       const read = route.reads.begin(node);
       try {
-        return await request(this.collection(keyspace, route, this.nodes.peek(node) ?? (await this.nodes.get(node))));
+        const client = this.nodes.peek(node) ?? (await this.nodes.get(node));
+        return await request(this.collection(keyspace, route, client), session?.at(client));
       } finally {
         route.reads.end(read);
       }
@@ -106,22 +92,32 @@ export class Router {
   async readStrictly<T>(
     keyspace: KeyspaceHandle,
     token: Token,
-    request: (collection: Collection) => Promise<T>,
+    request: (collection: Collection, session?: ClientSession) => Promise<T>,
+    session?: DroverSession,
   ): Promise<T> {
     const route = this.routeOf(keyspace, token);
+    const perform = (place: Place) => request(place.collection, place.session);
     return this.recorded(keyspace, route, token, 'reads', () =>
-      this.untilSettled(keyspace, route, token, ({ collection }) => request(collection), always),
+      this.untilSettled(keyspace, route, token, perform, always, session),
     );
   }
 
   /** The driver's own cursor, on the node that owns the token now; counted as one read. */
-  openCursor(keyspace: KeyspaceHandle, token: Token, filter: Filter<Document>, options?: FindOptions): FindCursor {
+  openCursor(
+    keyspace: KeyspaceHandle,
+    token: Token,
+    filter: Filter<Document>,
+    { session, ...options }: Routed<FindOptions> = {},
+  ): FindCursor {
     const route = this.routeOf(keyspace, token);
-    const owner = route.readOwner(token);
+    const owner = session?.inTransaction() ? session.hold(route, token) : route.readOwner(token);
     const client = this.nodes.peek(owner);
     if (client === undefined) throw new DroverError('Unavailable', `node "${owner}" is not connected`);
     this.recorder.count(keyspace.name, route.partition.name, token, 'reads', 0, false);
-    const cursor = this.collection(keyspace, route, client).find(filter, options);
+    const cursor = this.collection(keyspace, route, client).find(filter, {
+      ...options,
+      ...(session === undefined ? {} : { session: session.at(client) }),
+    });
     route.reads.cursor(owner, cursor);
     return cursor;
   }
@@ -139,10 +135,11 @@ export class Router {
     token: Token,
     request: (place: Place) => Promise<T>,
     restsOnLease?: RestsOnLease<T>,
+    session?: DroverSession,
   ): Promise<T> {
     const route = this.routeOf(keyspace, token);
     return this.recorded(keyspace, route, token, 'writes', () =>
-      this.untilSettled(keyspace, route, token, request, restsOnLease),
+      this.untilSettled(keyspace, route, token, request, restsOnLease, session),
     );
   }
 
@@ -152,10 +149,12 @@ export class Router {
     route: PartitionRoute,
     tokens: Token[],
     request: (place: Place) => Promise<T>,
+    session?: DroverSession,
   ): Promise<T> {
     const deadline = this.deadline();
     return this.recorded(keyspace, route, tokens[0]!, 'writes', async () => {
-      const result = await this.attempt(keyspace, route, tokens, request, deadline);
+      if (session?.inTransaction()) return this.inTransaction(keyspace, route, tokens, request, session);
+      const result = await this.attempt(keyspace, route, tokens, request, deadline, undefined, session);
       return result as Exclude<typeof result, typeof AGAIN>;
     });
   }
@@ -173,11 +172,15 @@ export class Router {
     token: Token,
     request: (place: Place) => Promise<T>,
     restsOnLease?: RestsOnLease<T>,
+    session?: DroverSession,
   ): Promise<T> {
+    if (session?.inTransaction()) {
+      return this.inTransaction(keyspace, route, [token], request, session, restsOnLease);
+    }
     const deadline = this.deadline();
     for (;;) {
       try {
-        const result = await this.attempt(keyspace, route, [token], request, deadline, restsOnLease);
+        const result = await this.attempt(keyspace, route, [token], request, deadline, restsOnLease, session);
         if (result !== AGAIN) return result;
       } catch (error) {
         if (!isFenced(error) || performance.now() > deadline) throw error;
@@ -193,6 +196,7 @@ export class Router {
     request: (place: Place) => Promise<T>,
     deadline: number,
     restsOnLease?: RestsOnLease<T>,
+    session?: DroverSession,
   ): Promise<T | typeof AGAIN> {
     let owner: string | null;
     while ((owner = route.beginWrite(tokens)) === null) {
@@ -202,11 +206,10 @@ export class Router {
     const { epoch } = route;
     try {
       const client = this.nodes.peek(owner) ?? (await this.nodes.get(owner));
-      const result = await request({ client, collection: this.collection(keyspace, route, client), deadline });
+      const collection = this.collection(keyspace, route, client);
+      const result = await request({ client, collection, session: session?.at(client), deadline });
       if (restsOnLease === undefined || !restsOnLease(result)) return result;
-      // The common case costs no round trip.
-      if (this.feed.leaseValid() && route.epoch === epoch) return result;
-      if (await this.isConfirmed(route, epoch, deadline)) return result;
+      if (this.lease.isSure(route, epoch) || (await this.lease.confirm(route, epoch, deadline))) return result;
     } finally {
       route.endWrite(tokens);
     }
@@ -214,29 +217,35 @@ export class Router {
     return AGAIN;
   }
 
-  /** Whether the owner by the route of this epoch still was the owner when it had answered. */
-  private async isConfirmed(route: PartitionRoute, epoch: number, deadline: number): Promise<boolean> {
-    if (
-      !this.feed.leaseValid() &&
-      !(await this.readAgain(route, deadline)) &&
-      this.options.onLeaseExpired === 'refuse'
-    ) {
-      throw new DroverError(
-        'Unavailable',
-        `whether ${route.partition.id} has moved can't be told: this client's lease has run out and the catalog does not ` +
-          'answer. The request has changed nothing; repeat it when the catalog can be reached, or connect with ' +
-          "{ onLeaseExpired: 'serve' } to take such results as they are",
-      );
+  /**
+   * One request of the application's transaction. Nothing waits for a hand-over here, as the hand-over waits for the
+   * transaction: it is to be repeated as a whole.
+   */
+  private async inTransaction<T>(
+    keyspace: KeyspaceHandle,
+    route: PartitionRoute,
+    tokens: readonly Token[],
+    request: (place: Place) => Promise<T>,
+    session: DroverSession,
+    restsOnLease?: RestsOnLease<T>,
+  ): Promise<T> {
+    const owner = tokens.map((token) => session.hold(route, token))[0]!;
+    const client = this.nodes.peek(owner) ?? (await this.nodes.get(owner));
+    const collection = this.collection(keyspace, route, client);
+    const deadline = this.deadline();
+    const { epoch } = route;
+    try {
+      const result = await request({ client, collection, session: session.at(client), deadline });
+      if (restsOnLease?.(result) !== true || this.lease.isSure(route, epoch)) return result;
+      if (await this.lease.confirm(route, epoch, deadline)) return result;
+    } catch (error) {
+      if (error instanceof MongoServerError && (isFenced(error) || partsOf(error).some(isFenced))) {
+        await this.feed.refresh(route.partition);
+        error.addErrorLabel(MongoErrorLabel.TransientTransactionError);
+      }
+      throw error;
     }
-    return route.epoch === epoch;
-  }
-
-  private readAgain(route: PartitionRoute, deadline: number): Promise<boolean> {
-    let timer: NodeJS.Timeout;
-    const late = new Promise<boolean>((resolve) => {
-      timer = setTimeout(() => resolve(false), Math.max(0, deadline - performance.now()));
-    });
-    return Promise.race([this.feed.refresh(route.partition), late]).finally(() => clearTimeout(timer));
+    throw changingHands(route);
   }
 
   private timedOut(route: PartitionRoute): DroverError {
