@@ -102,10 +102,17 @@ export function createCopyActivities(dependencies: Dependencies) {
         return { documents, bytes };
       }),
 
-    /** Follows one side's changes until it is cancelled. */
+    /**
+     * Follows one side's changes until it is cancelled. Reverse replication begins where the target stands now: the target
+     * is named in no route until a marker has come back this way, so nothing of its own can be before it.
+     */
     replicate: (move: Move & { readonly direction: Direction }): Promise<void> =>
       withHeartbeat(async (report, signal) => {
         const context = await openMove(dependencies, move);
+        if (move.direction === 'back' && context.partition.route.target === null) {
+          const startAt = await operationTime(context.db(move.target));
+          await context.checkpoint('back').create(tokensOf(context.partition), startAt);
+        }
         const [source, target] = [context.client(move.source), context.client(move.target)];
         const [origin, destination] = move.direction === 'forward' ? [source, target] : [target, source];
         await follow({

@@ -1,5 +1,6 @@
 import type { Client } from '@temporalio/client';
 import type { Logger } from '@temporalio/common';
+import type { WatchPolicy } from '../domain/watch.js';
 import type { Catalog } from '../store/catalog/catalog.js';
 import type { NodePool } from '../store/node-pool.js';
 
@@ -13,6 +14,7 @@ export interface MigrationPolicy {
   readonly maxMegabytesPerSecond: number;
   /** How long a boundary step may keep writes waiting for routers or replication before it is undone. */
   readonly stepTimeout: number;
+  readonly rollbackWhen: WatchPolicy;
 }
 
 /** What Drover may do by itself. */

@@ -2,9 +2,11 @@ import type { Partition } from '../domain/partition.js';
 import { readOwner, tokensOf, writeOwner } from '../domain/partition.js';
 import type { Interval, Token } from '../domain/token.js';
 import { contains } from '../domain/token.js';
+import { OpenReads } from './open-reads.js';
 
-/** One partition as this router knows it, with the writes it has under way there. */
+/** One partition as this router knows it, with the requests it has under way there. */
 export class PartitionRoute {
+  readonly reads = new OpenReads();
   private readonly writes = new Set<Token[]>();
   private changed: (() => void)[] = [];
   private drained: (() => void)[] = [];

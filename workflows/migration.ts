@@ -8,7 +8,7 @@ import {
   workflowInfo,
 } from '@temporalio/workflow';
 import type { ClaimRequest, Move, MovePlan } from '../activities/index.js';
-import { cleanUp, control, data, notes, steps, validation } from './activity-proxies.js';
+import { cleanUp, data, notes, patient, steps, validation } from './activity-proxies.js';
 import { describeFailure, isRefusal } from './failure.js';
 import { Followers } from './followers.js';
 import type { MigrationInput, MigrationResult } from './messages.js';
@@ -76,10 +76,10 @@ async function admission(steering: Steering, move: MovePlan, saga: Saga, input: 
   setHandler(admitted, () => {
     mayGo = true;
   });
-  saga.compensateWith(() => cleanUp.releaseAdmission({ workflowId, runId }));
+  saga.compensateWith(() => notes.releaseAdmission({ workflowId, runId }));
   const request = { workflowId, runId, nodes: [move.source, move.target], byForecast: input.decision !== undefined };
   // Asked again now and then: an admission workflow that was terminated has forgotten who waits.
-  do await control.requestAdmission(request);
+  do await notes.requestAdmission(request);
   while (!(await condition(() => mayGo, '1m')));
 }
 
@@ -105,10 +105,9 @@ async function copy(steering: Steering, move: MovePlan, saga: Saga, followers: F
 async function cutOver(steering: Steering, move: MovePlan, saga: Saga, followers: Followers): Promise<void> {
   await steering.approval();
   await phase(steering, move, MigrationPhase.cutover);
-  await steps.prepareCutover(move);
   followers.start('back');
   saga.compensateWith(() => cleanUp.withdrawTarget(move));
-  await steps.publishTarget(move);
+  await patient.publishTarget(move);
 
   saga.compensateWith(async () => steering.reached(0, await cleanUp.shiftWeight({ ...move, weight: 0 })));
   for (;;) {
@@ -117,14 +116,23 @@ async function cutOver(steering: Steering, move: MovePlan, saga: Saga, followers
     if (weight === undefined) return;
     const summary = `to ${weight} % of the load`;
     steering.reached(weight, await steps.shiftWeight.executeWithOptions({ summary }, [{ ...move, weight }]));
-    if (steering.nextWeight() !== undefined) await steering.dwell(move.dwellMs, `watching ${weight} %`);
+    if (steering.nextWeight() !== undefined) await watch(steering, move, move.dwellMs, `watching ${weight} %`);
   }
+}
+
+/** Stays for a while; when the target serves worse than the source did, everything goes back. */
+async function watch(steering: Steering, move: MovePlan, forMs: number, summary: string): Promise<void> {
+  if (forMs === 0) return;
+  const { worse } = await patient.watch.executeWithOptions({ summary }, [{ ...move, forMs }]);
+  if (worse === undefined) return;
+  steering.stop(worse);
+  throw ApplicationFailure.nonRetryable(worse, 'RolledBack');
 }
 
 /** The target has everything, and everything still flows back: time to change one's mind. */
 async function soak(steering: Steering, move: MovePlan): Promise<void> {
   await phase(steering, move, MigrationPhase.soak);
-  await steering.dwell(move.soakMs, 'soak: rollback is still possible');
+  await watch(steering, move, move.soakMs, 'soak: rollback is still possible');
   await steering.safePoint();
 }
 
@@ -134,7 +142,7 @@ export async function retire(steering: Steering, move: Move, followers: Follower
   await cleanUp.retire(move);
   await followers.stop();
   await cleanUp.removeOldCopy(move);
-  await cleanUp.releaseAdmission(workflowInfo());
+  await notes.releaseAdmission(workflowInfo());
   steering.setPhase(MigrationPhase.completed);
   const { documents, bytes, pauseMsMax } = steering.progress();
   return { migration: move.migration, outcome: 'completed', documents, bytes, pauseMsMax };

@@ -5,7 +5,6 @@ import {
   condition,
   setCurrentDetails,
   setHandler,
-  sleep,
   upsertMemo,
   upsertSearchAttributes,
 } from '@temporalio/workflow';
@@ -136,11 +135,6 @@ export class Steering {
 
   nextWeight(): number | undefined {
     return this.remaining[0];
-  }
-
-  /** Waits before the next weight, or for the soak. */
-  async dwell(ms: number, summary: string): Promise<void> {
-    if (ms > 0) await sleep(ms, { summary });
   }
 
   reached(weight: number, step: { readonly weight: number; readonly moved: boolean; readonly pauseMs: number }): void {
