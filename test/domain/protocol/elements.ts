@@ -1,0 +1,21 @@
+/** What the world can leave out of the protocol, to see that the exploration notices. Programs are changed in careless.ts. */
+export type Element =
+  | 'closing the losing side'
+  | 'gate'
+  | 'a gate of its own for each attempt'
+  | 'dropping older gates'
+  | 'gates of newer attempts'
+  | 'attempt in the catalog'
+  | 'attempt in the checkpoint'
+  | 'scope in the checkpoint'
+  | 'scope told by the route'
+  | 'time of the hand-over'
+  | 'lock per collection'
+  | 'guarded deletes'
+  | 'point of no return'
+  | 'lease of who answers'
+  | 'lease run out before expelling'
+  | 'epoch of the answer'
+  | 'registering before reading'
+  | 'resolving at the same node'
+  | 'voiding the first message';

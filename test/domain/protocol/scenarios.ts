@@ -1,0 +1,112 @@
+import type { Scenario } from './model.js';
+import { CLAIM, PUBLISH, REMOVE_OLD_COPY, REMOVE_SHADOW, RETIRE, to, WITHDRAW } from './programs.js';
+import { LIVE, STALE, unclaimed } from './world.js';
+
+/** Each is explored wholly within its bounds; what one leaves out, another one has. */
+export const SCENARIOS = {
+  'one step, two live routers and a stale one, a mover that sleeps': {
+    goals: [[to(1)]],
+    tokens: 2,
+    gates: 6,
+    routers: [LIVE, LIVE, STALE],
+    kinds: ['put', 'delete'],
+    left: { operations: 2, attempts: 1, zombies: 1 },
+  },
+  'one step, effects that are not answered or come late': {
+    goals: [[to(1)]],
+    tokens: 2,
+    gates: 6,
+    routers: [LIVE, STALE],
+    kinds: ['put'],
+    left: { operations: 1, attempts: 1, zombies: 1, faults: 1, busy: 1 },
+  },
+  'two steps': {
+    goals: [[to(1), to(2)]],
+    tokens: 2,
+    gates: 6,
+    routers: [LIVE],
+    kinds: ['put'],
+    written: [0, 1],
+    left: { operations: 2, attempts: 1 },
+  },
+  'forward and back': {
+    goals: [[to(1), to(0)]],
+    tokens: 2,
+    gates: 6,
+    routers: [LIVE, STALE],
+    kinds: ['put'],
+    left: { operations: 2, attempts: 1 },
+  },
+  'fences alone: three attempts, two of them asleep': {
+    goals: [[to(1)]],
+    tokens: 1,
+    gates: 6,
+    left: { attempts: 2, zombies: 2 },
+  },
+  'gates run out': {
+    goals: [[to(1)]],
+    tokens: 1,
+    gates: 0,
+    left: { attempts: 1, zombies: 1, faults: 1 },
+  },
+  'a step, undone, and again': {
+    goals: [[to(1)]],
+    tokens: 1,
+    gates: 6,
+    routers: [LIVE, STALE],
+    kinds: ['put'],
+    left: { operations: 1, attempts: 2, zombies: 1 },
+  },
+  'retired, with a stale router': {
+    before: [to(1)],
+    goals: [[RETIRE, REMOVE_OLD_COPY]],
+    tokens: 1,
+    gates: 6,
+    routers: [LIVE, STALE],
+    kinds: ['put'],
+    left: { operations: 1, attempts: 1, zombies: 1, faults: 1 },
+  },
+  'handed back and withdrawn': {
+    before: [to(1)],
+    goals: [[to(0), WITHDRAW, REMOVE_SHADOW]],
+    tokens: 1,
+    gates: 6,
+    routers: [LIVE, STALE],
+    kinds: ['put'],
+    left: { operations: 1, attempts: 1, zombies: 1 },
+  },
+  'two partitions in one collection': {
+    goals: [
+      [CLAIM, PUBLISH, to(1)],
+      [CLAIM, PUBLISH, to(2)],
+    ],
+    tokens: 2,
+    partitions: [unclaimed('p', 0, 1), unclaimed('q', 1, 2)],
+    left: { attempts: 2, zombies: 1 },
+  },
+  'echoes: both sides are written while replication lags': {
+    goals: [[to(1), to(0), to(1)]],
+    tokens: 1,
+    gates: 6,
+    routers: [LIVE],
+    kinds: ['put', 'delete'],
+    left: { operations: 3, followers: 1 },
+  },
+  'leases, and what matches nothing': {
+    goals: [[to(1), to(0)]],
+    tokens: 1,
+    gates: 6,
+    routers: [LIVE, LIVE],
+    kinds: ['put', 'update'],
+    documents: null,
+    left: { operations: 2, leases: 3 },
+  },
+  'writes without an answer': {
+    goals: [[to(1), to(0)]],
+    tokens: 1,
+    gates: 6,
+    routers: [LIVE, STALE],
+    kinds: ['put'],
+    left: { operations: 2, unknown: 2, faults: 1 },
+  },
+} as const satisfies Record<string, Scenario>;
