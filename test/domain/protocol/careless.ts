@@ -1,11 +1,14 @@
+import { shutOut } from '../../../domain/boundary-step.js';
+import { sides } from '../../../domain/handover.js';
 import type { Effect, Step } from '../../../domain/step.js';
+import { advance, perform } from '../../../domain/step.js';
 import type { Program } from './program.js';
 
 type Which = (effect: Effect) => boolean;
 
 /** The program as it would be if somebody had forgotten an effect: it is not done, and taken to have succeeded. */
 export function leavingOut(which: Which, program: Program): Program {
-  return changed(program, 'without', function* (effect) {
+  return changed(program, function* (effect) {
     return which(effect) ? undefined : yield effect;
   });
 }
@@ -15,7 +18,6 @@ export function postponing(which: Which, behind: Which, program: Program): Progr
   let postponed: Effect | null = null;
   return changed(
     program,
-    'postponing',
     function* (effect) {
       if (which(effect)) {
         postponed = effect;
@@ -38,7 +40,6 @@ export function undoingAsItself(program: Program): Program {
   let first = true;
   return changed(
     program,
-    'undoing as itself',
     function* (effect) {
       const takesOver = effect.do === 'advance' && effect.event.kind === 'takeOver';
       if (takesOver && !first) return effect.partition;
@@ -58,26 +59,35 @@ export const event =
   (effect) =>
     effect.do === 'advance' && effect.event.kind === kind;
 
+/** The program, but for a step that another attempt has left behind as owned: that one is undone. */
+export const undoingWhatIsOwned = (program: Program): Program =>
+  function* (held) {
+    const state = held.handover?.state;
+    if (state?.kind !== 'owned') return yield* program(held);
+    const undoing = yield* advance(yield* shutOut(held), { kind: 'undo' });
+    const { direction } = state;
+    yield* perform<'takeBack'>({ do: 'takeBack', direction, begun: undoing.epoch - 2, undone: undoing.epoch });
+    const node = sides(undoing, direction).losing;
+    yield* perform<'setAccepted'>({ do: 'setAccepted', partition: undoing, node });
+    return yield* advance(undoing, { kind: 'settle' });
+  };
+
 function changed(
-  { name, step }: Program,
-  how: string,
-  perform: (effect: Effect) => Step<unknown>,
+  program: Program,
+  change: (effect: Effect) => Step<unknown>,
   begin: () => void = () => undefined,
 ): Program {
-  return {
-    name: `${how}: ${name}`,
-    *step(held) {
-      begin();
-      const inner = step(held);
-      let next = inner.next();
-      while (next.done !== true) {
-        try {
-          next = inner.next(yield* perform(next.value));
-        } catch (error) {
-          next = inner.throw(error);
-        }
+  return function* (held) {
+    begin();
+    const inner = program(held);
+    let next = inner.next();
+    while (next.done !== true) {
+      try {
+        next = inner.next(yield* change(next.value));
+      } catch (error) {
+        next = inner.throw(error);
       }
-      return next.value;
-    },
+    }
+    return next.value;
   };
 }

@@ -2,7 +2,7 @@ import { DroverError } from '../../../domain/errors.js';
 import type { HandoverEvent } from '../../../domain/handover.js';
 import { transition } from '../../../domain/handover.js';
 import type { Partition } from '../../../domain/partition.js';
-import { acceptedBy, nodesOf } from '../../../domain/partition.js';
+import { acceptedBy, lockedNodes, nodesOf } from '../../../domain/partition.js';
 import { receive, takeBack } from '../../../domain/replication.js';
 import type { Effect } from '../../../domain/step.js';
 import { contains } from '../../../domain/token.js';
@@ -114,15 +114,19 @@ function advance(world: World, held: Partition, event: HandoverEvent, leftOut: E
     now.handover?.state.kind === held.handover?.state.kind;
   if (next === held) return { world, value: held };
   if (!same) throw new DroverError('Superseded', 'somebody else was faster');
-  if (next.handover !== null && leftOut !== 'lock per collection') {
-    const others = world.entries.filter(({ id, handover }) => id !== held.id && handover !== null);
-    const locked = others.some((other) => nodesOf(other).some((node) => nodesOf(next).includes(node)));
-    if (locked) throw new DroverError('Refused', 'another migration changes this collection');
+  const locks = locksOf(next, leftOut);
+  if (world.entries.some((other) => other !== now && locksOf(other, leftOut).some((node) => locks.includes(node)))) {
+    throw new DroverError('Refused', 'something else changes this collection');
   }
   const entries = replaced(world.entries, world.entries.indexOf(now), next);
   const first = world.entries[0]!.id === held.id && next.epoch !== held.epoch;
   const routes = first ? [...(world.routers.length > 0 ? world.routes : []), routeOnly(next)] : world.routes;
   return { world: { ...world, entries, routes }, value: next };
+}
+
+function locksOf(partition: Partition, leftOut: Element | undefined): string[] {
+  if (leftOut === 'lock per collection') return [];
+  return leftOut === 'lock without a migration' && partition.handover === null ? [] : lockedNodes(partition);
 }
 
 function afterEvent(held: Partition, event: HandoverEvent, leftOut: Element | undefined): Partition {
@@ -140,14 +144,14 @@ function afterEvent(held: Partition, event: HandoverEvent, leftOut: Element | un
   return transition(held, event);
 }
 
-/** Gates of attempts up to this one: whoever comes late leaves those of newer ones alone. */
+/** Older gates: who comes late leaves those of newer attempts alone, and who has no lock those of other partitions. */
 function dropGates(world: World, partition: Partition, leftOut: Element | undefined): World {
-  const { id, attempt, gates } = partition;
-  const isNewer = (gate: Gate) => {
+  const { id, attempt, gates, handover } = partition;
+  const kept = (gate: Gate) => {
     const [maker, madeBy] = gate.split('/');
-    return maker !== id || Number(madeBy) > attempt;
+    if (maker !== id) return handover === null || leftOut === 'dropping gates of other partitions';
+    return gates.includes(gate) || (leftOut !== 'gates of newer attempts' && Number(madeBy) > attempt);
   };
-  const kept = (gate: Gate) => gates.includes(gate) || (leftOut !== 'gates of newer attempts' && isNewer(gate));
   return nodesOf(partition).reduce<World>((before, node) => {
     const server = before.servers[node as Site];
     return withServer(before, node as Site, {

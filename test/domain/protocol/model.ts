@@ -21,22 +21,22 @@ export interface Scenario extends Beginning {
   readonly kinds?: readonly Kind[];
   /** Tokens that are written; the first one if nothing is said. */
   readonly written?: readonly number[];
-  /** Without data: only fences are looked at. */
-  readonly fencesOnly?: boolean;
+  /** How often the janitor may be stopped by what others have left behind, before that is a fault. */
+  readonly looks?: number;
   readonly leftOut?: Element;
 }
 
 export function exploreScenario(scenario: Scenario, limit?: number): Exploration {
   const { goals, before = [], leftOut } = scenario;
   const prepared = before.reduce(
-    (world, { step }) => runThrough(world, world.entries[0]!.id, step, leftOut),
+    (world, program) => runThrough(world, world.entries[0]!.id, program, leftOut),
     beginning(scenario),
   );
   const world = goals.reduce((each, _, index) => start(each, goals, index, 0, []), prepared);
   return explore(world, rulesOf(scenario), limit);
 }
 
-const rulesOf = ({ goals, kinds = [], written = [0], leftOut }: Scenario): Rules => ({
+const rulesOf = ({ goals, kinds = [], written = [0], looks = 1, leftOut }: Scenario): Rules => ({
   *actions(world) {
     yield* moverActions(world, goals, leftOut);
     yield* routerActions(world, kinds, written, leftOut);
@@ -47,7 +47,7 @@ const rulesOf = ({ goals, kinds = [], written = [0], leftOut }: Scenario): Rules
     }
   },
   check: acceptedOnce,
-  atEnd: (world) => wholeAgain(world, leftOut),
+  atEnd: (world) => wholeAgain(world, looks, leftOut),
 });
 
 const nameOf = (late: Late): string => {
@@ -77,9 +77,9 @@ function acceptedOnce({ servers }: World): void {
  * When nothing happens any more, the janitor takes the step over; then nothing may be half-done: each token has one server
  * that accepts it, which has all that was written, and so has the copy as long as replication runs.
  */
-function wholeAgain(ended: World, leftOut: Element | undefined): void {
+function wholeAgain(ended: World, looks: number, leftOut: Element | undefined): void {
   const world = drained(
-    ended.entries.reduce((before, { id }) => cleanedUp(before, id, leftOut), ended),
+    ended.entries.reduce((before, { id }) => cleanedUp(before, id, looks, leftOut), ended),
     leftOut,
   );
   acceptedOnce(world);
@@ -102,12 +102,9 @@ function whole({ servers, checkpoints, truth }: World, entry: Partition, token: 
   }
 }
 
-/** How often the janitor may be stopped by what others have left behind: each time, one gate is used up. */
-const LOOKS = 1;
-
 /** The janitor's take-over, without trouble. */
-function cleanedUp(world: World, id: string, leftOut: Element | undefined): World {
-  for (let look = 1; look <= LOOKS; look++) {
+function cleanedUp(world: World, id: string, looks: number, leftOut: Element | undefined): World {
+  for (let look = 1; look <= looks; look++) {
     const state = entryOf(world, id).handover?.state.kind;
     if (state === undefined || state === 'idle' || state === 'retiring') return world;
     world = runThrough(world, id, takeOver, leftOut);
@@ -115,7 +112,7 @@ function cleanedUp(world: World, id: string, leftOut: Element | undefined): Worl
   return world;
 }
 
-function runThrough(begun: World, id: string, program: Program['step'], leftOut: Element | undefined): World {
+function runThrough(begun: World, id: string, program: Program, leftOut: Element | undefined): World {
   let world = begun;
   const sharing = world.entries.filter((entry) => entry.id !== id);
   const step = program(entryOf(world, id));

@@ -10,6 +10,8 @@ import { entryOf, replaced, spend, without } from './world.js';
 /** Effects that change nothing: nobody notices when they are done after their caller has given up. */
 const LOOKING = new Set(['awaitRouters', 'awaitTransactions', 'awaitReplication', 'readTime']);
 
+const READ_ANEW = 'partitions of the collection read anew' satisfies Element;
+
 /**
  * Movers ask for the effects of their programs, one after the other. Every effect may fail to be answered, and is then
  * not done at all, or done later; a mover may be replaced at any time, and be dead, or go on at any later time.
@@ -64,13 +66,20 @@ function* effectActions(mover: Mover, attempt: Attempt): Generator<Action> {
 
   if (effect.do === 'passMarker' && !sent) {
     yield [`${who}, sent`, () => withAttempt(sendMarker(world, effect), index, at, { ...attempt, sent: true })];
+  } else if (effect.do === 'setAccepted' && !sent && world.entries.length > 1 && leftOut !== READ_ANEW) {
+    const others = world.entries.filter(({ id }) => id !== effect.partition.id);
+    yield [`${who}, computed`, () => withAttempt(world, index, at, { ...attempt, sharing: others, sent: true })];
+    return;
   } else {
     try {
       for (const { world: after, value } of perform(world, effect, sharing, leftOut)) {
         yield [who, () => goOn({ ...mover, world: after }, attempt, { kind: 'returns', value })];
       }
     } catch (error) {
-      if (!(error instanceof DroverError)) throw error;
+      if (!(error instanceof DroverError)) {
+        yield [who, () => raise(error)];
+        return;
+      }
       yield [`${who}: ${error.code}`, () => goOn(mover, attempt, { kind: 'throws', code: error.code })];
       return;
     }
@@ -83,7 +92,7 @@ function* effectActions(mover: Mover, attempt: Attempt): Generator<Action> {
   const failing = { ...mover, world: spend(world, 'faults') };
   const noAnswer: Outcome = { kind: 'throws', code: 'no answer' };
   yield [`${who} fails`, () => goOn(failing, attempt, noAnswer)];
-  if (LOOKING.has(effect.do) || sent) return;
+  if (LOOKING.has(effect.do) || (effect.do === 'passMarker' && sent)) return;
   yield [`${who} comes later`, () => {
     const after = begun(failing.world, effect);
     const late = [...after.late, { kind: 'effect', effect, sharing } as const];
@@ -132,4 +141,8 @@ export function start(
   const attempt: Attempt = { at: settled(Place.start(program, held)), sharing, sent: false };
   if (attempt.at.effect === null) return start(world, goals, index, goal + 1, others);
   return withRunner(world, index, { goal, attempts: [...others, attempt], failed: false });
+}
+
+function raise(error: unknown): never {
+  throw error;
 }

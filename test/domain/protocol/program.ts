@@ -4,10 +4,7 @@ import type { Partition } from '../../../domain/partition.js';
 import type { Effect, Step } from '../../../domain/step.js';
 
 /** A part of the protocol, from what an attempt has read in the catalog when it began. */
-export interface Program {
-  readonly name: string;
-  readonly step: (held: Partition) => Step<unknown>;
-}
+export type Program = (held: Partition) => Step<unknown>;
 
 export type Outcome =
   | { readonly kind: 'returns'; readonly value: unknown }
@@ -19,7 +16,7 @@ export type Outcome =
  */
 export class Place {
   private static count = 0;
-  private static readonly roots = new Map<string, Place>();
+  private static readonly roots = new Map<Program, Map<string, Place>>();
   private readonly after = new Map<string, Place>();
   readonly id = Place.count++;
   /** The next effect; `null` at the end. */
@@ -31,13 +28,15 @@ export class Place {
     private readonly held: Partition,
     private readonly outcomes: readonly Outcome[],
   ) {
-    const { effect, failed } = replay(program.step(held), outcomes);
+    const { effect, failed } = replay(program(held), outcomes);
     this.effect = effect;
     this.failed = failed;
   }
 
   static start(program: Program, held: Partition): Place {
-    return found(Place.roots, program.name + text(held), () => new Place(program, held, []));
+    const roots = Place.roots.get(program) ?? new Map<string, Place>();
+    Place.roots.set(program, roots);
+    return found(roots, text(held), () => new Place(program, held, []));
   }
 
   next(outcome: Outcome): Place {

@@ -3,33 +3,30 @@ import { removeOldCopy, removeShadow, retire, withdraw } from '../../../domain/e
 import { advance } from '../../../domain/step.js';
 import type { Program } from './program.js';
 
-/** One activity each: what a migration does, in the parts that are retried by themselves. */
-export const to = (boundary: number): Program => ({
-  name: `to ${boundary}`,
-  step: (held) => moveBoundary(held, BigInt(boundary)),
-});
-export const CLAIM: Program = {
-  name: 'claim',
-  *step(held) {
-    if (held.handover !== null) return;
-    yield* advance(held, { kind: 'claim', migration: `m-${held.name}`, target: 'B' });
-  },
+/** What a migration does, in the parts that are begun anew by themselves when they fail. */
+export const to =
+  (boundary: number): Program =>
+  (held) =>
+    moveBoundary(held, BigInt(boundary));
+
+export const claim: Program = function* (held) {
+  if (held.handover === null) yield* advance(held, { kind: 'claim', migration: `m-${held.name}`, target: 'B' });
 };
-export const PUBLISH: Program = { name: 'publish', step: (held) => advance(held, { kind: 'publish' }) };
-export const RETIRE: Program = { name: 'retire', step: (held) => retire(held, 0) };
-export const REMOVE_OLD_COPY: Program = {
-  name: 'removeOldCopy',
-  *step(held) {
-    if (held.handover === null) return;
-    yield* advance(yield* removeOldCopy(held), { kind: 'release' });
-  },
+
+export const publish: Program = (held) => advance(held, { kind: 'publish' });
+
+export const retired: Program = (held) => retire(held, 0);
+
+/** With the partition given free; an attempt before this one may have done that. */
+export const oldCopyRemoved: Program = function* (held) {
+  if (held.handover !== null) yield* advance(yield* removeOldCopy(held), { kind: 'release' });
 };
-export const WITHDRAW: Program = { name: 'withdraw', step: withdraw };
-export const REMOVE_SHADOW: Program = {
-  name: 'removeShadow',
-  *step(held) {
-    if (held.handover === null) return;
-    yield* advance(yield* removeShadow(held), { kind: 'release' });
-  },
+
+export const withdrawn: Program = withdraw;
+
+export const shadowRemoved: Program = function* (held) {
+  if (held.handover !== null) yield* advance(yield* removeShadow(held), { kind: 'release' });
 };
-export const RESTORE_FENCES: Program = { name: 'restoreFences', step: restoreFences };
+
+/** What the janitor does about a fence that was changed from outside. */
+export const fencesRestored: Program = restoreFences;

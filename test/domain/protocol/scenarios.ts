@@ -1,5 +1,5 @@
 import type { Scenario } from './model.js';
-import { CLAIM, PUBLISH, REMOVE_OLD_COPY, REMOVE_SHADOW, RETIRE, to, WITHDRAW } from './programs.js';
+import { claim, fencesRestored, publish, oldCopyRemoved, shadowRemoved, retired, to, withdrawn } from './programs.js';
 import { LIVE, STALE, unclaimed } from './world.js';
 
 /** Each is explored wholly within its bounds; what one leaves out, another one has. */
@@ -59,7 +59,7 @@ export const SCENARIOS = {
   },
   'retired, with a stale router': {
     before: [to(1)],
-    goals: [[RETIRE, REMOVE_OLD_COPY]],
+    goals: [[retired, oldCopyRemoved]],
     tokens: 1,
     gates: 6,
     routers: [LIVE, STALE],
@@ -68,7 +68,7 @@ export const SCENARIOS = {
   },
   'handed back and withdrawn': {
     before: [to(1)],
-    goals: [[to(0), WITHDRAW, REMOVE_SHADOW]],
+    goals: [[to(0), withdrawn, shadowRemoved]],
     tokens: 1,
     gates: 6,
     routers: [LIVE, STALE],
@@ -77,12 +77,25 @@ export const SCENARIOS = {
   },
   'two partitions in one collection': {
     goals: [
-      [CLAIM, PUBLISH, to(1)],
-      [CLAIM, PUBLISH, to(2)],
+      [claim, publish, to(1)],
+      [claim, publish, to(2)],
     ],
     tokens: 2,
     partitions: [unclaimed('p', 0, 1), unclaimed('q', 1, 2)],
     left: { attempts: 2, zombies: 1 },
+  },
+  'a fence is restored in a collection in which another partition moves': {
+    goals: [[claim, publish, to(1)], [fencesRestored]],
+    tokens: 2,
+    partitions: [unclaimed('p', 0, 1), unclaimed('q', 1, 2)],
+    left: { attempts: 1, zombies: 1 },
+  },
+  'a fence is restored while its partition is claimed and moves': {
+    goals: [[claim, publish, to(1)], [fencesRestored]],
+    movers: ['p', 'p'],
+    tokens: 1,
+    partitions: [unclaimed('p', 0, 1)],
+    left: { attempts: 1, zombies: 1, faults: 1 },
   },
   'echoes: both sides are written while replication lags': {
     goals: [[to(1), to(0), to(1)]],

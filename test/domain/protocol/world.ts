@@ -78,9 +78,9 @@ export interface Runner {
 }
 export interface Attempt {
   readonly at: Place;
-  /** Partitions in the same collection, as they were when the attempt began. */
+  /** Partitions in the same collection, as they were when the attempt began, or looked again. */
   readonly sharing: readonly Partition[];
-  /** Whether the marker that it waits for is sent. */
+  /** The first half of an effect that takes two: the marker is sent, the validator computed. */
   readonly sent: boolean;
 }
 
@@ -163,6 +163,8 @@ export interface Beginning {
   readonly tokens: number;
   /** By partition; without it, one partition that is published and copied. */
   readonly partitions?: readonly Partition[];
+  /** Partition of each mover; if nothing is said, each partition has one. */
+  readonly movers?: readonly string[];
   readonly routers?: readonly Router[];
   /** Gates that stand ready, so that nobody has to make new ones. */
   readonly gates?: number;
@@ -170,7 +172,15 @@ export interface Beginning {
   readonly left: Partial<Budget>;
 }
 
-export function beginning({ tokens, partitions, routers = [], gates = 0, documents = 0, left }: Beginning): World {
+export function beginning({
+  tokens,
+  partitions,
+  movers,
+  routers = [],
+  gates = 0,
+  documents = 0,
+  left,
+}: Beginning): World {
   const made = Array.from({ length: gates }, (_, i): Gate => `p/0/${i}`);
   const entries = partitions ?? [{ ...published(unclaimed('p', 0, tokens)), gates: made }];
   const all = Array.from({ length: tokens }, (_, token) => token);
@@ -194,7 +204,12 @@ export function beginning({ tokens, partitions, routers = [], gates = 0, documen
     routes: [routeOnly(first)],
     servers: { A: server('A'), B: server('B') },
     checkpoints: { forward: checkpoint('forward'), back: checkpoint('back') },
-    runners: entries.map(({ id }) => ({ partition: id, goal: -1, attempts: [], failed: false })),
+    runners: (movers ?? entries.map(({ id }) => id)).map((partition) => ({
+      partition,
+      goal: -1,
+      attempts: [],
+      failed: false,
+    })),
     late: [],
     routers: routers.map((router) => ({ ...router, epoch: first.epoch })),
     truth: all.map(() => documents),
