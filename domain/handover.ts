@@ -67,7 +67,8 @@ export function transition(partition: Partition, event: HandoverEvent): Partitio
   if (event.kind === 'claim') {
     if (event.target === route.source) refuse(`"${event.target}" is already the owner`);
     const claimed: Handover = { migration: event.migration, target: event.target, state: { kind: 'idle' } };
-    return { ...partition, attempt: partition.attempt + 1, handover: claimed };
+    // Gates of a repair that was interrupted are on the source only.
+    return { ...partition, attempt: partition.attempt + 1, gates: [], handover: claimed };
   }
   if (event.kind === 'takeOver') {
     return { ...partition, attempt: partition.attempt + 1, gates: partition.gates.slice(1) };

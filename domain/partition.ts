@@ -89,6 +89,13 @@ export function nodesOf({ route, handover }: Partition): NodeName[] {
   return other === undefined || other === route.source ? [route.source] : [route.source, other];
 }
 
+/**
+ * The nodes on which no other partition in the same collection may be worked on: two validators that are computed side by
+ * side know nothing of each other. Who has gates may change a fence, so that a repair without a migration counts, too.
+ */
+export const lockedNodes = (partition: Partition): NodeName[] =>
+  partition.handover === null && partition.gates.length === 0 ? [] : nodesOf(partition);
+
 /** What the validator of one collection on `node` accepts: whatever the partitions in that collection accept there. */
 export function acceptedBy(sharing: readonly Partition[], node: NodeName): Interval[] {
   return union(sharing.flatMap((partition) => acceptedTokens(partition, node)));

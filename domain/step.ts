@@ -12,7 +12,11 @@ import type { BoundaryMarker } from './replication.js';
 export type Effect =
   /** One compare-and-set in the catalog, by majority. Throws `Superseded` when the entry is no longer as given. */
   | { readonly do: 'advance'; readonly partition: Partition; readonly event: HandoverEvent }
-  /** Drops every gate of the partition on its nodes that is not among `partition.gates`. */
+  /**
+   * Drops every gate of the partition on its nodes that is not among `partition.gates`, but none that a later attempt has
+   * made: who comes late would bring that one to a stop in the middle of its step. Of a partition that a migration holds,
+   * also every gate of other partitions in the collection: a repair of one of them may still be on its way.
+   */
   | { readonly do: 'dropGates'; readonly partition: Partition }
   /** Makes gates with new names on all nodes of the partition. */
   | { readonly do: 'makeGates'; readonly partition: Partition }
@@ -22,7 +26,10 @@ export type Effect =
   | { readonly do: 'awaitTransactions'; readonly partition: Partition }
   /** Fails when a direction of replication is not close behind. */
   | { readonly do: 'awaitReplication'; readonly direction: Direction }
-  /** Makes the node's collection accept what the partition's entry says, through the attempt's gate. */
+  /**
+   * Makes the node's collection accept what the partition's entry says, through the attempt's gate. Other partitions in the
+   * collection are read anew: what was read before the gates were made may be from before the lock.
+   */
   | { readonly do: 'setAccepted'; readonly partition: Partition; readonly node: NodeName }
   /** Writes a marker at the direction's origin, and waits until it has been applied at its destination. */
   | { readonly do: 'passMarker'; readonly direction: Direction; readonly marker: BoundaryMarker }

@@ -1,6 +1,6 @@
 import type { Document } from 'mongodb';
 import { Long, MaxKey, Timestamp } from 'mongodb';
-import { nodesOf } from '../domain/partition.js';
+import { lockedNodes } from '../domain/partition.js';
 import type { ClusterTime, Handover, HandoverState, Partition } from '../domain/partition.js';
 import type { Owned, ReplicationScope } from '../domain/replication.js';
 import type { Interval, Token } from '../domain/token.js';
@@ -51,16 +51,16 @@ export function partitionToBson(partition: Partition): Document {
     },
     handover: handover === null ? null : { ...handover, state: stateToBson(handover.state) },
     lastMovedAt: lastMovedAt === null ? null : new Date(lastMovedAt),
-    locks: handover === null ? [] : locks(partition),
+    locks: locks(partition),
   };
 }
 
 /**
- * The collections whose validators a hand-over changes. A unique index on them in the catalog keeps two hand-overs of
- * partitions that share a collection apart: each would compute the validator's content without knowing of the other.
+ * The collections whose validators may be changed for the partition. A unique index on them in the catalog keeps partitions
+ * that share a collection apart.
  */
 const locks = (partition: Partition): string[] =>
-  nodesOf(partition).map((node) => `${node}/${partition.keyspace.split('.')[0]}.${partition.collection}`);
+  lockedNodes(partition).map((node) => `${node}/${partition.keyspace.split('.')[0]}.${partition.collection}`);
 
 export function partitionFromBson(document: Document): Partition {
   const { _id, box, route, handover, lastMovedAt, locks: _locks, ...rest } = document;

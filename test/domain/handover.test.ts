@@ -326,6 +326,10 @@ describe('the two ends of a migration', () => {
     expect(play(claim)).toMatchObject({ epoch: 1, attempt: 1, handover: { migration: 'm', target: 'b' } });
   });
 
+  it('begins without gates: those of a repair before it are not on the target', () => {
+    expect(transition({ ...unclaimed, gates: ['g'] }, claim).gates).toEqual([]);
+  });
+
   it('publishing twice is publishing once', () => {
     const published = play(claim, just('publish'));
     expect(transition(published, just('publish'))).toBe(published);
