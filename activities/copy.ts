@@ -7,9 +7,9 @@ import { backfill } from '../store/backfill.js';
 import type { BulkWork } from '../store/bulk-work.js';
 import type { MigrationDocument } from '../store/catalog/migrations.js';
 import { operationTime } from '../store/change-log.js';
-import { createFenced, inspect } from '../store/fenced-collection.js';
+import { createFenced, dropClosed, inspect } from '../store/fenced-collection.js';
 import { follow } from '../store/follower.js';
-import { isGate } from '../store/gates.js';
+import { parseGate } from '../store/gates.js';
 import { Throttle } from '../store/throttle.js';
 import type { VerifyProgress } from '../store/verify.js';
 import { verify } from '../store/verify.js';
@@ -77,11 +77,13 @@ export function createCopyActivities(dependencies: Dependencies) {
         const context = await openMove(dependencies, move);
         const name = context.partition.collection;
         const db = context.db(move.target);
+        // Whoever was to put a closed collection in the place of an earlier copy comes too late from here on.
+        await dropClosed(db, name);
         // What is there from an earlier attempt, or from an earlier stay of the partition, is closed and empty.
         if (!(await inspect(db, name)).exists) await createFenced(db, name, { ...context.fence, accepted: [] });
         const indexes = await context.db(move.source).collection(name).indexes();
         const wanted = indexes
-          .filter(({ name: index }) => index !== '_id_' && !isGate(index!))
+          .filter(({ name: index }) => index !== '_id_' && parseGate(index!) === undefined)
           .map(({ v: _version, ns: _namespace, ...index }) => index);
         if (wanted.length > 0) {
           await db.command({ createIndexes: name, indexes: wanted, writeConcern: { w: 'majority' } });

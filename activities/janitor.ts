@@ -2,7 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { Partition } from '../domain/partition.js';
 import { findBrokenFences } from '../store/leftovers.js';
 import type { Dependencies } from './dependencies.js';
-import { clear, recover, settle } from './repair.js';
+import { clear, openGates, recover, settle } from './repair.js';
 
 const LOOK_MS = 250;
 /** A step is over within the time-outs of its parts; one that has not changed for longer has nobody any more. */
@@ -58,6 +58,9 @@ export class Janitor {
 
   async lookAtFences(): Promise<void> {
     const { catalog, nodes, log } = this.dependencies;
+    for (const partition of await catalog.partitions.gatedInVain()) {
+      await this.attempt('removing the gates of a repair', () => openGates(this.dependencies, partition));
+    }
     for (const node of nodes.names) {
       // A node that is away must not keep the others from being looked at.
       await this.attempt(`looking at the fences of ${node}`, async () => {

@@ -103,6 +103,11 @@ export function createRepairActivities(dependencies: Dependencies) {
           const workflowId = await recover(dependencies, migration);
           if (workflowId !== null) report.recoveries.push(workflowId);
         }
+        for (const partition of await catalog.partitions.gatedInVain()) {
+          await attempt(`${partition.id}: gates of a repair that was interrupted`, () =>
+            openGates(dependencies, partition),
+          );
+        }
         for (const node of nodes.names) {
           try {
             for (const leftover of await findLeftovers(catalog, nodes, node)) {
@@ -134,14 +139,16 @@ export async function clear(dependencies: Dependencies, leftover: Leftover): Pro
   const db = (await nodes.get(node)).db(keyspace.database);
   switch (kind) {
     case 'fence':
-    case 'copy':
     case 'gates': {
       const partition = await catalog.partitions.get(leftover.keyspace, leftover.partition!);
       if (nodesOf(partition).includes(node)) {
         return onPartition(dependencies, partition, kind === 'fence' ? restoreFences : clearGates);
       }
-      // Nothing of the partition is on this node, and nothing may get there.
-      if (kind === 'gates') return void (await dropGates(db, collection, []));
+      // Nothing of the partition is on this node.
+      if (kind === 'gates') return void (await dropGates(db, collection, () => true));
+      throw new DroverError('Refused', `${leftover.what}: rename or drop it if it is not needed`);
+    }
+    case 'copy': {
       const stillForeign = async () => {
         const now = await catalog.partitions.get(leftover.keyspace, leftover.partition!);
         if (nodesOf(now).includes(node)) throw new DroverError('Superseded', `${now.id} is moving to ${node}`);
@@ -163,6 +170,10 @@ export async function clear(dependencies: Dependencies, leftover: Leftover): Pro
       );
   }
 }
+
+/** The gates of a repair that did not come to its end: they keep others from the collection. */
+export const openGates = (dependencies: Dependencies, partition: Partition): Promise<void> =>
+  onPartition(dependencies, partition, clearGates);
 
 function* clearGates(partition: Partition): Step {
   const taken = yield* shutOut(partition);

@@ -1,12 +1,13 @@
 import { nanoid } from 'nanoid';
 import { DroverError } from '../domain/errors.js';
 import { LEASE_MARGIN_MS, LEASE_MS } from '../domain/lease.js';
-import type { Direction, NodeName } from '../domain/partition.js';
+import type { Direction, NodeName, Partition } from '../domain/partition.js';
 import { acceptedBy, nodesOf } from '../domain/partition.js';
 import type { World } from '../domain/step.js';
 import { operationTime } from '../store/change-log.js';
 import { inspect, replaceByClosed, setAccepted } from '../store/fenced-collection.js';
 import { markerRead } from '../store/follower.js';
+import type { Gate } from '../store/gates.js';
 import { dropGates, makeGates, newGates } from '../store/gates.js';
 import type { Dependencies } from './dependencies.js';
 import type { MoveContext, PartitionContext } from './move-context.js';
@@ -43,7 +44,7 @@ export function fencingWorld(
 
     dropGates: async ({ partition }) => {
       const drop = async (node: NodeName) => {
-        for (let tries = 1; !(await dropGates(db(node), collection, partition.gates)); tries++) {
+        for (let tries = 1; !(await dropGates(db(node), collection, isOver(partition))); tries++) {
           if (tries === DROP_TRIES)
             throw new DroverError('StepUndone', `transactions on ${node} do not let gates be dropped`);
           await makeWay(node);
@@ -53,7 +54,7 @@ export function fencingWorld(
     },
 
     makeGates: async ({ partition }) => {
-      const names = newGates();
+      const names = newGates(partition.name, partition.attempt);
       await Promise.all(nodesOf(partition).map((node) => makeGates(db(node), collection, names)));
       return names;
     },
@@ -69,13 +70,24 @@ export function fencingWorld(
     setAccepted: async ({ partition, node }) => {
       const [gate] = partition.gates;
       if (gate === undefined) throw new DroverError('Superseded', `${partition.id}: this attempt has no gate`);
-      const accepted = acceptedBy([partition, ...sharing], node);
+      // Anew: what was read before this attempt had its gates may be from before the lock.
+      const others = sharing.length === 0 ? [] : await catalog.partitions.sharing(partition);
+      const accepted = acceptedBy([partition, ...others], node);
       if (await setAccepted(db(node), collection, { ...fence, accepted }, gate)) return true;
       await makeWay(node);
       return false;
     },
   };
 }
+
+/**
+ * Never gates that a later attempt has made: who comes late would stop that one in the middle of its step. Where a migration
+ * holds the partition, those of others in the collection go, too: a repair of one of them may still be on its way.
+ */
+const isOver =
+  ({ name, attempt, gates, handover }: Partition) =>
+  (gate: Gate): boolean =>
+    gate.partition === name ? gate.attempt <= attempt && !gates.includes(gate.name) : handover !== null;
 
 /** All effects of a hand-over, on real servers. */
 export function handoverWorld(dependencies: Dependencies, context: MoveContext): World {
@@ -119,6 +131,9 @@ export function handoverWorld(dependencies: Dependencies, context: MoveContext):
     closeCopy: async ({ partition, node }) => {
       // Where the move was given up before it made a copy, there is nothing to put a closed collection in place of.
       if (!(await inspect(db(node), collection)).exists) return;
+      if (context.sharing.length > 0) {
+        throw new DroverError('Refused', `${collection} holds other partitions, too: it can't be closed as a whole`);
+      }
       const stillMine = async () => {
         const now = await catalog.partitions.get(partition.keyspace, partition.name);
         if (now.attempt === partition.attempt && now.handover?.migration === move.migration) return;

@@ -7,6 +7,9 @@ import {
   MongoServerSelectionError,
 } from 'mongodb';
 
+import { isValidationFailure, TOUCH_FIELD } from '../store/fenced-collection.js';
+import { MAJORITY } from './majority.js';
+
 /** Where an attempt of a write runs. */
 export interface Place {
   readonly client: MongoClient;
@@ -45,11 +48,24 @@ export async function inSameTransaction<T>(place: Place, write: (session: Client
     } catch (error) {
       // Without the number (nothing was sent, or retryable writes are off) there is nothing to repeat safely.
       if (!isUnknown(error) || serverSession.txnNumber !== number) throw error;
-      return await repeat(error, place.deadline, numbered, number, () => write(session));
+      try {
+        return await repeat(error, place.deadline, numbered, number, () => write(session));
+      } catch (refusal) {
+        if (isValidationFailure(refusal)) await voidOlder(place.collection, session);
+        throw refusal;
+      }
     }
   } finally {
     if (place.session === undefined) await session.endSession();
   }
+}
+
+/**
+ * The first message may still be on its way, and would be done when the fence opens again, after the write has gone
+ * elsewhere. With a newer transaction number of the same session at the node it is refused.
+ */
+async function voidOlder(collection: Collection, session: ClientSession): Promise<void> {
+  await collection.updateOne({ _id: { $in: [] } }, { $set: { [TOUCH_FIELD]: 1 } }, { session, writeConcern: MAJORITY });
 }
 
 async function repeat<T>(

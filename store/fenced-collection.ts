@@ -1,5 +1,5 @@
 import type { Db, Document } from 'mongodb';
-import { BSON } from 'mongodb';
+import { BSON, MongoWriteConcernError } from 'mongodb';
 import { DroverError } from '../domain/errors.js';
 import type { Interval } from '../domain/token.js';
 import { TOKEN_END } from '../domain/token.js';
@@ -81,7 +81,8 @@ export async function setAccepted(db: Db, collection: string, fence: Fence, gate
     );
     return true;
   } catch (error) {
-    if (hasCode(error, 'maxTimeExpired')) return false;
+    // Done, but not by a majority in time, is something else: then nobody knows.
+    if (hasCode(error, 'maxTimeExpired') && !(error instanceof MongoWriteConcernError)) return false;
     if (hasCode(error, 'indexNotFound')) {
       throw new DroverError('Superseded', `the gate ${gate} of ${collection} is gone: another attempt has taken over`);
     }
@@ -154,10 +155,8 @@ export async function replaceByClosed(
   attempt: string,
   stillMine: () => Promise<void>,
 ): Promise<void> {
-  const prefix = collection + CLOSED;
-  const gate = prefix + attempt;
-  const gates = await db.listCollections({}, { nameOnly: true }).toArray();
-  for (const { name } of gates) if (name.startsWith(prefix)) await dropIfExists(db, name);
+  const gate = collection + CLOSED + attempt;
+  await dropClosed(db, collection);
   await createFenced(db, gate, { ...fence, accepted: [] });
   try {
     await stillMine();
@@ -166,6 +165,13 @@ export async function replaceByClosed(
     throw error;
   }
   await db.renameCollection(gate, collection, { dropTarget: true, writeConcern: { w: 'majority' } });
+}
+
+/** Drops what was to replace a copy: who made it can't rename it over a new copy any more. */
+export async function dropClosed(db: Db, collection: string): Promise<void> {
+  for (const { name } of await db.listCollections({}, { nameOnly: true }).toArray()) {
+    if (closedName(name)?.collection === collection) await dropIfExists(db, name);
+  }
 }
 
 export async function dropIfExists(db: Db, collection: string): Promise<void> {

@@ -38,8 +38,12 @@ interface Place {
  * router with an old route from writing there. Partitions in the middle of a step are left out.
  */
 export async function findBrokenFences(catalog: Catalog, nodes: NodePool, node: string): Promise<Leftover[]> {
-  return confirmed(catalog, (places) => brokenFences(places), await placesOf(catalog, nodes, node));
+  const places = (await placesOf(catalog, nodes, node)).filter(isMember);
+  return confirmed(catalog, (all) => brokenFences(all), places);
 }
+
+/** Whether any of the partitions has to do with the node. Elsewhere a collection of the same name may be anybody's. */
+const isMember = ({ node, partitions }: Place): boolean => partitions.some((each) => nodesOf(each).includes(node));
 
 /** Everything on a node that is not as the catalog has it. Reads the indexes of every collection: for a person, not for a loop. */
 export async function findLeftovers(catalog: Catalog, nodes: NodePool, node: string): Promise<Leftover[]> {
@@ -121,12 +125,15 @@ async function brokenFences(places: readonly Place[]): Promise<Leftover[]> {
       continue;
     }
     if (isFencedBy(present, { ...fenceOf(keyspace), accepted })) {
-      if (accepted.length > 0 || partitions.some((each) => nodesOf(each).includes(node))) continue;
+      if (isMember(place)) continue;
       if ((await place.db.collection(collection).findOne({}, { projection: { _id: 1 } })) === null) continue;
       found.push({ ...where, kind: 'copy', what: 'a copy that belongs to no migration, closed but not empty' });
       continue;
     }
-    found.push({ ...where, kind: 'fence', what: 'its validator is not the fence that the catalog asks for' });
+    const what = isMember(place)
+      ? 'its validator is not the fence that the catalog asks for'
+      : 'a collection under the name of a partition that is not on this node, without its fence';
+    found.push({ ...where, kind: 'fence', what });
   }
   return found;
 }
@@ -135,7 +142,7 @@ async function strayGates(places: readonly Place[]): Promise<Leftover[]> {
   const found: Leftover[] = [];
   for (const { node, db, keyspace, collection, partitions } of places) {
     const known = partitions.flatMap(({ gates }) => gates);
-    const stray = (await gatesOf(db, collection)).filter((gate) => !known.includes(gate));
+    const stray = (await gatesOf(db, collection)).filter(({ name }) => !known.includes(name));
     if (stray.length === 0) continue;
     const partition = partitions[0]!.name;
     const what = `${stray.length} gates of attempts that are over`;

@@ -62,6 +62,7 @@ export class Partitions {
         _id: partition.id,
         epoch: partition.epoch,
         attempt: partition.attempt,
+        gates: [...partition.gates],
         ...(partition.handover === null
           ? { handover: null }
           : {
@@ -92,6 +93,12 @@ export class Partitions {
   /** Partitions that share a collection with this one; while it is being handed over none of these can be. */
   async sharing({ id, keyspace, collection }: Partition): Promise<Partition[]> {
     return (await this.collection.find({ keyspace, collection, _id: { $ne: id } }).toArray()).map(partitionFromBson);
+  }
+
+  /** Those with the gates of a repair that did not come to its end; they keep the collection locked. */
+  async gatedInVain(): Promise<Partition[]> {
+    const documents = await this.collection.find({ handover: null, 'gates.0': { $exists: true } }).toArray();
+    return documents.map(partitionFromBson);
   }
 
   /** Those with a step under way, or being retired. */

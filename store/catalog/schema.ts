@@ -44,7 +44,7 @@ const MIGRATIONS: readonly { readonly version: number; readonly apply: (db: Db) 
         {
           key: { locks: 1 },
           unique: true,
-          partialFilterExpression: { 'handover.migration': { $exists: true } },
+          partialFilterExpression: { 'locks.0': { $exists: true } },
         },
         { key: { 'handover.state.kind': 1 }, sparse: true },
       ]);

@@ -117,7 +117,7 @@ describe('doctor', () => {
 
     const { collection, route } = await the.partition('p0');
     const source = (await nodes.get(route.source)).db('shop');
-    await source.collection(collection).createIndex({ droverGate_old: 1 }, { name: 'droverGate_old' });
+    await source.collection(collection).createIndex({ gone: 1 }, { name: 'droverGate:p0:1:old' });
     await source.collection('drover.markers').insertOne({ migration: 'gone' });
     await source.createCollection(`${collection}.closed-gone-1`);
     const ill = await examine(configuration);

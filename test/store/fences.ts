@@ -9,9 +9,9 @@ export const createFenced = (db: Db, collection: string, keyField: string, accep
 
 /** Sets a fence through a gate of its own, as an attempt does. */
 export async function setAccepted(db: Db, collection: string, keyField: string, accepted: readonly Interval[]) {
-  const gates = newGates().slice(0, 1);
+  const gates = newGates('p0', 1).slice(0, 1);
   await makeGates(db, collection, gates);
   const done = await fences.setAccepted(db, collection, { keyField, accepted }, gates[0]!);
-  await dropGates(db, collection, []);
+  await dropGates(db, collection, () => true);
   if (!done) throw new Error(`a transaction holds ${collection}`);
 }
