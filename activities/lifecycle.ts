@@ -4,7 +4,7 @@ import type { Partition } from '../domain/partition.js';
 import type { Step } from '../domain/step.js';
 import { advance, run } from '../domain/step.js';
 import type { Catalog } from '../store/catalog/catalog.js';
-import type { AdmissionInput, MigrationPhase, PlaceRequest } from '../workflows/messages.js';
+import type { AdmissionInput, PlaceRequest } from '../workflows/messages.js';
 import { ADMISSION_WORKFLOW_ID, CONTROL_QUEUE } from '../workflows/messages.js';
 import type { ClaimRequest } from './claim.js';
 import { claimMove } from './claim.js';
@@ -120,16 +120,6 @@ export function createLifecycleActivities(dependencies: Dependencies) {
         }),
       );
       return places.filter((_, i) => ended[i]);
-    },
-
-    recordPhase: async ({
-      migration,
-      phase,
-    }: {
-      readonly migration: string;
-      readonly phase: MigrationPhase;
-    }): Promise<void> => {
-      await catalog.migrations.update(migration, { $set: { phase } });
     },
 
     /** The move's point of no return: the target is the owner in the catalog, and no router uses the source. */

@@ -72,5 +72,8 @@ export async function openMove(dependencies: Dependencies, move: Move): Promise<
   if (partition.handover?.migration !== move.migration) {
     throw new DroverError('Refused', `${partition.id} is not held by migration ${move.migration} any more`);
   }
+  if (move.phase !== undefined) {
+    await dependencies.catalog.migrations.update(move.migration, { $set: { phase: move.phase } });
+  }
   return openHandover(dependencies, partition);
 }

@@ -15,10 +15,8 @@ export const control = proxyActivities<ControlActivities>({
   retry: { initialInterval: '500ms', maximumInterval: '10s', nonRetryableErrorTypes },
 });
 
-/** Short notes and messages: run inside of the workflow's own task, each leaves one event in the history instead of six. */
-export const notes = proxyLocalActivities<
-  Pick<ControlActivities, 'recordPhase' | 'requestAdmission' | 'releaseAdmission'>
->({
+/** Short messages: sent inside of the workflow's own task, each leaves one event in the history instead of six. */
+export const messages = proxyLocalActivities<Pick<ControlActivities, 'requestAdmission' | 'releaseAdmission'>>({
   startToCloseTimeout: '10s',
   retry: { initialInterval: '500ms', maximumInterval: '10s', nonRetryableErrorTypes },
 });

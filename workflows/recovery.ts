@@ -1,5 +1,5 @@
 import { CancellationScope, workflowInfo } from '@temporalio/workflow';
-import { cleanUp, control, notes } from './activity-proxies.js';
+import { cleanUp, control, messages } from './activity-proxies.js';
 import { describeFailure } from './failure.js';
 import { Followers } from './followers.js';
 import type { MigrationResult, RecoveryInput, RepairReport } from './messages.js';
@@ -31,7 +31,7 @@ export async function recoveryWorkflow(input: RecoveryInput): Promise<MigrationR
   steering.stop(REASON, true);
   const saga = new Saga();
   saga.compensateWith(() => cleanUp.releaseClaim({ ...move, reason: REASON }));
-  saga.compensateWith(() => notes.releaseAdmission({ workflowId, runId }));
+  saga.compensateWith(() => messages.releaseAdmission({ workflowId, runId }));
   saga.compensateWith(() => cleanUp.removeShadow(move));
   saga.compensateWith(() => followers.stop());
   saga.compensateWith(() => cleanUp.withdrawTarget(move));

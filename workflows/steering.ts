@@ -5,7 +5,6 @@ import {
   condition,
   setCurrentDetails,
   setHandler,
-  upsertMemo,
   upsertSearchAttributes,
 } from '@temporalio/workflow';
 import type { Move } from '../activities/index.js';
@@ -108,7 +107,6 @@ export class Steering {
       { key: searchAttributes.source, value: plan.source },
       { key: searchAttributes.target, value: plan.target },
     ]);
-    upsertMemo({ migration: plan.migration });
   }
 
   /** A safe point: a paused migration waits here. */

@@ -36,6 +36,7 @@ describe('access records', () => {
     expect(written[0]![0]).toEqual({
       keyspace: 'shop.orders',
       partition: 'p0',
+      node: 'a',
       region: 'eu',
       time: 5_000,
       reads: 1,

@@ -129,7 +129,6 @@ export class Stage {
         this.temporal.client.workflow.getHandle(workflowId, runId).signal(admitted),
       releaseAdmission: nothing,
       findEnded: () => [],
-      recordPhase: nothing,
       createShadow: nothing,
       backfill: () => ({ documents: 5, bytes: 500 }),
       replicate: () => Promise.reject(FOLLOWS_ON),
@@ -188,7 +187,7 @@ export function useStage(): {
 
 const DATA_ACTIVITIES = ['createShadow', 'backfill', 'replicate', 'catchUp', 'verify'] as const;
 const CONTROL_ACTIVITIES = [
-  ...['claim', 'requestAdmission', 'releaseAdmission', 'findEnded', 'recordPhase'],
+  ...['claim', 'requestAdmission', 'releaseAdmission', 'findEnded'],
   ...['publishTarget', 'watch', 'shiftWeight', 'retire', 'removeOldCopy'],
   ...['withdrawTarget', 'removeShadow', 'releaseClaim'],
 ] as const;
