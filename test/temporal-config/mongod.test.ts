@@ -82,8 +82,8 @@ it('says what mongod said when it ends at once', async () => {
 });
 
 it('starts three members, elects another primary when one is killed, and starts that one again', async () => {
-  const folder = join(root, 'eu-1');
-  const set = await startMongod({ name: 'eu-1', dir: folder, members: 3 });
+  const folder = join(root, 'ap-3');
+  const set = await startMongod({ name: 'ap-3', dir: folder, members: 3 });
   try {
     await withClient(set.uri, async (client) => {
       const orders = client.db('shop').collection('orders');
@@ -94,7 +94,7 @@ it('starts three members, elects another primary when one is killed, and starts 
       await orders.insertOne({ after: true }, { writeConcern: { w: 'majority' } });
       expect(await orders.countDocuments()).toBe(2);
 
-      const again = await startMongod({ name: 'eu-1', dir: folder });
+      const again = await startMongod({ name: 'ap-3', dir: folder });
       expect(again.uri).toBe(set.uri);
       expect(again.members.map((each) => each.isRunning())).toEqual([true, true, true]);
       expect(again.members.filter(({ pid }) => set.members.some((each) => each.pid === pid))).toHaveLength(2);
