@@ -1,0 +1,241 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { TortureCluster } from './cluster.js';
+import type { Moment, Moments } from './moments.js';
+import { MOMENTS } from './moments.js';
+import type { Mover } from './mover.js';
+import type { Victim } from './victims.js';
+import { MongoVictim } from './victims.js';
+
+export const FAULT_KINDS = [
+  'killWorker',
+  'pauseWorker',
+  'killRouter',
+  'pauseRouter',
+  'killSource',
+  'pauseSource',
+  'killTarget',
+  'pauseTarget',
+  'killCatalog',
+  'pauseCatalog',
+  'killTemporal',
+  'pauseTemporal',
+  'cut',
+  'delay',
+  'stepDownNode',
+  'stepDownCatalog',
+] as const;
+export type FaultKind = (typeof FAULT_KINDS)[number];
+
+/** Longer than every lease, heartbeat and time-out of a step. */
+const PAUSE_MS = { least: 8_500, most: 11_000 };
+const DOWN_MS = { least: 200, most: 5_000 };
+const NETWORK_MS = { least: 1_000, most: 9_000 };
+const DELAY_MS = { least: 200, most: 2_000 };
+const GAP_MS = { least: 200, most: 4_000 };
+/** A moment that does not come within this time is not waited for. */
+const MOMENT_TIMEOUT_MS = 6_000;
+const AT_ONCE = 2;
+const WATCH_MS = 250;
+
+export interface FaultCounts {
+  total: number;
+  readonly kinds: Record<string, number>;
+  /** How many were fired at a named point of a migration. */
+  readonly moments: Record<string, number>;
+}
+
+/** A fault that has been chosen: what it hits, and what it does from beginning to end. */
+interface Fault {
+  readonly kind: string;
+  readonly victim: string;
+  run(): Promise<void>;
+}
+
+/** Throws faults, at random times and at named points of migrations, until it is told to stop. All chance is from `next`. */
+export class Faults {
+  readonly counts: FaultCounts = { total: 0, kinds: {}, moments: {} };
+  private running = true;
+  /** Victims that a fault has its hands on; nobody else restarts them. */
+  private readonly held = new Set<string>();
+  private readonly stopping = new AbortController();
+  private readonly done: Promise<void>;
+  private readonly watching: Promise<void>;
+  private watched = true;
+
+  constructor(
+    private readonly cluster: TortureCluster,
+    private readonly mover: Mover,
+    private readonly moments: Moments,
+    private readonly next: () => number,
+    private readonly log: (line: string) => void,
+    private readonly kinds: readonly FaultKind[] = FAULT_KINDS,
+  ) {
+    this.done = this.run();
+    this.watching = this.watch();
+  }
+
+  /** Throws no more, and returns when all that were thrown are over: everything runs again, every way is open. */
+  async lift(): Promise<void> {
+    this.running = false;
+    this.stopping.abort();
+    await this.done;
+  }
+
+  async stop(): Promise<void> {
+    await this.lift();
+    this.watched = false;
+    await this.watching;
+  }
+
+  private async run(): Promise<void> {
+    const active = new Set<Promise<void>>();
+    while (this.running) {
+      await this.pass(this.between(GAP_MS));
+      if (active.size >= AT_ONCE) await Promise.race(active);
+      const moment = this.next() < 0.6 ? this.pick(MOMENTS) : undefined;
+      const fault = this.choose(this.pick(this.kinds));
+      if (fault === undefined) continue;
+      const hit = moment !== undefined && (await this.moments.next(moment, MOMENT_TIMEOUT_MS)) ? moment : undefined;
+      if (!this.running) break;
+      if (this.held.has(fault.victim)) continue;
+      const work: Promise<void> = this.perform(fault, hit).finally(() => active.delete(work));
+      active.add(work);
+    }
+    await Promise.all(active);
+  }
+
+  private async perform(fault: Fault, moment: Moment | undefined): Promise<void> {
+    const { kind, victim } = fault;
+    this.counts.total += 1;
+    this.counts.kinds[kind] = (this.counts.kinds[kind] ?? 0) + 1;
+    if (moment !== undefined) this.counts.moments[moment] = (this.counts.moments[moment] ?? 0) + 1;
+    this.log(`  ${kind} ${victim}${moment === undefined ? '' : ` at ${moment}`}`);
+    this.held.add(victim);
+    try {
+      await fault.run();
+    } catch (error) {
+      this.log(`  ${kind} ${victim} failed: ${error instanceof Error ? error.message : String(error)}`);
+    } finally {
+      this.held.delete(victim);
+    }
+  }
+
+  private choose(kind: FaultKind): Fault | undefined {
+    const { workers, routers, mongos, temporal, links } = this.cluster;
+    const { source = 'us-1', target = 'eu-1' } = this.mover.current ?? {};
+    switch (kind) {
+      case 'killWorker':
+        return this.kill(this.pick(workers), kind);
+      case 'pauseWorker':
+        return this.pause(this.pick(workers), kind);
+      case 'killRouter':
+        return this.kill(this.pick(routers), kind);
+      case 'pauseRouter':
+        return this.pause(this.pick(routers), kind);
+      case 'killSource':
+        return this.kill(mongos[source]!, kind);
+      case 'pauseSource':
+        return this.pause(mongos[source]!, kind);
+      case 'killTarget':
+        return this.kill(mongos[target]!, kind);
+      case 'pauseTarget':
+        return this.pause(mongos[target]!, kind);
+      case 'killCatalog':
+        return this.kill(mongos.catalog, kind);
+      case 'pauseCatalog':
+        return this.pause(mongos.catalog, kind);
+      case 'killTemporal':
+        return this.kill(temporal, kind);
+      case 'pauseTemporal':
+        return this.pause(temporal, kind);
+      case 'stepDownNode':
+        return this.stepDown(mongos[this.pick([source, target])]!, kind);
+      case 'stepDownCatalog':
+        return this.stepDown(mongos.catalog, kind);
+      case 'cut': {
+        const [link, silently, forMs] = [this.pick(links), this.next() < 0.5, this.between(NETWORK_MS)];
+        const run = async () => {
+          await (silently ? link.swallow() : link.refuse());
+          await this.pass(forMs);
+          await link.restore();
+        };
+        return { kind, victim: link.name, run };
+      }
+      case 'delay': {
+        const [link, ms, forMs] = [this.pick(links), this.between(DELAY_MS), this.between(NETWORK_MS)];
+        const run = async () => {
+          await link.delay(ms);
+          await this.pass(forMs);
+          await link.restore();
+        };
+        return { kind, victim: link.name, run };
+      }
+    }
+  }
+
+  private kill(victim: Victim, kind: FaultKind): Fault {
+    const downMs = this.between(DOWN_MS);
+    const isPrimary = victim instanceof MongoVictim && victim.members > 1;
+    const run = async () => {
+      await victim.signal('SIGKILL');
+      await this.pass(downMs);
+      await this.bringBack(victim);
+    };
+    return { kind: isPrimary ? `${kind}Primary` : kind, victim: victim.name, run };
+  }
+
+  private pause(victim: Victim, kind: FaultKind): Fault {
+    const pausedMs = this.between(PAUSE_MS);
+    const run = async () => {
+      await victim.signal('SIGSTOP');
+      // To the end, also when faults are being lifted: what a pause is for is that others go on without it.
+      await sleep(pausedMs);
+      await victim.signal('SIGCONT');
+    };
+    return { kind, victim: victim.name, run };
+  }
+
+  private stepDown(victim: MongoVictim, kind: FaultKind): Fault | undefined {
+    if (victim.members === 1) return undefined;
+    return { kind, victim: victim.name, run: () => victim.stepDown() };
+  }
+
+  /** As whatever looks after processes would: again and again, as a process may need a server that is away. */
+  private async bringBack(victim: Victim): Promise<void> {
+    for (;;) {
+      try {
+        return await victim.restart();
+      } catch (error) {
+        this.log(`  ${victim.name} does not start yet: ${error instanceof Error ? error.message : String(error)}`);
+        await sleep(WATCH_MS);
+      }
+    }
+  }
+
+  /** Starts again what has ended by itself. */
+  private async watch(): Promise<void> {
+    const { workers, routers } = this.cluster;
+    while (this.watched) {
+      await sleep(WATCH_MS);
+      for (const victim of [...workers, ...routers]) {
+        if (this.held.has(victim.name) || victim.isRunning()) continue;
+        this.log(`  ${victim.name} has ended by itself`);
+        this.held.add(victim.name);
+        await this.bringBack(victim).finally(() => this.held.delete(victim.name));
+      }
+    }
+  }
+
+  /** Waits, but not when faults are being lifted. */
+  private async pass(ms: number): Promise<void> {
+    await sleep(ms, undefined, { signal: this.stopping.signal }).catch(() => undefined);
+  }
+
+  private pick<T>(choices: readonly T[]): T {
+    return choices[Math.floor(this.next() * choices.length)]!;
+  }
+
+  private between({ least, most }: { readonly least: number; readonly most: number }): number {
+    return Math.round(least + this.next() * (most - least));
+  }
+}
