@@ -80,7 +80,7 @@ export async function startTortureCluster(options: TortureClusterOptions): Promi
     await createKeyspace(control, { name: KEYSPACE, key: 'customerId', partitions: 2 });
     await storeStillDocuments(control);
 
-    await mkdir(join(directory, 'histories'));
+    for (const folder of ['histories', 'logs']) await mkdir(join(directory, folder), { recursive: true });
     const ways = new Ways(cluster, toxiproxy);
     const workers: WorkerVictim[] = [];
     for (let i = 0; i < WORKERS; i++) {

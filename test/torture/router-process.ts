@@ -2,30 +2,10 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { DroverClient } from '../../router/index.js';
 import { random } from '../random.js';
 import { HistoryWriter } from './history.js';
+import type { RouterOrder, RouterProcessInput, RouterReport } from './router-input.js';
+import { INPUT_VARIABLE } from './router-input.js';
 import { chooseOperation, KEYSPACE, perform } from './operations.js';
 import type { TortureDocument } from './operations.js';
-
-/**
- * An application as a process of its own: several writers, each with one request after the other, until it is told to
- * stop or is killed. Everything it asks and is told goes into its history.
- */
-export interface RouterProcessInput {
-  readonly name: string;
-  readonly catalog: string;
-  readonly nodes: Readonly<Record<string, string>>;
-  readonly history: string;
-  readonly seed: number;
-  /** Documents of each writer; some are written by writers of other processes, too. */
-  readonly writers: readonly (readonly string[])[];
-  readonly thinkMs: number;
-}
-
-/** The environment variable that holds the input, which has secrets in it. */
-export const INPUT_VARIABLE = 'DROVER_TORTURE_ROUTER';
-
-export type RouterOrder = 'pause' | 'resume' | 'stop';
-/** All requests have been answered, and none is sent. */
-export type RouterReport = 'connected' | 'quiet';
 
 async function connect({ catalog, nodes }: RouterProcessInput): Promise<DroverClient> {
   for (;;) {
@@ -44,6 +24,10 @@ async function connect({ catalog, nodes }: RouterProcessInput): Promise<DroverCl
   }
 }
 
+/**
+ * An application as a process of its own: several writers, each with one request after the other, until it is told to
+ * stop or is killed. Everything it asks and is told goes into its history.
+ */
 async function run(input: RouterProcessInput): Promise<void> {
   const order = { paused: false, stopped: false };
   const report = (what: RouterReport) => process.send?.(what);

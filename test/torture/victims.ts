@@ -9,8 +9,8 @@ import { compiledFile } from '../../temporal-config/project-root.js';
 import { attach, tether, type ServerProcess } from '../../temporal-config/server-process.js';
 import { startTemporal, type TemporalProcess } from '../../temporal-config/temporal-server.js';
 import { startWorkerProcess } from '../../temporal-config/worker-process.js';
-import type { RouterOrder, RouterProcessInput, RouterReport } from './router-process.js';
-import { INPUT_VARIABLE } from './router-process.js';
+import type { RouterOrder, RouterProcessInput, RouterReport } from './router-input.js';
+import { INPUT_VARIABLE } from './router-input.js';
 
 /** A process, or one of a set of them, that faults hit. It is known by what it does, and outlives its processes. */
 export interface Victim {
