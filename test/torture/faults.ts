@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import { random } from '../random.js';
 import type { TortureCluster } from './cluster.js';
 import type { Moment, Moments } from './moments.js';
 import { MOMENTS } from './moments.js';
@@ -31,10 +32,14 @@ const PAUSE_MS = { least: 8_500, most: 11_000 };
 const DOWN_MS = { least: 200, most: 5_000 };
 const NETWORK_MS = { least: 1_000, most: 9_000 };
 const DELAY_MS = { least: 200, most: 2_000 };
-const GAP_MS = { least: 200, most: 4_000 };
+const GAP_MS = { least: 100, most: 2_500 };
 /** A moment that does not come within this time is not waited for. */
-const MOMENT_TIMEOUT_MS = 6_000;
-const AT_ONCE = 2;
+const MOMENT_TIMEOUT_MS = 8_000;
+const AT_ONCE = 3;
+/** Share of the faults that wait for a named point of a migration. */
+const AIMED = 0.6;
+/** Pauses last longest: as often as the others, they would be most of what there is. */
+const PAUSES_KEPT = 0.35;
 const WATCH_MS = 250;
 
 export interface FaultCounts {
@@ -44,6 +49,18 @@ export interface FaultCounts {
   readonly moments: Record<string, number>;
 }
 
+class Chance {
+  constructor(readonly next: () => number) {}
+
+  pick<T>(choices: readonly T[]): T {
+    return choices[Math.floor(this.next() * choices.length)]!;
+  }
+
+  between({ least, most }: { readonly least: number; readonly most: number }): number {
+    return Math.round(least + this.next() * (most - least));
+  }
+}
+
 /** A fault that has been chosen: what it hits, and what it does from beginning to end. */
 interface Fault {
   readonly kind: string;
@@ -51,14 +68,14 @@ interface Fault {
   run(): Promise<void>;
 }
 
-/** Throws faults, at random times and at named points of migrations, until it is told to stop. All chance is from `next`. */
+/** Throws faults, at random times and at named points of migrations, until it is told to stop. All chance is from the seed. */
 export class Faults {
   readonly counts: FaultCounts = { total: 0, kinds: {}, moments: {} };
   private running = true;
   /** Victims that a fault has its hands on; nobody else restarts them. */
   private readonly held = new Set<string>();
   private readonly stopping = new AbortController();
-  private readonly done: Promise<void>;
+  private readonly done: Promise<unknown>;
   private readonly watching: Promise<void>;
   private watched = true;
 
@@ -66,11 +83,11 @@ export class Faults {
     private readonly cluster: TortureCluster,
     private readonly mover: Mover,
     private readonly moments: Moments,
-    private readonly next: () => number,
+    seed: number,
     private readonly log: (line: string) => void,
     private readonly kinds: readonly FaultKind[] = FAULT_KINDS,
   ) {
-    this.done = this.run();
+    this.done = Promise.all(Array.from({ length: AT_ONCE }, (_, i) => this.run(random(seed + i))));
     this.watching = this.watch();
   }
 
@@ -87,21 +104,20 @@ export class Faults {
     await this.watching;
   }
 
-  private async run(): Promise<void> {
-    const active = new Set<Promise<void>>();
+  /** One fault after the other; there are several of these side by side, each with a stream of chance of its own. */
+  private async run(next: () => number): Promise<void> {
+    if (this.kinds.length === 0) return;
+    const chance = new Chance(next);
     while (this.running) {
-      await this.pass(this.between(GAP_MS));
-      if (active.size >= AT_ONCE) await Promise.race(active);
-      const moment = this.next() < 0.6 ? this.pick(MOMENTS) : undefined;
-      const fault = this.choose(this.pick(this.kinds));
-      if (fault === undefined) continue;
+      await this.pass(chance.between(GAP_MS));
+      const kind = chance.pick(this.kinds);
+      if (kind.startsWith('pause') && next() > PAUSES_KEPT) continue;
+      const moment = next() < AIMED ? chance.pick(MOMENTS) : undefined;
       const hit = moment !== undefined && (await this.moments.next(moment, MOMENT_TIMEOUT_MS)) ? moment : undefined;
-      if (!this.running) break;
-      if (this.held.has(fault.victim)) continue;
-      const work: Promise<void> = this.perform(fault, hit).finally(() => active.delete(work));
-      active.add(work);
+      const fault = this.choose(kind, chance);
+      if (!this.running || fault === undefined || this.held.has(fault.victim)) continue;
+      await this.perform(fault, hit);
     }
-    await Promise.all(active);
   }
 
   private async perform(fault: Fault, moment: Moment | undefined): Promise<void> {
@@ -120,40 +136,40 @@ export class Faults {
     }
   }
 
-  private choose(kind: FaultKind): Fault | undefined {
+  private choose(kind: FaultKind, chance: Chance): Fault | undefined {
     const { workers, routers, mongos, temporal, links } = this.cluster;
     const { source = 'us-1', target = 'eu-1' } = this.mover.current ?? {};
     switch (kind) {
       case 'killWorker':
-        return this.kill(this.pick(workers), kind);
+        return this.kill(chance, chance.pick(workers), kind);
       case 'pauseWorker':
-        return this.pause(this.pick(workers), kind);
+        return this.pause(chance, chance.pick(workers), kind);
       case 'killRouter':
-        return this.kill(this.pick(routers), kind);
+        return this.kill(chance, chance.pick(routers), kind);
       case 'pauseRouter':
-        return this.pause(this.pick(routers), kind);
+        return this.pause(chance, chance.pick(routers), kind);
       case 'killSource':
-        return this.kill(mongos[source]!, kind);
+        return this.kill(chance, mongos[source]!, kind);
       case 'pauseSource':
-        return this.pause(mongos[source]!, kind);
+        return this.pause(chance, mongos[source]!, kind);
       case 'killTarget':
-        return this.kill(mongos[target]!, kind);
+        return this.kill(chance, mongos[target]!, kind);
       case 'pauseTarget':
-        return this.pause(mongos[target]!, kind);
+        return this.pause(chance, mongos[target]!, kind);
       case 'killCatalog':
-        return this.kill(mongos.catalog, kind);
+        return this.kill(chance, mongos.catalog, kind);
       case 'pauseCatalog':
-        return this.pause(mongos.catalog, kind);
+        return this.pause(chance, mongos.catalog, kind);
       case 'killTemporal':
-        return this.kill(temporal, kind);
+        return this.kill(chance, temporal, kind);
       case 'pauseTemporal':
-        return this.pause(temporal, kind);
+        return this.pause(chance, temporal, kind);
       case 'stepDownNode':
-        return this.stepDown(mongos[this.pick([source, target])]!, kind);
+        return this.stepDown(mongos[chance.pick([source, target])]!, kind);
       case 'stepDownCatalog':
         return this.stepDown(mongos.catalog, kind);
       case 'cut': {
-        const [link, silently, forMs] = [this.pick(links), this.next() < 0.5, this.between(NETWORK_MS)];
+        const [link, silently, forMs] = [chance.pick(links), chance.next() < 0.5, chance.between(NETWORK_MS)];
         const run = async () => {
           await (silently ? link.swallow() : link.refuse());
           await this.pass(forMs);
@@ -162,7 +178,7 @@ export class Faults {
         return { kind, victim: link.name, run };
       }
       case 'delay': {
-        const [link, ms, forMs] = [this.pick(links), this.between(DELAY_MS), this.between(NETWORK_MS)];
+        const [link, ms, forMs] = [chance.pick(links), chance.between(DELAY_MS), chance.between(NETWORK_MS)];
         const run = async () => {
           await link.delay(ms);
           await this.pass(forMs);
@@ -173,8 +189,8 @@ export class Faults {
     }
   }
 
-  private kill(victim: Victim, kind: FaultKind): Fault {
-    const downMs = this.between(DOWN_MS);
+  private kill(chance: Chance, victim: Victim, kind: FaultKind): Fault {
+    const downMs = chance.between(DOWN_MS);
     const isPrimary = victim instanceof MongoVictim && victim.members > 1;
     const run = async () => {
       await victim.signal('SIGKILL');
@@ -184,8 +200,8 @@ export class Faults {
     return { kind: isPrimary ? `${kind}Primary` : kind, victim: victim.name, run };
   }
 
-  private pause(victim: Victim, kind: FaultKind): Fault {
-    const pausedMs = this.between(PAUSE_MS);
+  private pause(chance: Chance, victim: Victim, kind: FaultKind): Fault {
+    const pausedMs = chance.between(PAUSE_MS);
     const run = async () => {
       await victim.signal('SIGSTOP');
       // To the end, also when faults are being lifted: what a pause is for is that others go on without it.
@@ -229,13 +245,5 @@ export class Faults {
   /** Waits, but not when faults are being lifted. */
   private async pass(ms: number): Promise<void> {
     await sleep(ms, undefined, { signal: this.stopping.signal }).catch(() => undefined);
-  }
-
-  private pick<T>(choices: readonly T[]): T {
-    return choices[Math.floor(this.next() * choices.length)]!;
-  }
-
-  private between({ least, most }: { readonly least: number; readonly most: number }): number {
-    return Math.round(least + this.next() * (most - least));
   }
 }

@@ -67,11 +67,11 @@ export class Mover {
     const { control, next } = this;
     const partition = next() < 0.5 ? 'p0' : 'p1';
     const weights = WEIGHTS[Math.floor(next() * WEIGHTS.length)]!;
-    const [mind, patience] = [next(), next() * 5_000];
+    const [mind, patience, maxMegabytesPerSecond] = [next(), next() * 5_000, next() < 0.5 ? 0 : 2];
     const { source } = (await control.catalog.partitions.get(KEYSPACE, partition)).route;
     const target = control.nodes.names.find((name) => name !== source)!;
     this.current = { partition, source, target };
-    await migrate(control, { keyspace: KEYSPACE, partition, target, weights, maxMegabytesPerSecond: 2 });
+    await migrate(control, { keyspace: KEYSPACE, partition, target, weights, maxMegabytesPerSecond });
     if (mind >= 0.25) return;
     await sleep(patience);
     const verb = mind < 0.15 ? 'rollback' : 'abort';

@@ -83,7 +83,7 @@ async function torture(cluster: TortureCluster, options: RoundOptions, next: () 
   const moments = new Moments(cluster.catalog);
   // A stream of chance for each, so that the one's timing does not change what the other draws.
   const mover = new Mover(control, random(seed + 1_000_000), log);
-  const faults = new Faults(cluster, mover, moments, random(seed + 2_000_000), log, kinds);
+  const faults = new Faults(cluster, mover, moments, seed + 2_000_000, log, kinds);
   await sleep(options.faultsMs ?? 60_000 + next() * 30_000, undefined, { ...(signal && { signal }) });
   await faults.lift();
   log('  all faults are over');
