@@ -38,6 +38,8 @@ const MOMENT_TIMEOUT_MS = 8_000;
 const AT_ONCE = 3;
 /** Share of the faults that wait for a named point of a migration. */
 const AIMED = 0.6;
+/** How many of these points each waits for, whichever comes first. */
+const AIMS = 3;
 /** Pauses last longest: as often as the others, they would be most of what there is. */
 const PAUSES_KEPT = 0.35;
 const WATCH_MS = 250;
@@ -112,8 +114,8 @@ export class Faults {
       await this.pass(chance.between(GAP_MS));
       const kind = chance.pick(this.kinds);
       if (kind.startsWith('pause') && next() > PAUSES_KEPT) continue;
-      const moment = next() < AIMED ? chance.pick(MOMENTS) : undefined;
-      const hit = moment !== undefined && (await this.moments.next(moment, MOMENT_TIMEOUT_MS)) ? moment : undefined;
+      const aims = next() < AIMED ? Array.from({ length: AIMS }, () => chance.pick(MOMENTS)) : [];
+      const hit = aims.length > 0 ? await this.moments.next(aims, MOMENT_TIMEOUT_MS) : undefined;
       const fault = this.choose(kind, chance);
       if (!this.running || fault === undefined || this.held.has(fault.victim)) continue;
       await this.perform(fault, hit);

@@ -31,16 +31,16 @@ export class Moments {
     this.running = this.follow();
   }
 
-  /** Resolves the next time that it is this moment, or with false after `timeoutMs`. */
-  async next(wanted: Moment, timeoutMs: number): Promise<boolean> {
+  /** Resolves with the first of these moments that comes, or with undefined after `timeoutMs`. */
+  async next(wanted: readonly Moment[], timeoutMs: number): Promise<Moment | undefined> {
     return await new Promise((resolve) => {
-      const end = (hit: boolean) => {
+      const end = (hit?: Moment) => {
         clearTimeout(timer);
         this.waiting.delete(listener);
         resolve(hit);
       };
-      const listener = (moment: Moment) => moment === wanted && end(true);
-      const timer = setTimeout(() => end(false), timeoutMs);
+      const listener = (moment: Moment) => wanted.includes(moment) && end(moment);
+      const timer = setTimeout(end, timeoutMs);
       this.waiting.add(listener);
     });
   }
