@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { migrate, migrationProgress, steer, waitForMigration } from '../../client/migrations.js';
 import type { TortureCluster } from './cluster.js';
+import { PARTITIONS } from './cluster.js';
 import type { Finding } from './findings.js';
 import { KEYSPACE } from './operations.js';
 import type { TortureDocument } from './operations.js';
@@ -14,7 +15,7 @@ const END_WITHIN_MS = 60_000;
  */
 export async function checkAgreement(cluster: TortureCluster, next: () => number): Promise<readonly Finding[]> {
   const { control, routers } = cluster;
-  const partition = next() < 0.5 ? 'p0' : 'p1';
+  const partition = PARTITIONS[next() < 0.5 ? 0 : 1];
   const goesOn = next() < 0.5;
   const { source } = (await control.catalog.partitions.get(KEYSPACE, partition)).route;
   const target = control.nodes.names.find((name) => name !== source)!;

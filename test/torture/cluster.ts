@@ -22,6 +22,7 @@ export const NODES = [
   { name: 'eu-1', region: 'eu-west' },
 ] as const;
 
+export const PARTITIONS = ['p0', 'p1'] as const;
 const WORKERS = 2;
 const ROUTERS = 3;
 const WRITERS_EACH = 6;
@@ -77,7 +78,7 @@ export async function startTortureCluster(options: TortureClusterOptions): Promi
     // Connected while Temporal is up: later it may be away at any time.
     await control.temporal();
     await registerNodes(control.catalog, configuration);
-    await createKeyspace(control, { name: KEYSPACE, key: 'customerId', partitions: 2 });
+    await createKeyspace(control, { name: KEYSPACE, key: 'customerId', partitions: PARTITIONS.length });
     await storeStillDocuments(control);
 
     for (const folder of ['histories', 'logs']) await mkdir(join(directory, folder), { recursive: true });

@@ -83,7 +83,7 @@ export class Faults {
 
   constructor(
     private readonly cluster: TortureCluster,
-    private readonly mover: Mover,
+    private readonly movers: readonly Mover[],
     private readonly moments: Moments,
     seed: number,
     private readonly log: (line: string) => void,
@@ -140,7 +140,7 @@ export class Faults {
 
   private choose(kind: FaultKind, chance: Chance): Fault | undefined {
     const { workers, routers, mongos, temporal, links } = this.cluster;
-    const { source = 'us-1', target = 'eu-1' } = this.mover.current ?? {};
+    const { source = 'us-1', target = 'eu-1' } = chance.pick(this.movers).current ?? {};
     switch (kind) {
       case 'killWorker':
         return this.kill(chance, chance.pick(workers), kind);

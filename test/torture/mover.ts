@@ -1,22 +1,29 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { WorkflowNotFoundError } from '@temporalio/client';
 import type { ControlContext } from '../../client/context.js';
-import { listMigrations, migrate, steer } from '../../client/migrations.js';
+import { migrate, steer } from '../../client/migrations.js';
 import { migrationWorkflowId } from '../../workflows/messages.js';
 import { KEYSPACE } from './operations.js';
 
-const WEIGHTS = [[100], [50, 100], [10, 40, 100], [1, 5, 25, 50, 100]] as const;
+const WEIGHTS = [
+  [100],
+  [50, 100],
+  [10, 40, 100],
+  [1, 5, 25, 50, 100],
+  [10, 20, 30, 40, 50, 60, 70, 80, 90, 100],
+] as const;
 const POLL_MS = 200;
 
-/** Moves partitions back and forth, one after the other, and now and then changes its mind. */
+/** Moves a partition back and forth, one migration after the other, and now and then changes its mind. */
 export class Mover {
   /** Nodes of the migration that runs now, or ran last. */
-  current: { readonly partition: string; readonly source: string; readonly target: string } | undefined;
+  current: { readonly source: string; readonly target: string } | undefined;
   private running = true;
   private readonly done: Promise<void>;
 
   constructor(
     private readonly control: ControlContext,
+    private readonly partition: string,
     private readonly next: () => number,
     private readonly log: (line: string) => void,
   ) {
@@ -31,23 +38,15 @@ export class Mover {
   async settle(timeoutMs: number): Promise<readonly string[]> {
     this.running = false;
     const deadline = performance.now() + timeoutMs;
-    let stuck: readonly string[] = ['nothing could be asked'];
-    do {
-      stuck = await this.underWay().catch((error: unknown) => [String(error)]);
-      if (stuck.length === 0) {
-        await this.done;
-        return [];
-      }
+    // A request to begin one may be under way.
+    await Promise.race([this.done, sleep(timeoutMs)]);
+    for (;;) {
+      const stuck = await this.underWay().catch((error: unknown) => [
+        `asking about ${this.partition}: ${String(error)}`,
+      ]);
+      if (stuck.length === 0 || performance.now() > deadline) return stuck;
       await sleep(POLL_MS);
-    } while (performance.now() < deadline);
-    return stuck;
-  }
-
-  /** Migrations by how they ended. */
-  async outcomes(): Promise<Record<string, number>> {
-    const counts: Record<string, number> = {};
-    for (const { state } of await listMigrations(this.control)) counts[state] = (counts[state] ?? 0) + 1;
-    return counts;
+    }
   }
 
   private async run(): Promise<void> {
@@ -64,14 +63,15 @@ export class Mover {
   }
 
   private async moveOnce(): Promise<void> {
-    const { control, next } = this;
-    const partition = next() < 0.5 ? 'p0' : 'p1';
+    const { control, partition, next } = this;
     const weights = WEIGHTS[Math.floor(next() * WEIGHTS.length)]!;
-    const [mind, patience, maxMegabytesPerSecond] = [next(), next() * 5_000, next() < 0.5 ? 0 : 2];
+    const [mind, patience] = [next(), next() * 5_000];
+    const maxMegabytesPerSecond = next() < 0.5 ? 0 : 2;
+    const dwell = next() < 0.5 ? 0 : 200;
     const { source } = (await control.catalog.partitions.get(KEYSPACE, partition)).route;
     const target = control.nodes.names.find((name) => name !== source)!;
-    this.current = { partition, source, target };
-    await migrate(control, { keyspace: KEYSPACE, partition, target, weights, maxMegabytesPerSecond });
+    this.current = { source, target };
+    await migrate(control, { keyspace: KEYSPACE, partition, target, weights, dwell, maxMegabytesPerSecond });
     if (mind >= 0.25) return;
     await sleep(patience);
     const verb = mind < 0.15 ? 'rollback' : 'abort';
@@ -81,16 +81,18 @@ export class Mover {
 
   /** What has begun and not ended, by the catalog and by Temporal. */
   private async underWay(): Promise<readonly string[]> {
+    const { control, partition } = this;
     const found: string[] = [];
-    const temporal = await this.control.temporal();
-    for (const { name, handover } of await this.control.catalog.partitions.list(KEYSPACE)) {
-      if (handover !== null) found.push(`${name} is held, ${handover.state.kind}, by migration ${handover.migration}`);
-      try {
-        const { status } = await temporal.workflow.getHandle(migrationWorkflowId(KEYSPACE, name)).describe();
-        if (status.name === 'RUNNING') found.push(`the workflow of ${name} runs`);
-      } catch (error) {
-        if (!(error instanceof WorkflowNotFoundError)) throw error;
-      }
+    const { handover } = await control.catalog.partitions.get(KEYSPACE, partition);
+    if (handover !== null) {
+      found.push(`${partition} is held, ${handover.state.kind}, by migration ${handover.migration}`);
+    }
+    const temporal = await control.temporal();
+    try {
+      const { status } = await temporal.workflow.getHandle(migrationWorkflowId(KEYSPACE, partition)).describe();
+      if (status.name === 'RUNNING') found.push(`the workflow of ${partition} runs`);
+    } catch (error) {
+      if (!(error instanceof WorkflowNotFoundError)) throw error;
     }
     return found;
   }

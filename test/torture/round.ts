@@ -2,10 +2,11 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { listMigrations } from '../../client/migrations.js';
 import { random } from '../random.js';
 import { checkAgreement } from './agreement.js';
 import type { TortureCluster } from './cluster.js';
-import { NODES, startTortureCluster } from './cluster.js';
+import { NODES, PARTITIONS, startTortureCluster } from './cluster.js';
 import type { FaultCounts, FaultKind } from './faults.js';
 import { Faults } from './faults.js';
 import type { Finding } from './findings.js';
@@ -82,12 +83,12 @@ async function torture(cluster: TortureCluster, options: RoundOptions, next: () 
   const findings: Finding[] = [];
   const moments = new Moments(cluster.catalog);
   // A stream of chance for each, so that the one's timing does not change what the other draws.
-  const mover = new Mover(control, random(seed + 1_000_000), log);
-  const faults = new Faults(cluster, mover, moments, seed + 2_000_000, log, kinds);
+  const movers = PARTITIONS.map((name, i) => new Mover(control, name, random(seed + 1_000_000 + i), log));
+  const faults = new Faults(cluster, movers, moments, seed + 2_000_000, log, kinds);
   await sleep(options.faultsMs ?? 60_000 + next() * 30_000, undefined, { ...(signal && { signal }) });
   await faults.lift();
   log('  all faults are over');
-  const stuck = await mover.settle(SETTLE_MS);
+  const stuck = (await Promise.all(movers.map((mover) => mover.settle(SETTLE_MS)))).flat();
   findings.push(...stuck.map((text): Finding => ({ kind: 'stuck', text: `${SETTLE_MS / 1000} s later ${text}` })));
   if (stuck.length === 0) findings.push(...(await checkAgreement(cluster, next)));
   await faults.stop();
@@ -109,13 +110,20 @@ async function torture(cluster: TortureCluster, options: RoundOptions, next: () 
     for (const violation of violations) findings.push(describeViolation(document, violation, history));
   }
   const requestsFailed = Object.values(failures).reduce((sum, count) => sum + count, 0);
-  const migrations = await mover.outcomes();
+  const migrations = await outcomes(cluster);
   if (migrations['failed'])
     findings.push({ kind: 'stuck', text: `${migrations['failed']} migrations failed half-way` });
   return {
     ...figures,
     ...{ seed, findings, migrations, faults: faults.counts, requestsFailed, failures, undecided, histories, directory },
   };
+}
+
+/** Migrations by how they ended. */
+async function outcomes({ control }: TortureCluster): Promise<Record<string, number>> {
+  const counts: Record<string, number> = {};
+  for (const { state } of await listMigrations(control)) counts[state] = (counts[state] ?? 0) + 1;
+  return counts;
 }
 
 export const FINAL_READ = 'what is stored';
