@@ -7,6 +7,7 @@ import { random } from '../random.js';
 import { checkAgreement } from './agreement.js';
 import type { TortureCluster } from './cluster.js';
 import { NODES, PARTITIONS, startTortureCluster } from './cluster.js';
+import { keepEvidence } from './evidence.js';
 import type { FaultCounts, FaultKind } from './faults.js';
 import { Faults } from './faults.js';
 import type { Finding } from './findings.js';
@@ -91,6 +92,7 @@ async function torture(cluster: TortureCluster, options: RoundOptions, next: () 
   const stuck = (await Promise.all(movers.map((mover) => mover.settle(SETTLE_MS)))).flat();
   findings.push(...stuck.map((text): Finding => ({ kind: 'stuck', text: `${SETTLE_MS / 1000} s later ${text}` })));
   if (stuck.length === 0) findings.push(...(await checkAgreement(cluster, next)));
+  if (findings.length > 0) await keepEvidence(control, directory).catch((error: unknown) => log(String(error)));
   await faults.stop();
   await moments.close();
   for (const router of routers) {
