@@ -54,6 +54,7 @@ export default tseslint.config(
       'workers/bundle.ts',
       'test/histories/record.ts',
       'test/long/main.ts',
+      'test/torture/**/*.ts',
     ],
     rules: { 'no-console': 'off' },
   },

@@ -29,6 +29,7 @@ const RESERVED: ReadonlySet<string> = new Set([
   'DROVER_MONGOD',
   'DROVER_TEMPORAL',
   'DROVER_TEMPORAL_TEST_SERVER',
+  'DROVER_TOXIPROXY',
 ]);
 
 /** `DROVER_CLOCK_...`, but not the path `DROVER_CLOCK__...`. */

@@ -44,6 +44,13 @@ const TRAITS: Readonly<Record<BinaryName, BinaryTraits>> = {
     check: /enable-time-skipping()/,
     remedy: () => perSystem('brew install maven', 'apt-get install -y maven'),
   },
+  'toxiproxy-server': {
+    variable: 'DROVER_TOXIPROXY',
+    checkArgs: ['-version'],
+    // Built from its module it calls its version "git".
+    check: /toxiproxy-server version ([\d.]*)/,
+    remedy: () => perSystem('brew install shopify/shopify/toxiproxy', 'apt-get install -y golang'),
+  },
 };
 
 /** A program that was found and has been run once. */
@@ -60,8 +67,8 @@ export function cacheDirectory(environment: NodeJS.ProcessEnv = process.env): st
 
 /**
  * Path of a program that is already on this machine: the one named by the environment (`DROVER_MONGOD`,
- * `DROVER_TEMPORAL`, `DROVER_TEMPORAL_TEST_SERVER`), else on the PATH, else in Drover's cache. Each is run once before it
- * is trusted. Installs nothing; undefined when there is none.
+ * `DROVER_TEMPORAL`, `DROVER_TEMPORAL_TEST_SERVER`, `DROVER_TOXIPROXY`), else on the PATH, else in Drover's cache. Each
+ * is run once before it is trusted. Installs nothing; undefined when there is none.
  *
  * @throws DroverError InvalidConfiguration when the environment names a program that can't be used
  */

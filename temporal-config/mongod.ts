@@ -2,23 +2,32 @@ import { randomBytes } from 'node:crypto';
 import { chmod, mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { MongoClient, MongoServerError, type Document } from 'mongodb';
+import { MongoClient, MongoServerError, type Db, type Document } from 'mongodb';
 import { DroverError } from '../domain/errors.js';
 import { requireBinary } from './binaries.js';
 import { freePort, isPortFree } from './free-port.js';
 import { readJson, writePrivateFile, writePrivateJson } from './private-file.js';
 import { isRunning, type ProcessIdentity } from './process-identity.js';
 import { accepts, attach, launch, untilReady, type ServerProcess } from './server-process.js';
+import { valuesOrThrow } from './task-list.js';
 
-/** A MongoDB server: a replica set of one member on 127.0.0.1, with authentication. */
+/**
+ * A MongoDB server: a replica set on 127.0.0.1, with authentication. It has one member, unless asked for three; signals
+ * then go to all of them, and `pid` and `port` are those of the first.
+ */
 export interface MongodProcess extends ServerProcess {
   readonly name: string;
+  readonly members: readonly MongodMember[];
   /** With credentials: a secret. */
   readonly uri: string;
   readonly port: number;
   readonly dir: string;
   /** False when it ran already and was found by its folder. */
   readonly started: boolean;
+}
+
+export interface MongodMember extends ServerProcess {
+  readonly port: number;
 }
 
 export interface MongodOptions {
@@ -28,6 +37,8 @@ export interface MongodOptions {
   readonly dir: string;
   /** Taken from the folder, or a free one, unless given. */
   readonly port?: number;
+  /** Members of the replica set, 1 by default; a folder keeps the number it was made with. */
+  readonly members?: 1 | 3;
   /** Memory for WiredTiger's cache in GiB: 0.25 by default, which is the least that mongod takes. */
   readonly cacheGb?: number;
   /** Size of the oplog in MB. By default mongod's own choice, a part of the free disk space. */
@@ -38,11 +49,15 @@ export interface MongodOptions {
 }
 
 /** What a folder remembers from one start to the next. */
-interface MongodRecord {
+interface MongodRecord extends MemberRecord {
   readonly replicaSet: string;
-  readonly port: number;
   readonly user: string;
   readonly password: string;
+  readonly others?: readonly MemberRecord[];
+}
+
+interface MemberRecord {
+  readonly port: number;
   readonly process?: ProcessIdentity;
 }
 
@@ -52,7 +67,7 @@ const ServerError = { Unauthorized: 13, AuthenticationFailed: 18 } as const;
 
 /**
  * Starts mongod on a folder and returns when it is primary and its user can log in. A mongod that already runs on the
- * folder is left running and returned.
+ * folder is left running and returned; of three members those that are down are started.
  *
  * @throws DroverError Unavailable when there is no mongod, its port is taken, or it ends at once
  * @throws DroverError InvalidRequest when `port` is not the one that the folder was made with
@@ -62,42 +77,60 @@ const ServerError = { Unauthorized: 13, AuthenticationFailed: 18 } as const;
  */
 export async function startMongod(options: MongodOptions): Promise<MongodProcess> {
   const { name, dir } = options;
-  const running = await findMongod(name, dir);
-  if (running !== undefined) return running;
+  let record = await prepareFolder(options);
+  const down = membersOf(record).filter((member) => !runs(member));
+  if (down.length === 0) return toMongod(name, dir, record, false);
 
   const mongod = await requireBinary('mongod');
-  const record = await prepareFolder(options);
-  if (!(await isPortFree(record.port))) {
+  const begun: ServerProcess[] = [];
+  try {
+    for (const { port } of down) {
+      const server = await startMember(mongod, options, record, port);
+      begun.push(server);
+      record = withProcess(record, port, { pid: server.pid, startedAt: server.startedAt });
+      // Written at once: whatever happens to this process now, the next start finds the server.
+      await writePrivateJson(recordPath(dir), record);
+    }
+    await becomePrimaryWithUser(name, record);
+  } catch (error) {
+    await Promise.all(begun.map((server) => server.stop()));
+    throw error;
+  }
+  return toMongod(name, dir, record, true);
+}
+
+async function startMember(
+  mongod: string,
+  options: MongodOptions,
+  record: MongodRecord,
+  port: number,
+): Promise<ServerProcess> {
+  const { name, dir } = options;
+  if (!(await isPortFree(port))) {
     throw new DroverError(
       'Unavailable',
-      `port ${record.port} of MongoDB ${name} is taken by another program; stop that, or remove ${dir} to start anew`,
+      `port ${port} of MongoDB ${name} is taken by another program; stop that, or remove ${dir} to start anew`,
     );
   }
-  const log = join(dir, 'mongod.log');
+  const suffix = port === record.port ? '' : `-${port}`;
+  const [data, log] = [join(dir, `data${suffix}`), join(dir, `mongod${suffix}.log`)];
+  await mkdir(data, { recursive: true });
   const server = await launch({
     name: `MongoDB ${name}`,
     command: mongod,
-    args: mongodArguments(options, record, log),
+    args: mongodArguments(options, record, { port, data, log }),
     log,
     detached: options.detached ?? false,
   });
-  // Written at once: whatever happens to this process now, the next start finds the server.
-  await writePrivateJson(recordPath(dir), { ...record, process: { pid: server.pid, startedAt: server.startedAt } });
-  try {
-    await untilReady(server, { name: `MongoDB ${name}`, log, timeoutMs: READY_TIMEOUT_MS }, () => accepts(record.port));
-    await becomePrimaryWithUser(name, record);
-  } catch (error) {
-    await server.stop();
-    throw error;
-  }
-  return toMongod(name, dir, record, server, true);
+  await untilReady(server, { name: `MongoDB ${name}`, log, timeoutMs: READY_TIMEOUT_MS }, () => accepts(port));
+  return server;
 }
 
-/** The mongod that runs on this folder, or undefined. */
+/** The mongod that runs on this folder, or undefined; of three members one is enough. */
 export async function findMongod(name: string, dir: string): Promise<MongodProcess | undefined> {
   const record = await readJson<MongodRecord>(recordPath(dir));
-  if (record?.process === undefined || !isRunning(record.process)) return undefined;
-  return toMongod(name, dir, record, attach(record.process), false);
+  if (record === undefined || !membersOf(record).some(runs)) return undefined;
+  return toMongod(name, dir, record, false);
 }
 
 /** The URI, with credentials, that the mongod of this folder has whenever it runs; undefined before its first start. */
@@ -110,22 +143,44 @@ function recordPath(dir: string): string {
   return join(dir, 'server.json');
 }
 
-function uriOf({ user, password, port, replicaSet }: MongodRecord): string {
-  return `mongodb://${user}:${password}@127.0.0.1:${port}/?replicaSet=${replicaSet}&authSource=admin`;
+const membersOf = (record: MongodRecord): readonly MemberRecord[] => [record, ...(record.others ?? [])];
+
+const hostOf = ({ port }: MemberRecord): string => `127.0.0.1:${port}`;
+
+const runs = ({ process }: MemberRecord): boolean => process !== undefined && isRunning(process);
+
+function withProcess(record: MongodRecord, port: number, process: ProcessIdentity): MongodRecord {
+  if (port === record.port) return { ...record, process };
+  return { ...record, others: record.others!.map((other) => (other.port === port ? { port, process } : other)) };
 }
 
-function toMongod(
-  name: string,
-  dir: string,
-  record: MongodRecord,
-  server: ServerProcess,
-  started: boolean,
-): MongodProcess {
-  return { ...server, name, dir, started, port: record.port, uri: uriOf(record) };
+function uriOf(record: MongodRecord): string {
+  const { user, password, replicaSet } = record;
+  const hosts = membersOf(record).map(hostOf).join(',');
+  return `mongodb://${user}:${password}@${hosts}/?replicaSet=${replicaSet}&authSource=admin`;
 }
 
-async function prepareFolder({ name, dir, port }: MongodOptions): Promise<MongodRecord> {
-  await mkdir(join(dir, 'data'), { recursive: true });
+function toMongod(name: string, dir: string, record: MongodRecord, started: boolean): MongodProcess {
+  const members = membersOf(record).flatMap(({ port, process }) =>
+    process === undefined ? [] : [{ ...attach(process), port }],
+  );
+  return {
+    name,
+    dir,
+    started,
+    members,
+    pid: members[0]!.pid,
+    startedAt: members[0]!.startedAt,
+    port: record.port,
+    uri: uriOf(record),
+    kill: (signal) => members.forEach((member) => member.kill(signal)),
+    stop: async () => void (await Promise.all(members.map((member) => member.stop()))),
+    isRunning: () => members.some((member) => member.isRunning()),
+  };
+}
+
+async function prepareFolder({ name, dir, port, members = 1 }: MongodOptions): Promise<MongodRecord> {
+  await mkdir(dir, { recursive: true });
   await chmod(dir, 0o700);
   const known = await readJson<MongodRecord>(recordPath(dir));
   if (known !== undefined) {
@@ -139,6 +194,7 @@ async function prepareFolder({ name, dir, port }: MongodOptions): Promise<Mongod
     port: port ?? (await freePort()),
     user: 'drover',
     password: randomBytes(24).toString('hex'),
+    ...(members === 1 ? {} : { others: [{ port: await freePort() }, { port: await freePort() }] }),
   };
   await writePrivateFile(keyFile(dir), `${randomBytes(96).toString('base64')}\n`);
   await writePrivateJson(recordPath(dir), record);
@@ -149,11 +205,15 @@ function keyFile(dir: string): string {
   return join(dir, 'keyfile');
 }
 
-function mongodArguments(options: MongodOptions, record: MongodRecord, log: string): string[] {
+function mongodArguments(
+  options: MongodOptions,
+  record: MongodRecord,
+  { port, data, log }: { readonly port: number; readonly data: string; readonly log: string },
+): string[] {
   return [
     ...['--replSet', record.replicaSet, '--keyFile', keyFile(options.dir)],
-    ...['--bind_ip', '127.0.0.1', '--port', String(record.port), '--nounixsocket'],
-    ...['--dbpath', join(options.dir, 'data'), '--logpath', log, '--logappend', '--quiet'],
+    ...['--bind_ip', '127.0.0.1', '--port', String(port), '--nounixsocket'],
+    ...['--dbpath', data, '--logpath', log, '--logappend', '--quiet'],
     ...['--wiredTigerCacheSizeGB', String(options.cacheGb ?? 0.25)],
     ...(options.oplogMb === undefined ? [] : ['--oplogSize', String(options.oplogMb)]),
     // A member that is alone has nobody to hand over to before it stops.
@@ -165,29 +225,35 @@ function mongodArguments(options: MongodOptions, record: MongodRecord, log: stri
 
 /** Every step looks first whether it was done, so that a start that was cut off is finished by the next one. */
 async function becomePrimaryWithUser(name: string, record: MongodRecord): Promise<void> {
-  const host = `127.0.0.1:${record.port}`;
   const direct = { directConnection: true, serverSelectionTimeoutMS: 10_000 };
-  const anonymous = new MongoClient(`mongodb://${host}/`, direct);
+  const anonymous = membersOf(record).map((member) => new MongoClient(`mongodb://${hostOf(member)}/`, direct));
   try {
-    const admin = anonymous.db('admin');
-    const hello = await admin.command({ hello: 1 });
-    if (hello.setName === undefined) {
-      await initiate(admin, { _id: record.replicaSet, members: [{ _id: 0, host }] });
-    }
-    await untilPrimary(name, () => admin.command({ hello: 1 }));
-    if (await canLogIn(record, direct)) return;
+    const admins = anonymous.map((client) => client.db('admin'));
+    const hello = await admins[0]!.command({ hello: 1 });
+    if (hello.setName === undefined) await initiate(admins[0]!, replicaSetOf(record));
+    const primary = admins[await untilPrimary(name, admins)]!;
+    if (await canLogIn(record)) return;
     // Allowed without a login because there is no user yet, and only from this machine.
-    await admin.command({ createUser: record.user, pwd: record.password, roles: ['root'] });
+    const writeConcern = { w: 'majority' };
+    await primary.command({ createUser: record.user, pwd: record.password, roles: ['root'], writeConcern });
   } catch (error) {
     if (!(error instanceof MongoServerError) || error.code !== ServerError.Unauthorized) throw error;
     const message = `the MongoDB on port ${record.port} has another password than the one noted for ${name}`;
     throw new DroverError('Unavailable', message, { cause: error });
   } finally {
-    await anonymous.close();
+    await Promise.all(anonymous.map((client) => client.close()));
   }
 }
 
-async function initiate(admin: { command(command: Document): Promise<Document> }, config: Document): Promise<void> {
+function replicaSetOf(record: MongodRecord): Document {
+  const members = membersOf(record).map((member, _id) => ({ _id, host: hostOf(member) }));
+  // On one machine a member that does not answer for two seconds is gone.
+  return { _id: record.replicaSet, members, ...(members.length > 1 && { settings: { electionTimeoutMillis: 2_000 } }) };
+}
+
+type Admin = Pick<Db, 'command'>;
+
+async function initiate(admin: Admin, config: Document): Promise<void> {
   try {
     await admin.command({ replSetInitiate: config });
   } catch (error) {
@@ -196,19 +262,25 @@ async function initiate(admin: { command(command: Document): Promise<Document> }
   }
 }
 
-async function untilPrimary(name: string, hello: () => Promise<Document>): Promise<void> {
+/** @returns which of the members it is */
+async function untilPrimary(name: string, admins: readonly Admin[]): Promise<number> {
   const deadline = performance.now() + READY_TIMEOUT_MS;
-  while ((await hello()).isWritablePrimary !== true) {
+  for (;;) {
+    const hellos = await Promise.allSettled(admins.map((admin) => admin.command({ hello: 1 })));
+    // A member may be away, but not every one.
+    if (hellos.every((hello) => hello.status === 'rejected')) valuesOrThrow(hellos);
+    const states = hellos.map((hello) => (hello.status === 'fulfilled' ? hello.value : undefined));
+    const primary = states.findIndex((state) => state?.isWritablePrimary === true);
+    // One that is still copying the data can't be elected when the primary goes.
+    const complete = states.every((state) => !state || state.isWritablePrimary === true || state.secondary === true);
+    if (primary >= 0 && complete) return primary;
     if (performance.now() > deadline) throw new DroverError('TimedOut', `MongoDB ${name} does not become primary`);
     await sleep(20);
   }
 }
 
-async function canLogIn(record: MongodRecord, direct: object): Promise<boolean> {
-  const client = new MongoClient(`mongodb://127.0.0.1:${record.port}/?authSource=admin`, {
-    ...direct,
-    auth: { username: record.user, password: record.password },
-  });
+async function canLogIn(record: MongodRecord): Promise<boolean> {
+  const client = new MongoClient(uriOf(record), { serverSelectionTimeoutMS: 10_000 });
   try {
     await client.db('admin').command({ ping: 1 });
     return true;

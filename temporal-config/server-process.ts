@@ -126,7 +126,8 @@ async function spawned(child: ChildProcess, name: string): Promise<void> {
   });
 }
 
-function tether(child: ChildProcess, pid: number): void {
+/** Has a child end when this process does, however it does; for children that were not started by `launch`. */
+export function tether(child: ChildProcess, pid: number): void {
   const guard = spawn('/bin/sh', ['-c', TETHER, 'drover-tether', String(pid)], {
     detached: true,
     stdio: ['pipe', 'ignore', 'ignore'],

@@ -2,7 +2,7 @@
  * Downloads one server from its vendor into a folder and prints the path of the program on the last line. It runs as a
  * process of its own, because neither vendor's library can be stopped when a download hangs.
  */
-import { readdir, stat } from 'node:fs/promises';
+import { readdir, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { TestWorkflowEnvironment } from '@temporalio/testing';
 import { MongoBinary } from 'mongodb-memory-server-core';
@@ -19,6 +19,21 @@ async function onlyProgramIn(directory: string): Promise<string> {
   throw new Error('the download held no program');
 }
 
+async function toxiproxy(): Promise<string> {
+  const system = { linux: 'linux', darwin: 'darwin' }[process.platform as string];
+  const machine = { x64: 'amd64', arm64: 'arm64' }[process.arch as string];
+  if (system === undefined || machine === undefined) throw new Error(`nobody offers ${name} for this machine`);
+  const release = 'https://github.com/Shopify/toxiproxy/releases/download/v2.5.0';
+  const response = await fetch(`${release}/toxiproxy-server-${system}-${machine}`).catch((error: Error) => {
+    // "fetch failed" alone does not say that there is no way to the site.
+    throw error.cause instanceof Error ? error.cause : error;
+  });
+  if (!response.ok) throw new Error(`the download site answers ${response.status}`);
+  const path = join(folder, name);
+  await writeFile(path, Buffer.from(await response.arrayBuffer()), { mode: 0o755 });
+  return path;
+}
+
 async function download(): Promise<string> {
   const executable = { type: 'cached-download', downloadDir: folder } as const;
   switch (name) {
@@ -30,6 +45,8 @@ async function download(): Promise<string> {
     case 'temporal-test-server':
       await (await TestWorkflowEnvironment.createTimeSkipping({ server: { executable } })).teardown();
       return await onlyProgramIn(folder);
+    case 'toxiproxy-server':
+      return await toxiproxy();
     default:
       throw new Error(`nobody offers ${name}`);
   }

@@ -14,6 +14,7 @@ import type { DroverCollection } from '../../router/index.js';
 import { DroverClient } from '../../router/index.js';
 import type { Cluster } from '../../temporal-config/dev-cluster.js';
 import { startCluster, startWorkerProcess } from '../../temporal-config/dev-cluster.js';
+import { random } from '../random.js';
 
 export interface Scene {
   readonly cluster: Cluster;
@@ -205,18 +206,6 @@ export class Writers {
   async check(control: ControlContext, keyspace: string): Promise<LedgerReport> {
     return this.ledger.check(await storedDocuments<Order>(control, keyspace));
   }
-}
-
-/** Mulberry32: small, seeded, good enough for choosing operations. */
-export function random(seed: number): () => number {
-  let state = seed >>> 0;
-  return () => {
-    state = (state + 0x6d2b79f5) >>> 0;
-    let t = state;
-    t = Math.imul(t ^ (t >>> 15), t | 1);
-    t ^= t + Math.imul(t ^ (t >>> 7), t | 61);
-    return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32;
-  };
 }
 
 /** Waits for something to become true, looking every few milliseconds. */

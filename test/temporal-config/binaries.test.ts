@@ -59,7 +59,7 @@ describe('installing', () => {
     expect(failure).toBeInstanceOf(DroverError);
     expect((failure as DroverError).code).toBe('Unavailable');
     const lines = (failure as DroverError).message.split('\n');
-    expect(lines).toHaveLength(3);
+    expect(lines).toHaveLength(BINARY_NAMES.length);
     BINARY_NAMES.forEach((name, index) => expect(lines[index]).toMatch(new RegExp(`^${name} is missing: .*Run ".+"`)));
     expect(lines[1]).toMatch(/go is not installed.*DROVER_TEMPORAL/);
     expect(await readdir(environment.DROVER_CACHE!)).toEqual([]);

@@ -23,7 +23,7 @@ afterAll(async () => {
 });
 
 async function withClient<T>(uri: string, work: (client: MongoClient) => Promise<T>): Promise<T> {
-  const client = new MongoClient(uri, { serverSelectionTimeoutMS: 5_000 });
+  const client = new MongoClient(uri, { serverSelectionTimeoutMS: 20_000 });
   try {
     return await work(client);
   } finally {
@@ -79,4 +79,28 @@ it('says so when another program has taken its port', async () => {
 it('says what mongod said when it ends at once', async () => {
   const start = startMongod({ name: 'eu-1', dir: join(root, 'eu-1'), extraArgs: ['--no-such-option'] });
   await expect(start).rejects.toThrow(/MongoDB eu-1 ended at once: .*no-such-option/);
+});
+
+it('starts three members, elects another primary when one is killed, and starts that one again', async () => {
+  const folder = join(root, 'ap-3');
+  const set = await startMongod({ name: 'ap-3', dir: folder, members: 3 });
+  try {
+    await withClient(set.uri, async (client) => {
+      const orders = client.db('shop').collection('orders');
+      await orders.insertOne({ before: true }, { writeConcern: { w: 'majority' } });
+      const { primary } = await client.db('admin').command({ hello: 1 });
+      const member = set.members.find(({ port }) => primary === `127.0.0.1:${port}`)!;
+      member.kill('SIGKILL');
+      await orders.insertOne({ after: true }, { writeConcern: { w: 'majority' } });
+      expect(await orders.countDocuments()).toBe(2);
+
+      const again = await startMongod({ name: 'ap-3', dir: folder });
+      expect(again.uri).toBe(set.uri);
+      expect(again.members.map((each) => each.isRunning())).toEqual([true, true, true]);
+      expect(again.members.filter(({ pid }) => set.members.some((each) => each.pid === pid))).toHaveLength(2);
+      await again.stop();
+    });
+  } finally {
+    await set.stop();
+  }
 });
