@@ -30,7 +30,7 @@ describe('a migration that is watched', () => {
     let failing = true;
     const failures = (async () => {
       while (failing) {
-        await orders.findOne({ customerId: key, $expr: { $nonsense: 1 } } as never).catch(() => undefined);
+        await orders.findOne({ customerId: key, $expr: { $nonsense: 1 } }).catch(() => undefined);
         await new Promise((resolve) => setTimeout(resolve, 5));
       }
     })();
