@@ -16,18 +16,19 @@ interface Application {
 }
 
 const MOST_FAILURES_TOLD = 5;
+/** An application that has been up for a while has its connections open and its code compiled. */
+const WARM_UP = { concurrency: 32, writes: 3_200 };
 
 class Load {
   private readonly failures: string[] = [];
   private failed = 0;
   private readonly loop: OpenLoop;
 
-  constructor(
+  private constructor(
     readonly application: Application,
-    { documents, rate, seed }: LoadSettings,
+    write: (orders: Orders) => Promise<void>,
+    { rate, seed }: LoadSettings,
   ) {
-    const random = seeded(seed);
-    const write = writes(documents, random);
     this.loop = new OpenLoop(arrivals(rate, seeded(seed + 1)), async () => {
       try {
         await application.write(write);
@@ -38,6 +39,17 @@ class Load {
     });
   }
 
+  static async start(settings: LoadSettings): Promise<Load> {
+    const connected = await connect(settings);
+    const write = writes(settings.documents, seeded(settings.seed));
+    const { concurrency, writes: total } = WARM_UP;
+    const some = async () => {
+      for (let n = 0; n < total / concurrency; n++) await connected.write(write);
+    };
+    await Promise.all(Array.from({ length: concurrency }, some));
+    return new Load(connected, write, settings);
+  }
+
   async stop(): Promise<FromLoad> {
     const waits = await this.loop.stop();
     await this.application.close();
@@ -45,19 +57,19 @@ class Load {
   }
 }
 
-async function application(settings: LoadSettings): Promise<Application> {
+async function connect(settings: LoadSettings): Promise<Application> {
   const { through, uri, nodes, database, collection } = settings;
   if (through === 'gate') return Gate.connect(uri, database, collection);
   const client = await DroverClient.connect(uri, { region: 'us-east', nodes });
   const orders = client.db(database).collection<Order>(collection);
-  return { write: (request) => request(orders as Orders), close: () => client.close() };
+  return { write: (request) => request(orders), close: () => client.close() };
 }
 
 let load: Load | undefined;
 
 async function handle(message: ToLoad): Promise<FromLoad> {
   if (message.kind === 'start') {
-    load = new Load(await application(message.settings), message.settings);
+    load = await Load.start(message.settings);
     return { kind: 'started' };
   }
   if (load === undefined) throw new Error(`"${message.kind}" before "start"`);
