@@ -154,7 +154,7 @@ function describe(rate: number, migrated: readonly Migrated[], say: BenchOptions
     ['step, begin to settled', steps.map(({ begin, settle }) => settle - begin)],
     ...PARTS.map((part): [string, number[]] => [
       `  ${part}`,
-      steps.flatMap(({ parts }) => (parts[part] === undefined ? [] : [parts[part]])),
+      steps.flatMap(({ undone, parts }) => (undone || parts[part] === undefined ? [] : [parts[part]])),
     ]),
   ];
   const ms = (q: number) => (row: [string, number[]]) => quantile(row[1], q).toFixed(0);

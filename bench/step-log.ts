@@ -25,7 +25,10 @@ export interface LoggedStep {
   readonly settle: number;
   /** It ended where it had begun: a step that was undone holds writes back, too. */
   readonly undone: boolean;
-  /** Time of each part since the one before it, milliseconds; parts that left no entry are missing. */
+  /**
+   * Time of each part since the one before it, milliseconds; parts that left no entry are missing. Those of a step that
+   * was undone mean nothing: its second `collMod` looks like its first.
+   */
   readonly parts: Partial<Record<Part, number>>;
 }
 
