@@ -76,6 +76,7 @@ async function atRate(cluster: BenchCluster, rate: number, options: BenchOptions
     stopped.push(longestWait(await baseline(cluster, settings, round)));
   }
   describe(rate, migrated, say);
+  if (migrated.some(({ load }) => load.failed > 0)) throw new Error('a hand-over must not fail a request');
   const against = (name: string, q: number) =>
     comparison(
       { case: `longest wait per step, ${name}, at ${spoken(rate)} writes/s`, against: AGAINST, unit: 'ms' },
