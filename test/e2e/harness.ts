@@ -103,9 +103,6 @@ export interface Order {
   note?: string;
 }
 
-/** Other in every round of a campaign: `npm run test:long`. */
-const CAMPAIGN_SEED = Number(process.env['DROVER_TEST_SEED'] ?? 0);
-
 /** Applications pause between requests; without it a test measures how many fit onto the machine. */
 const THINK_MS = 5;
 
@@ -131,11 +128,7 @@ export class Writers {
   ) {
     this.done = Promise.all(
       Array.from({ length: options.writers }, (_, i) =>
-        this.write(
-          `${options.name ?? 'w'}${i}`,
-          options.documentsEach,
-          random(CAMPAIGN_SEED * 1_000 + options.seed + i),
-        ),
+        this.write(`${options.name ?? 'w'}${i}`, options.documentsEach, random(options.seed + i)),
       ),
     );
   }
