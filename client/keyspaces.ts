@@ -84,7 +84,12 @@ export async function createKeyspace(
   try {
     for (const partition of partitions) {
       const db = (await nodes.get(partition.route.source)).db(database);
-      await createFenced(db, partition.collection, { keyField: key, accepted: [partition.box[0]], ...own });
+      try {
+        await createFenced(db, partition.collection, { keyField: key, accepted: [partition.box[0]], ...own });
+      } catch (error) {
+        if (made.length > 0 || request.validator === undefined) throw error;
+        throw invalid(`the validator is refused: ${error instanceof Error ? error.message : String(error)}`);
+      }
       made.push(partition);
       await db.collection(partition.collection).createIndex({ [key]: 'hashed' });
     }
