@@ -4,7 +4,7 @@ import type { FromLoad, LoadSettings, ToLoad } from './load-messages.js';
 import { arrivals, OpenLoop } from './open-loop.js';
 import type { Order, Orders } from './orders.js';
 import { writes } from './orders.js';
-import { seeded } from './random.js';
+import { random } from '../examples/random.js';
 
 /**
  * The application, as a process of its own: its event loop is shared with nobody, as in production. Told what to do by
@@ -29,7 +29,7 @@ class Load {
     write: (orders: Orders) => Promise<void>,
     { rate, seed }: LoadSettings,
   ) {
-    this.loop = new OpenLoop(arrivals(rate, seeded(seed + 1)), async () => {
+    this.loop = new OpenLoop(arrivals(rate, random(seed + 1)), async () => {
       try {
         await application.write(write);
       } catch (error) {
@@ -41,7 +41,7 @@ class Load {
 
   static async start(settings: LoadSettings): Promise<Load> {
     const connected = await connect(settings);
-    const write = writes(settings.documents, seeded(settings.seed));
+    const write = writes(settings.documents, random(settings.seed));
     const { concurrency, writes: total } = WARM_UP;
     const some = async () => {
       for (let n = 0; n < total / concurrency; n++) await connected.write(write);

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { comparison } from '../../bench/bench.js';
 import { arrivals } from '../../bench/open-loop.js';
-import { seeded } from '../../bench/random.js';
+import { random } from '../../examples/random.js';
 import { quantile, spread } from '../../bench/statistics.js';
 
 describe('figures of a benchmark', () => {
@@ -27,7 +27,7 @@ describe('figures of a benchmark', () => {
 
 describe('the schedule of the load', () => {
   const first = (n: number, rate: number, seed: number) => {
-    const schedule = arrivals(rate, seeded(seed));
+    const schedule = arrivals(rate, random(seed));
     return Array.from({ length: n }, () => schedule.next().value);
   };
 

@@ -14,7 +14,7 @@ import type { DroverCollection } from '../../router/index.js';
 import { DroverClient } from '../../router/index.js';
 import type { Cluster } from '../../temporal-config/dev-cluster.js';
 import { startCluster, startWorkerProcess } from '../../temporal-config/dev-cluster.js';
-import { random } from '../random.js';
+import { random } from '../../examples/random.js';
 
 export interface Scene {
   readonly cluster: Cluster;

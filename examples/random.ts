@@ -1,5 +1,5 @@
 /** Mulberry32: numbers in [0, 1) that are the same for the same seed, so that a run can be repeated. */
-export function seeded(seed: number): () => number {
+export function random(seed: number): () => number {
   let state = seed >>> 0;
   return () => {
     state = (state + 0x6d2b79f5) >>> 0;
