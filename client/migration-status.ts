@@ -43,7 +43,7 @@ export interface MigrationStatus {
   readonly endedAt?: Date;
   /** Why the workflow could not be asked; then the catalog alone speaks. */
   readonly unconfirmed?: string;
-  /** The workflow was ended from outside before the migration was over: nothing drives it any more. */
+  /** The workflow was ended from outside before the migration was over: until a worker has another one end it. */
   readonly abandoned?: true;
 }
 

@@ -75,7 +75,7 @@ function tellEnd(terminal: Terminal, status: MigrationStatus): void {
   }
   const where = `${status.keyspace}/${status.partition}`;
   const why = status.abandoned
-    ? `its workflow ${status.workflowId} was ended from outside; "drover migration show" says where it stands`
+    ? `its workflow ${status.workflowId} was ended from outside, another one ends it; "drover migration show" says where it stands`
     : (status.error ?? 'no reason was recorded');
   const end = status.state === 'rolledBack' ? `was rolled back and is on "${status.source}" as before` : 'did not move';
   terminal.unsuccessful({ migration: status }, describeMigration(status), `${where} ${end}: ${why}`);

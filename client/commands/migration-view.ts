@@ -86,7 +86,7 @@ function copied({ documents, bytes, documentsTotal }: MigrationStatus): string {
 function whatToDo(status: MigrationStatus): string | undefined {
   const which = `${status.keyspace} ${status.partition}`;
   if (status.abandoned) {
-    return `Its workflow ${status.workflowId} was ended from outside: nothing drives this migration any more, and the partition stays claimed by it.`;
+    return `Its workflow ${status.workflowId} was ended from outside: within seconds a worker has another one end the migration ("drover doctor --repair" does so at once).`;
   }
   if (status.unconfirmed !== undefined)
     return `Its workflow could not be asked, so this is what the catalog says: ${status.unconfirmed}`;

@@ -5,6 +5,7 @@ import { DroverClient } from '../../router/index.js';
 import { FORECAST_SCHEDULE_ID, migrationWorkflowId } from '../../workflows/messages.js';
 import type { RunningShell } from './harness.js';
 import { shellWithCluster } from './harness.js';
+import { until } from '../e2e/harness.js';
 
 const KEYSPACE = 'shop.orders';
 
@@ -85,7 +86,9 @@ describe('moving by command', () => {
 
   it('moves a partition and waits until it is done', async () => {
     const [from, to] = [await owner('p0'), await elsewhere('p0')];
-    const outcome = await the.drover('migrate', KEYSPACE, 'p0', '--to', to, '--wait', '--reason', 'heat', '--json');
+    // The soak is long enough to be seen.
+    const how = ['--wait', '--soak', '2s', '--reason', 'heat', '--json'];
+    const outcome = await the.drover('migrate', KEYSPACE, 'p0', '--to', to, ...how);
     expect(outcome.exitCode).toBe(0);
     const { migration } = outcome.json<{ migration: { steps: object[] } }>();
     expect(migration).toMatchObject({
@@ -218,6 +221,9 @@ describe('moving by command', () => {
     const outcome = await waiting;
     expect(outcome.exitCode).toBe(1);
     expect(outcome.json()).toMatchObject({ migration: { abandoned: true } });
-    expect((await the.drover('migration', 'show', KEYSPACE, 'p2')).stdout).toContain('nothing drives this migration');
+    // A worker finds it, and has another workflow end it.
+    const ended = async () => (await the.control.catalog.partitions.get(KEYSPACE, 'p2')).handover === null;
+    await until('the migration is ended', ended);
+    expect((await the.drover('migration', 'show', KEYSPACE, 'p2')).stdout).toMatch(/state +rolled back/);
   });
 });
