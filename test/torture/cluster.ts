@@ -14,7 +14,7 @@ import { nodeVariable, startCluster } from '../../temporal-config/dev-cluster.js
 import type { MongodProcess } from '../../temporal-config/mongod.js';
 import type { NetworkLink, Toxiproxy } from '../../temporal-config/toxiproxy.js';
 import { startToxiproxy } from '../../temporal-config/toxiproxy.js';
-import { KEYSPACE, keyOf } from './operations.js';
+import { KEYSPACE, keyOf, MIXES } from './operations.js';
 import { MongoVictim, RouterVictim, TemporalVictim, WorkerVictim } from './victims.js';
 
 export const NODES = [
@@ -90,7 +90,12 @@ export async function startTortureCluster(options: TortureClusterOptions): Promi
     }
     const routers: RouterVictim[] = [];
     for (let i = 0; i < ROUTERS; i++) {
-      const input = { ...(await ways.uris(`router-${i}`)), seed: options.seed * 100 + i, thinkMs: THINK_MS };
+      const input = {
+        ...(await ways.uris(`router-${i}`)),
+        seed: options.seed * 100_000 + i * 100,
+        thinkMs: THINK_MS,
+        mix: MIXES[i % 2]!,
+      };
       routers.push(new RouterVictim(`router-${i}`, directory, { ...input, writers: documentsOf(i) }));
     }
     stops.push(() => Promise.all(workers.map((worker) => worker.stop())));
