@@ -53,7 +53,6 @@ export default tseslint.config(
       'bench/**/*.ts',
       'workers/bundle.ts',
       'test/histories/record.ts',
-      'test/long/main.ts',
       'test/torture/**/*.ts',
     ],
     rules: { 'no-console': 'off' },

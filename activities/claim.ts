@@ -107,16 +107,6 @@ export async function claimMove(dependencies: Dependencies, request: ClaimReques
     throw new DroverError('Refused', 'all automation is stopped: "drover start" lets moves begin again');
   }
   const { partition, weights, dwellMs, soakMs, maxMegabytesPerSecond } = checked;
-  if (partition.handover === null) {
-    try {
-      await catalog.partitions.advance(partition, { kind: 'claim', migration, target: input.target });
-    } catch (error) {
-      if (error instanceof DroverError && error.code === 'Superseded') {
-        throw invalid(`${partition.id} has just been taken by another migration`);
-      }
-      throw error;
-    }
-  }
   const plan: MovePlan = {
     migration,
     keyspace: input.keyspace,
@@ -128,6 +118,7 @@ export async function claimMove(dependencies: Dependencies, request: ClaimReques
     soakMs,
     maxMegabytesPerSecond,
   };
+  // Before the claim: whoever finds the claim finds out whose it is.
   await catalog.migrations.insert({
     _id: migration,
     keyspace: input.keyspace,
@@ -148,6 +139,18 @@ export async function claimMove(dependencies: Dependencies, request: ClaimReques
     bytes: 0,
     steps: [],
   });
+  if (partition.handover === null) {
+    try {
+      await catalog.partitions.advance(partition, { kind: 'claim', migration, target: input.target });
+    } catch (error) {
+      // Nothing was taken: no record stays either.
+      await catalog.migrations.remove(migration);
+      if (error instanceof DroverError && error.code === 'Superseded') {
+        throw invalid(`${partition.id} has just been taken by another migration`);
+      }
+      throw error;
+    }
+  }
   if (input.decision !== undefined) {
     await catalog.decisions.update(input.decision, { state: 'started', workflowId });
   }

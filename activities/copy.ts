@@ -7,16 +7,17 @@ import { backfill } from '../store/backfill.js';
 import type { BulkWork } from '../store/bulk-work.js';
 import type { MigrationDocument } from '../store/catalog/migrations.js';
 import { operationTime } from '../store/change-log.js';
-import { createFenced, inspect } from '../store/fenced-collection.js';
+import { createFenced, dropClosed, inspect } from '../store/fenced-collection.js';
 import { follow } from '../store/follower.js';
+import { parseGate } from '../store/gates.js';
 import { Throttle } from '../store/throttle.js';
 import type { VerifyProgress } from '../store/verify.js';
 import { verify } from '../store/verify.js';
-import { ping } from './boundary-step.js';
 import type { Dependencies, Move } from './dependencies.js';
 import { withHeartbeat } from './heartbeat.js';
 import type { MoveContext } from './move-context.js';
 import { openMove } from './move-context.js';
+import { ping } from './world.js';
 
 const BYTES_PER_MEGABYTE = 1_000_000;
 /** How often figures of a long activity go to the catalog, where commands read them. */
@@ -56,8 +57,8 @@ export function createCopyActivities(dependencies: Dependencies) {
   ): BulkWork<Progress> {
     const record = recorder(migration);
     return {
-      source: context.source,
-      target: context.target,
+      source: context.client(context.move.source),
+      target: context.client(context.move.target),
       database: context.keyspace.database,
       collection: context.partition.collection,
       throttle: new Throttle(maxMegabytesPerSecond * BYTES_PER_MEGABYTE),
@@ -76,11 +77,13 @@ export function createCopyActivities(dependencies: Dependencies) {
         const context = await openMove(dependencies, move);
         const name = context.partition.collection;
         const db = context.db(move.target);
+        // Whoever was to put a closed collection in the place of an earlier copy comes too late from here on.
+        await dropClosed(db, name);
         // What is there from an earlier attempt, or from an earlier stay of the partition, is closed and empty.
-        if (!(await inspect(db, name)).exists) await createFenced(db, name, context.keyField, []);
+        if (!(await inspect(db, name)).exists) await createFenced(db, name, { ...context.fence, accepted: [] });
         const indexes = await context.db(move.source).collection(name).indexes();
         const wanted = indexes
-          .filter((index) => index.name !== '_id_')
+          .filter(({ name: index }) => index !== '_id_' && parseGate(index!) === undefined)
           .map(({ v: _version, ns: _namespace, ...index }) => index);
         if (wanted.length > 0) {
           await db.command({ createIndexes: name, indexes: wanted, writeConcern: { w: 'majority' } });
@@ -101,12 +104,19 @@ export function createCopyActivities(dependencies: Dependencies) {
         return { documents, bytes };
       }),
 
-    /** Follows one side's changes until it is cancelled. */
+    /**
+     * Follows one side's changes until it is cancelled. Reverse replication begins where the target stands now: the target
+     * is named in no route until a marker has come back this way, so nothing of its own can be before it.
+     */
     replicate: (move: Move & { readonly direction: Direction }): Promise<void> =>
       withHeartbeat(async (report, signal) => {
         const context = await openMove(dependencies, move);
-        const [origin, destination] =
-          move.direction === 'forward' ? [context.source, context.target] : [context.target, context.source];
+        if (move.direction === 'back' && context.partition.route.target === null) {
+          const startAt = await operationTime(context.db(move.target));
+          await context.checkpoint('back').create(tokensOf(context.partition), startAt);
+        }
+        const [source, target] = [context.client(move.source), context.client(move.target)];
+        const [origin, destination] = move.direction === 'forward' ? [source, target] : [target, source];
         await follow({
           migration: move.migration,
           direction: move.direction,
@@ -114,7 +124,7 @@ export function createCopyActivities(dependencies: Dependencies) {
           destination,
           database: context.keyspace.database,
           collection: context.partition.collection,
-          keyField: context.keyField,
+          keyField: context.fence.keyField,
           signal,
           onProgress: report,
         });

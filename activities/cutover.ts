@@ -1,19 +1,32 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import { Context } from '@temporalio/activity';
+import { makeGates, moveBoundary } from '../domain/boundary-step.js';
 import { DroverError } from '../domain/errors.js';
+import type { Direction } from '../domain/partition.js';
 import { tokensOf } from '../domain/partition.js';
+import type { World } from '../domain/step.js';
+import { run } from '../domain/step.js';
 import type { TokenLoad } from '../domain/weights.js';
 import { boundaryFor, weightAt } from '../domain/weights.js';
-import { operationTime } from '../store/change-log.js';
+import { worse } from '../domain/watch.js';
 import { sampleTokens } from '../store/sample.js';
-import { moveBoundary, ping } from './boundary-step.js';
 import type { Dependencies, Move } from './dependencies.js';
 import { withHeartbeat } from './heartbeat.js';
 import type { MoveContext } from './move-context.js';
 import { openMove } from './move-context.js';
+import { handoverWorld, ping } from './world.js';
 
 /** Fewer requests than this say less about where the load lies than the documents do. */
 const ENOUGH_REQUESTS = 100;
 /** How far back the load inside of a partition is looked at, in Drover's time. */
 const LOAD_HISTORY_MS = 24 * 3600 * 1000;
+/** While the target is watched. */
+const LOOK_MS = 1_000;
+const PING_EVERY_MS = 5_000;
+/** Requests held by a boundary step are recorded within this time after it. */
+const AFTER_STEP_MS = 1_500;
+/** What the source did in so long before is what the target is compared with, in Drover's time. */
+const COMPARED_MS = 10 * 60 * 1000;
 
 export interface ShiftResult {
   /** The target's share of the load, in percent, now. */
@@ -33,25 +46,21 @@ export function createCutoverActivities(dependencies: Dependencies) {
     const since = dependencies.now() - LOAD_HISTORY_MS;
     const requests = await catalog.access.tokenLoads(move.keyspace, move.partition, since);
     if (requests.reduce((sum, { load }) => sum + load, 0) >= ENOUGH_REQUESTS) return requests;
-    return sampleTokens(context.db(move.source).collection(context.partition.collection), context.keyField);
+    return sampleTokens(context.db(move.source).collection(context.partition.collection), context.fence.keyField);
   }
 
   return {
-    /** The position from which reverse replication will start; nothing of the target's own can be before it. */
-    prepareReverse: (move: Move): Promise<void> =>
-      withHeartbeat(async () => {
-        const context = await openMove(dependencies, move);
-        const startAt = await operationTime(context.db(move.target));
-        await context.checkpoint('back').create(tokensOf(context.partition), startAt);
-      }),
-
     /**
      * Rollback is proven before it is needed: a marker written at the target has to come back to the source. Only then
-     * is the target named in the route, where it still owns nothing.
+     * is the target named in the route, where it still owns nothing. The gates of the steps to come are made here, where
+     * nobody waits: for these the source's collection is read once.
      */
     publishTarget: (move: Move): Promise<void> =>
       withHeartbeat(async () => {
         const context = await openMove(dependencies, move);
+        const { partition } = context;
+        const world = handoverWorld(dependencies, context);
+        const gated = partition.gates.length > 0 ? partition : await run(makeGates(partition), world);
         if (!(await ping(context, 'back', 30_000))) {
           throw new DroverError(
             'StepUndone',
@@ -59,7 +68,7 @@ export function createCutoverActivities(dependencies: Dependencies) {
           );
         }
         // Whether routers know the route is asked before each step, when it matters.
-        await catalog.partitions.advance(context.partition, { kind: 'publish' });
+        await catalog.partitions.advance(gated, { kind: 'publish' });
       }),
 
     /** Hands over what `weight` percent of the load still lack; 0 hands everything back. */
@@ -73,7 +82,10 @@ export function createCutoverActivities(dependencies: Dependencies) {
         // The load may have shifted since the last weight: what the target has, it keeps.
         const boundary = move.weight > 0 && wanted < partition.route.boundary ? partition.route.boundary : wanted;
         const before = partition.route.boundary;
-        const { partition: after, pauseMs } = await moveBoundary(dependencies, context, boundary);
+        const pause = new Pause();
+        const world = pause.watch(handoverWorld(dependencies, context));
+        const after = await run(moveBoundary(partition, boundary), world);
+        const pauseMs = pause.ms;
         const weight = Math.round(weightAt(boundary, tokens, load) * 100) / 100;
         const moved = before !== boundary;
         if (moved) {
@@ -87,7 +99,92 @@ export function createCutoverActivities(dependencies: Dependencies) {
         }
         return { weight, moved, pauseMs };
       }),
+
+    /**
+     * Stays for `forMs` and looks whether the target serves worse than the source did, and whether changes still flow both
+     * ways: else nothing could be handed back.
+     *
+     * @returns as soon as it finds one, the reason for a rollback
+     */
+    watch: (move: Move & { readonly forMs: number }): Promise<{ readonly worse?: string }> =>
+      withHeartbeat(async (_report, signal) => {
+        const context = await openMove(dependencies, move);
+        const { keyspace, partition, source, target } = move;
+        const policy = dependencies.migration.rollbackWhen;
+        // Of the first attempt: another one does not begin the time anew.
+        const until = Context.current().info.scheduledTimestampMs + move.forMs;
+        // What waited for the step itself is none of the target's doing.
+        const since = dependencies.now() + AFTER_STEP_MS;
+        const pings = new Pings(context, policy.lag);
+        try {
+          for (;;) {
+            await delay(Math.max(0, Math.min(LOOK_MS, until - Date.now())), undefined, { signal });
+            const lagging = pings.late();
+            if (lagging !== undefined) return { worse: lagging };
+            const recent = await catalog.access.served(keyspace, partition, since);
+            const before = await catalog.access.served(keyspace, partition, since - COMPARED_MS);
+            const reason = worse(policy, recent.get(target), before.get(source));
+            if (reason !== undefined) return { worse: reason };
+            if (Date.now() >= until) return {};
+          }
+        } finally {
+          pings.stop();
+        }
+      }),
   };
+}
+
+/** Markers under way in both directions, one after the other, and since when. */
+class Pings {
+  private readonly sent = new Map<Direction, number>();
+  private stopped = false;
+
+  constructor(
+    private readonly context: MoveContext,
+    private readonly lagMs: number,
+  ) {
+    for (const direction of ['forward', 'back'] as const) void this.go(direction);
+  }
+
+  late(): string | undefined {
+    const late = [...this.sent].find(([, at]) => performance.now() - at > this.lagMs);
+    if (late === undefined) return undefined;
+    const { source, target } = this.context.move;
+    const way = late[0] === 'forward' ? `${source} to ${target}` : `${target} back to ${source}`;
+    return `changes from ${way} take longer than ${this.lagMs} ms`;
+  }
+
+  stop(): void {
+    this.stopped = true;
+  }
+
+  private async go(direction: Direction): Promise<void> {
+    while (!this.stopped) {
+      if (!this.sent.has(direction)) this.sent.set(direction, performance.now());
+      // A node that can't be reached is as late as one that is slow.
+      const arrived = await ping(this.context, direction, this.lagMs).catch(() => false);
+      if (arrived) this.sent.delete(direction);
+      await delay(arrived ? PING_EVERY_MS : LOOK_MS);
+    }
+  }
+}
+
+/** How long tokens could not be written: from the closing of the interval in the catalog until its new owner is named. */
+class Pause {
+  ms = 0;
+  private began = 0;
+
+  watch(world: World): World {
+    return {
+      ...world,
+      advance: async (effect) => {
+        if (effect.event.kind === 'begin') this.began = performance.now();
+        const after = await world.advance(effect);
+        if (effect.event.kind === 'settle') this.ms = performance.now() - this.began;
+        return after;
+      },
+    };
+  }
 }
 
 export type CutoverActivities = ReturnType<typeof createCutoverActivities>;

@@ -1,7 +1,9 @@
 import type { Client } from '@temporalio/client';
 import type { Logger } from '@temporalio/common';
+import type { WatchPolicy } from '../domain/watch.js';
 import type { Catalog } from '../store/catalog/catalog.js';
 import type { NodePool } from '../store/node-pool.js';
+import type { MigrationPhase } from '../workflows/messages.js';
 
 /** Defaults of a move; all times in milliseconds. */
 export interface MigrationPolicy {
@@ -13,6 +15,7 @@ export interface MigrationPolicy {
   readonly maxMegabytesPerSecond: number;
   /** How long a boundary step may keep writes waiting for routers or replication before it is undone. */
   readonly stepTimeout: number;
+  readonly rollbackWhen: WatchPolicy;
 }
 
 /** What Drover may do by itself. */
@@ -75,6 +78,8 @@ export interface Move {
   readonly partition: string;
   readonly source: string;
   readonly target: string;
+  /** The phase that begins with an activity: it notes that in the catalog. */
+  readonly phase?: MigrationPhase;
 }
 
 export interface MovePlan extends Move {

@@ -1,16 +1,32 @@
 import { WorkflowNotFoundError } from '@temporalio/client';
-import { DroverError } from '../domain/errors.js';
+import { removeOldCopy, removeShadow, retire, withdraw } from '../domain/ending.js';
 import type { Partition } from '../domain/partition.js';
-import { inspect, replaceByClosed } from '../store/fenced-collection.js';
-import type { AdmissionInput, MigrationPhase, PlaceRequest } from '../workflows/messages.js';
+import type { Step } from '../domain/step.js';
+import { advance, run } from '../domain/step.js';
+import type { Catalog } from '../store/catalog/catalog.js';
+import type { AdmissionInput, PlaceRequest } from '../workflows/messages.js';
 import { ADMISSION_WORKFLOW_ID, CONTROL_QUEUE } from '../workflows/messages.js';
-import { ROUTERS_FOLLOW_MS, routersAcknowledge } from './boundary-step.js';
 import type { ClaimRequest } from './claim.js';
 import { claimMove } from './claim.js';
 import type { Dependencies, Move, MovePlan } from './dependencies.js';
 import { withHeartbeat } from './heartbeat.js';
 import type { MoveContext } from './move-context.js';
 import { openMove } from './move-context.js';
+import { handoverWorld } from './world.js';
+
+export interface AdoptRequest {
+  readonly migration: string;
+  readonly workflowId: string;
+  readonly runId: string;
+}
+
+export interface AdoptedMove {
+  readonly move: Move;
+  /** It can only be completed any more. */
+  readonly retiring: boolean;
+  /** Whether replication has to run so that the partition can be handed back. */
+  readonly replicate: boolean;
+}
 
 const PRIORITY_BY_HAND = 10;
 const PRIORITY_BY_FORECAST = 0;
@@ -19,35 +35,37 @@ const PRIORITY_BY_FORECAST = 0;
 export function createLifecycleActivities(dependencies: Dependencies) {
   const { catalog, temporal } = dependencies;
 
-  /**
-   * Puts a closed empty collection in the place of one side's copy. The temporary collection is this attempt's gate: an
-   * older attempt that wakes up later finds its own gone, and can't rename anything over what is there by then.
-   */
-  async function closeCopy(context: MoveContext, partition: Partition, node: string): Promise<void> {
-    const { migration, attempt } = partition.handover!;
-    await replaceByClosed(
-      context.db(node),
-      partition.collection,
-      context.keyField,
-      `${migration}-${attempt}`,
-      async () => {
-        const now = await catalog.partitions.get(partition.keyspace, partition.name);
-        if (now.handover?.migration !== migration || now.handover.attempt !== attempt) {
-          throw new DroverError('Superseded', `${partition.id}: another attempt has taken over`);
-        }
-      },
-    );
-  }
-
-  async function removeTraces(context: MoveContext): Promise<void> {
-    for (const direction of ['forward', 'back'] as const) {
-      await context.checkpoint(direction).remove();
-      await context.markers(direction).removeAll(context.move.migration);
-    }
+  /** Runs a part of the protocol on the partition as it stands in the catalog. */
+  async function onPartition(move: Move, step: (partition: Partition) => Step): Promise<Partition> {
+    const context = await openMove(dependencies, move);
+    return run(step(context.partition), handoverWorld(dependencies, context));
   }
 
   return {
     claim: (request: ClaimRequest): Promise<MovePlan> => claimMove(dependencies, request),
+
+    /**
+     * For the workflow that ends a migration which its own workflow has left: what there is to end. Null when the
+     * migration holds nothing any more; its record is closed then.
+     */
+    adoptMove: async ({ migration, workflowId, runId }: AdoptRequest): Promise<AdoptedMove | null> => {
+      const record = await catalog.migrations.find(migration);
+      if (record?.state !== 'running') return null;
+      const move = { migration, keyspace: record.keyspace, partition: record.partition };
+      const { handover, route, box } = await catalog.partitions.get(move.keyspace, move.partition);
+      if (handover?.migration !== migration) {
+        await closeRecord(catalog, migration, 'it was ended before it had begun');
+        return null;
+      }
+      await catalog.migrations.update(migration, { $set: { workflowId, runId, phase: 'rollback' } });
+      const retiring = handover.state.kind === 'retiring';
+      return {
+        move: { ...move, source: record.source, target: record.target },
+        retiring,
+        // Only then has the source to catch up with something before the partition can go back to it.
+        replicate: !retiring && (route.boundary !== box[0].low || handover.state.kind !== 'idle'),
+      };
+    },
 
     /** Asks the admission workflow for a place; starts that workflow when there is none. Repeating it is harmless. */
     requestAdmission: async (
@@ -104,60 +122,30 @@ export function createLifecycleActivities(dependencies: Dependencies) {
       return places.filter((_, i) => ended[i]);
     },
 
-    recordPhase: async ({
-      migration,
-      phase,
-    }: {
-      readonly migration: string;
-      readonly phase: MigrationPhase;
-    }): Promise<void> => {
-      await catalog.migrations.update(migration, { $set: { phase } });
-    },
-
-    /** The move's point of no return: the target is the owner in the catalog, and no live router uses the source. */
+    /** The move's point of no return: the target is the owner in the catalog, and no router uses the source. */
     retire: (move: Move): Promise<void> =>
       withHeartbeat(async () => {
-        const context = await openMove(dependencies, move);
-        const { partition } = context;
-        const retiring =
-          partition.handover?.state.kind === 'retiring'
-            ? partition
-            : await catalog.partitions.advance(partition, { kind: 'retire', at: dependencies.now() });
-        await routersAcknowledge(dependencies, retiring, ROUTERS_FOLLOW_MS);
+        if (await isOver(move)) return;
+        await onPartition(move, (partition) => retire(partition, dependencies.now()));
       }),
 
     /** After `retire`, with replication stopped: the source's copy goes, and the move is over. */
     removeOldCopy: (move: Move): Promise<void> =>
       withHeartbeat(async () => {
         if (await isOver(move)) return;
-        const context = await openMove(dependencies, move);
-        const taken = await catalog.partitions.advance(context.partition, { kind: 'takeOver' });
-        await closeCopy(context, taken, move.source);
-        await removeTraces(context);
-        await catalog.migrations.update(move.migration, {
-          $set: { state: 'completed', phase: 'completed', weight: 100, endedAt: new Date() },
-        });
-        await catalog.partitions.advance(taken, { kind: 'release' });
+        await completeMove(dependencies, await openMove(dependencies, move));
       }),
 
     /** With everything handed back: takes the target out of the route. */
     withdrawTarget: (move: Move): Promise<void> =>
       withHeartbeat(async () => {
-        const { partition } = await openMove(dependencies, move);
-        if (partition.route.target === null) return;
-        const withdrawn = await catalog.partitions.advance(partition, { kind: 'withdraw' });
-        await routersAcknowledge(dependencies, withdrawn, ROUTERS_FOLLOW_MS);
+        await onPartition(move, withdraw);
       }),
 
     /** After `withdrawTarget`, with replication stopped: the copy goes. */
     removeShadow: (move: Move): Promise<void> =>
       withHeartbeat(async () => {
-        const context = await openMove(dependencies, move);
-        const taken = await catalog.partitions.advance(context.partition, { kind: 'takeOver' });
-        // Where the move was given up before it made a copy, there is nothing to put a closed collection in place of.
-        const { exists } = await inspect(context.db(move.target), taken.collection);
-        if (exists) await closeCopy(context, taken, move.target);
-        await removeTraces(context);
+        await onPartition(move, removeShadow);
       }),
 
     /** Gives the partition free, as the last step of a rollback. */
@@ -167,9 +155,7 @@ export function createLifecycleActivities(dependencies: Dependencies) {
       if (await isOver(move)) return;
       const { reason } = move;
       const partition = await catalog.partitions.get(move.keyspace, move.partition);
-      await catalog.migrations.update(move.migration, {
-        $set: { state: 'rolledBack', phase: 'rolledBack', weight: 0, endedAt: new Date(), error: reason },
-      });
+      await closeRecord(catalog, move.migration, reason);
       await catalog.partitions.advance(partition, { kind: 'release' });
     },
   };
@@ -181,6 +167,23 @@ export function createLifecycleActivities(dependencies: Dependencies) {
   }: Pick<Move, 'migration' | 'keyspace' | 'partition'>): Promise<boolean> {
     return (await catalog.partitions.get(keyspace, partition)).handover?.migration !== migration;
   }
+}
+
+const closeRecord = (catalog: Catalog, migration: string, error: string): Promise<void> =>
+  catalog.migrations.update(migration, {
+    $set: { state: 'rolledBack', phase: 'rolledBack', weight: 0, endedAt: new Date(), error },
+  });
+
+/** The last steps of a retired migration: also the janitor's, when nobody else takes them. */
+export async function completeMove(dependencies: Dependencies, context: MoveContext): Promise<void> {
+  const { catalog } = dependencies;
+  const { migration } = context.move;
+  const world = handoverWorld(dependencies, context);
+  const removed = await run(removeOldCopy(context.partition), world);
+  await catalog.migrations.update(migration, {
+    $set: { state: 'completed', phase: 'completed', weight: 100, endedAt: new Date() },
+  });
+  await run(advance(removed, { kind: 'release' }), world);
 }
 
 export type LifecycleActivities = ReturnType<typeof createLifecycleActivities>;

@@ -1,47 +1,79 @@
 import type { Db, MongoClient } from 'mongodb';
 import { DroverError } from '../domain/errors.js';
 import type { Direction, NodeName, Partition } from '../domain/partition.js';
+import { nodesOf } from '../domain/partition.js';
 import type { KeyspaceDocument } from '../store/catalog/keyspaces.js';
+import { fenceOf } from '../store/catalog/keyspaces.js';
 import { Checkpoint, Markers } from '../store/checkpoint.js';
+import type { Fence } from '../store/fenced-collection.js';
 import type { Dependencies, Move } from './dependencies.js';
 
-/** What the steps of one move work with: its two nodes, its partition, its checkpoints. */
-export interface MoveContext {
-  readonly move: Move;
-  readonly keyspace: KeyspaceDocument;
-  readonly keyField: string;
+/** What steps work with on the nodes of a partition: databases, and what its fences have in common. */
+export interface PartitionContext {
   readonly partition: Partition;
-  readonly source: MongoClient;
-  readonly target: MongoClient;
-  db(node: NodeName): Db;
+  /** Partitions in the same collection; none of them can be handed over at the same time. */
+  readonly sharing: readonly Partition[];
+  readonly keyspace: KeyspaceDocument;
+  readonly fence: Omit<Fence, 'accepted'>;
+  readonly client: (node: NodeName) => MongoClient;
+  readonly db: (node: NodeName) => Db;
+}
+
+/** The same for a partition that a migration holds, with what that migration keeps on the nodes. */
+export interface MoveContext extends PartitionContext {
+  readonly move: Move;
   /** Checkpoint of a direction of replication: on the node that it writes to. */
   checkpoint(direction: Direction): Checkpoint;
   /** Markers that a direction of replication reads: on the node that it originates from. */
   markers(direction: Direction): Markers;
 }
 
-/** @throws DroverError `Refused` when the partition is no longer held by this migration */
-export async function openMove({ catalog, nodes }: Dependencies, move: Move): Promise<MoveContext> {
-  const [keyspace, partition, source, target] = await Promise.all([
-    catalog.keyspaces.get(move.keyspace),
-    catalog.partitions.get(move.keyspace, move.partition),
-    nodes.get(move.source),
-    nodes.get(move.target),
+export async function openPartition({ catalog, nodes }: Dependencies, partition: Partition): Promise<PartitionContext> {
+  const names = nodesOf(partition);
+  const [keyspace, sharing, ...clients] = await Promise.all([
+    catalog.keyspaces.get(partition.keyspace),
+    catalog.partitions.sharing(partition),
+    ...names.map((name) => nodes.get(name)),
   ]);
+  const client = (node: NodeName) => {
+    const found = clients[names.indexOf(node)];
+    if (found === undefined) throw new DroverError('Refused', `${partition.id} has nothing to do with node "${node}"`);
+    return found;
+  };
+  return {
+    partition,
+    sharing,
+    keyspace,
+    fence: fenceOf(keyspace),
+    client,
+    db: (node) => client(node).db(keyspace.database),
+  };
+}
+
+/** @throws DroverError `Refused` when no migration holds the partition */
+export async function openHandover(dependencies: Dependencies, partition: Partition): Promise<MoveContext> {
+  const { handover } = partition;
+  if (handover === null) throw new DroverError('Refused', `no migration holds ${partition.id}`);
+  const context = await openPartition(dependencies, partition);
+  const { migration, target } = handover;
+  const source = nodesOf(partition).find((node) => node !== target)!;
+  return {
+    ...context,
+    move: { migration, keyspace: partition.keyspace, partition: partition.name, source, target },
+    checkpoint: (direction) =>
+      new Checkpoint(context.db(direction === 'forward' ? target : source), migration, direction),
+    markers: (direction) => new Markers(context.db(direction === 'forward' ? source : target)),
+  };
+}
+
+/** @throws DroverError `Refused` when the partition is no longer held by this migration */
+export async function openMove(dependencies: Dependencies, move: Move): Promise<MoveContext> {
+  const partition = await dependencies.catalog.partitions.get(move.keyspace, move.partition);
   if (partition.handover?.migration !== move.migration) {
     throw new DroverError('Refused', `${partition.id} is not held by migration ${move.migration} any more`);
   }
-  const db = (node: NodeName) => (node === move.source ? source : target).db(keyspace.database);
-  return {
-    move,
-    keyspace,
-    keyField: keyspace.dimensions[0].field,
-    partition,
-    source,
-    target,
-    db,
-    checkpoint: (direction) =>
-      new Checkpoint(db(direction === 'forward' ? move.target : move.source), move.migration, direction),
-    markers: (direction) => new Markers(db(direction === 'forward' ? move.source : move.target)),
-  };
+  if (move.phase !== undefined) {
+    await dependencies.catalog.migrations.update(move.migration, { $set: { phase: move.phase } });
+  }
+  return openHandover(dependencies, partition);
 }

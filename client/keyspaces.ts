@@ -1,3 +1,5 @@
+import type { Document } from 'mongodb';
+import { BSON } from 'mongodb';
 import { DroverError } from '../domain/errors.js';
 import { equalIntervals, place } from '../domain/hash-ring.js';
 import { compareNames } from '../domain/names.js';
@@ -14,6 +16,8 @@ export interface CreateKeyspaceRequest {
   /** Path of the partition key; it is hashed. */
   readonly key: string;
   readonly partitions: number;
+  /** The application's own rules for its documents, in MongoDB's query or `$jsonSchema` form; kept strictly. */
+  readonly validator?: Document;
 }
 
 const MAX_PARTITIONS = 100_000;
@@ -63,6 +67,8 @@ export async function createKeyspace(
       box: [interval],
       collection: `${collection}.p${i}`,
       epoch: 1,
+      attempt: 0,
+      gates: [],
       route: { source, target: null, boundary: interval.low, fence: null },
       handover: null,
       lastMovedAt: null,
@@ -73,11 +79,17 @@ export async function createKeyspace(
     const { exists } = await inspect((await nodes.get(route.source)).db(database), physical);
     if (exists) throw invalid(`${database}.${physical} already exists on "${route.source}": rename or drop it first`);
   }
+  const own = request.validator === undefined ? {} : { validator: request.validator };
   const made: Partition[] = [];
   try {
     for (const partition of partitions) {
       const db = (await nodes.get(partition.route.source)).db(database);
-      await createFenced(db, partition.collection, key, [partition.box[0]]);
+      try {
+        await createFenced(db, partition.collection, { keyField: key, accepted: [partition.box[0]], ...own });
+      } catch (error) {
+        if (made.length > 0 || request.validator === undefined) throw error;
+        throw invalid(`the validator is refused: ${error instanceof Error ? error.message : String(error)}`);
+      }
       made.push(partition);
       await db.collection(partition.collection).createIndex({ [key]: 'hashed' });
     }
@@ -93,6 +105,8 @@ export async function createKeyspace(
     database,
     collection,
     dimensions: [{ kind: 'hashed', field: key }],
+    // As text: a catalog document can't hold names that begin with a dollar sign everywhere.
+    ...(request.validator === undefined ? {} : { validator: BSON.EJSON.stringify(request.validator) }),
     createdAt: new Date(),
   });
   return partitions;

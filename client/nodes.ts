@@ -1,13 +1,11 @@
-import type { MongoClient } from 'mongodb';
 import { ConnectionString } from 'mongodb-connection-string-url';
 import type { Configuration } from '../config/index.js';
 import { DroverError } from '../domain/errors.js';
 import type { Partition } from '../domain/partition.js';
 import type { Catalog } from '../store/catalog/catalog.js';
 import type { NodeDocument, NodeProbe } from '../store/catalog/nodes.js';
+import { unsuitable } from '../store/suitability.js';
 import type { ControlContext } from './context.js';
-
-const OLDEST_MAJOR = 6;
 
 export interface NodeSummary {
   readonly name: string;
@@ -64,7 +62,8 @@ export async function addNode(
   }
   if (region === undefined || region === '') throw invalid(`in which region does node "${name}" stand? Say --region`);
   const client = await nodes.get(name);
-  await checkServer(name, client);
+  const why = await unsuitable(client);
+  if (why !== undefined) throw new DroverError('Refused', `node "${name}" can't be used: ${why}`);
   const address = addressOf(configuration.nodeUris[name]!);
   const twin = (await catalog.nodes.list()).find((node) => node._id !== name && node.address === address);
   if (twin !== undefined) {
@@ -74,28 +73,6 @@ export async function addNode(
   const hasCapacity = Object.keys(capacity).length > 0;
   await catalog.nodes.put({ _id: name, region, address, ...(hasCapacity ? { capacity } : {}) }, new Date());
   return summaryOf(await catalog.nodes.get(name), await catalog.partitions.list());
-}
-
-/** A replica set of a version that has everything Drover relies on: change streams, transactions, token functions. */
-async function checkServer(name: string, client: MongoClient): Promise<void> {
-  const admin = client.db('admin');
-  const hello = await admin.command({ hello: 1 });
-  if (hello['msg'] === 'isdbgrid') {
-    throw new DroverError(
-      'Refused',
-      `node "${name}" is a sharded cluster (mongos): only replica sets are supported yet`,
-    );
-  }
-  if (hello['setName'] === undefined) {
-    throw new DroverError(
-      'Refused',
-      `node "${name}" is a standalone server: start it with --replSet and run rs.initiate(); one member is enough`,
-    );
-  }
-  const { version } = (await admin.command({ buildInfo: 1 })) as { version?: string };
-  if (Number.parseInt(version ?? '', 10) < OLDEST_MAJOR) {
-    throw new DroverError('Refused', `node "${name}" runs MongoDB ${version}: ${OLDEST_MAJOR}.0 or later is needed`);
-  }
 }
 
 export async function listNodes({ catalog }: ControlContext): Promise<readonly NodeSummary[]> {

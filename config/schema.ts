@@ -182,7 +182,30 @@ const migration = z
       .min(0)
       .default(0)
       .describe('Most data copied by one migration, in megabytes (10^6 bytes) per second; 0 is no limit. Default 0.'),
-    stepTimeout: duration(1).prefault('2s').describe('Longest time of one boundary step before its undo. Default 2s.'),
+    stepTimeout: duration(1)
+      .prefault('500ms')
+      .describe(
+        'How long a boundary step lets writes wait for routers, or for replication, before its undo. Default 500ms.',
+      ),
+    rollbackWhen: z
+      .strictObject({
+        minimumRequests: z.int().min(1).default(50).describe('Fewer requests at the target say nothing. Default 50.'),
+        errorRate: z
+          .number()
+          .min(0)
+          .max(1)
+          .default(0.05)
+          .describe("How much higher than the source's the target's share of failed requests may be. Default 0.05."),
+        latencyFactor: z
+          .number()
+          .min(1)
+          .default(5)
+          .describe("How many times the source's mean latency the target's may be. Default 5."),
+        latency: duration().prefault('250ms').describe('Mean latency below this is never too long. Default 250ms.'),
+        lag: duration(1).prefault('30s').describe('Longest time for a change to reach the other side. Default 30s.'),
+      })
+      .prefault({})
+      .describe('What at the target, in the dwell at a weight or in the soak, rolls a migration back by itself.'),
   })
   .prefault({})
   .describe('Migrations.');

@@ -1,7 +1,7 @@
 import type { Token } from './token.js';
 
 /**
- * What one router saw of one partition from one region during one flush interval: an access record.
+ * What one router saw of one partition on one node, from one region, during one flush interval: an access record.
  *
  * Counts are requests, not documents. Latency is the time from the call to its acknowledgement at the application,
  * in milliseconds. Per-entity figures are kept for the busiest tokens only (at most {@link MAX_TOKENS_PER_RECORD}),
@@ -10,6 +10,8 @@ import type { Token } from './token.js';
 export interface AccessRecord {
   readonly keyspace: string;
   readonly partition: string;
+  /** Node that served the requests; absent in records that were not made by a router. */
+  readonly node?: string;
   /** Region the requests came from. */
   readonly region: string;
   /** Start of the interval, milliseconds since the epoch. */

@@ -7,7 +7,7 @@ import type { Token } from './token.js';
  * How a partition changes hands, as a state machine over the partition's catalog entry.
  *
  * Every event is one compare-and-set in the catalog on `(epoch, attempt, state)`; what has to be done on the nodes
- * between two of them is in activities/boundary-step.ts. `own` is the point of no return of a step, `retire` that of
+ * between two of them is in boundary-step.ts and ending.ts. `own` is the point of no return of a step, `retire` that of
  * the migration.
  *
  *     (none) --claim--> idle --publish--> idle --begin--> fencing --own--> owned --settle--> idle
@@ -20,6 +20,7 @@ export type HandoverEvent =
   | { readonly kind: 'claim'; readonly migration: string; readonly target: NodeName }
   | { readonly kind: 'publish' }
   | { readonly kind: 'takeOver' }
+  | { readonly kind: 'gate'; readonly gates: readonly string[] }
   | { readonly kind: 'begin'; readonly boundary: Token }
   | { readonly kind: 'own'; readonly since: ClusterTime }
   | { readonly kind: 'undo' }
@@ -34,7 +35,9 @@ type StateName = HandoverState['kind'] | 'none';
 export const ALLOWED: Readonly<Record<HandoverEvent['kind'], readonly StateName[]>> = {
   claim: ['none'],
   publish: ['idle'],
-  takeOver: ['idle', 'fencing', 'owned', 'undoing', 'retiring'],
+  // Without a migration, too: a fence that was erased from outside is set again by an attempt of its own.
+  takeOver: ['none', 'idle', 'fencing', 'owned', 'undoing', 'retiring'],
+  gate: ['none', 'idle', 'fencing', 'owned', 'undoing', 'retiring'],
   begin: ['idle'],
   own: ['fencing'],
   undo: ['fencing'],
@@ -63,14 +66,14 @@ export function transition(partition: Partition, event: HandoverEvent): Partitio
 
   if (event.kind === 'claim') {
     if (event.target === route.source) refuse(`"${event.target}" is already the owner`);
-    const claimed: Handover = {
-      migration: event.migration,
-      target: event.target,
-      attempt: 1,
-      state: { kind: 'idle' },
-    };
-    return { ...partition, handover: claimed };
+    const claimed: Handover = { migration: event.migration, target: event.target, state: { kind: 'idle' } };
+    // Gates of a repair that was interrupted are on the source only.
+    return { ...partition, attempt: partition.attempt + 1, gates: [], handover: claimed };
   }
+  if (event.kind === 'takeOver') {
+    return { ...partition, attempt: partition.attempt + 1, gates: partition.gates.slice(1) };
+  }
+  if (event.kind === 'gate') return { ...partition, gates: event.gates };
   if (handover === null) return refuse('no migration holds the partition');
 
   const at = (state: HandoverState): Handover => ({ ...handover, state });
@@ -79,8 +82,6 @@ export function transition(partition: Partition, event: HandoverEvent): Partitio
   switch (event.kind) {
     case 'publish':
       return route.target === null ? { ...partition, epoch, route: { ...route, target: handover.target } } : partition;
-    case 'takeOver':
-      return { ...partition, handover: { ...handover, attempt: handover.attempt + 1 } };
     case 'begin': {
       if (route.target === null) refuse('the target is not published yet');
       if (event.boundary < low || event.boundary > high) refuse('the boundary is outside of the partition');

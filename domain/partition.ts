@@ -1,5 +1,5 @@
 import type { Interval, Token } from './token.js';
-import { contains, subtract } from './token.js';
+import { contains, subtract, union } from './token.js';
 
 export type NodeName = string;
 
@@ -40,8 +40,6 @@ export type HandoverState =
 export interface Handover {
   readonly migration: string;
   readonly target: NodeName;
-  /** Raised by every take-over; whoever holds an older number may not change anything any more. */
-  readonly attempt: number;
   readonly state: HandoverState;
 }
 
@@ -56,6 +54,13 @@ export interface Partition {
   readonly collection: string;
   /** Raised by one with every change of the route. */
   readonly epoch: number;
+  /** Raised by every take-over; whoever holds an older number may not change anything any more. */
+  readonly attempt: number;
+  /**
+   * Indexes without which a fence can't be changed: the first is the present attempt's gate, the others wait for the
+   * attempts after it. A take-over drops the gates of older attempts, so that these can't open or close a fence.
+   */
+  readonly gates: readonly string[];
   readonly route: Route;
   readonly handover: Handover | null;
   /** When the partition last changed its owner, milliseconds since the epoch. */
@@ -78,8 +83,26 @@ export function readOwner(partition: Partition, token: Token): NodeName {
   return route.target !== null && token < route.boundary ? route.target : route.source;
 }
 
+/** The nodes that a hand-over of the partition works on: where the partition is, and where it goes or came from. */
+export function nodesOf({ route, handover }: Partition): NodeName[] {
+  const other = handover?.state.kind === 'retiring' ? handover.state.formerSource : handover?.target;
+  return other === undefined || other === route.source ? [route.source] : [route.source, other];
+}
+
 /**
- * The tokens whose writes `node` has to accept: the content of the validator on its collection.
+ * The nodes on which no other partition in the same collection may be worked on: two validators that are computed side by
+ * side know nothing of each other. Who has gates may change a fence, so that a repair without a migration counts, too.
+ */
+export const lockedNodes = (partition: Partition): NodeName[] =>
+  partition.handover === null && partition.gates.length === 0 ? [] : nodesOf(partition);
+
+/** What the validator of one collection on `node` accepts: whatever the partitions in that collection accept there. */
+export function acceptedBy(sharing: readonly Partition[], node: NodeName): Interval[] {
+  return union(sharing.flatMap((partition) => acceptedTokens(partition, node)));
+}
+
+/**
+ * The tokens of one partition whose writes `node` has to accept.
  *
  * While an interval is being fenced neither side accepts it. While a step is undone the interval already belongs to
  * the losing side again, although routers go on holding its writes until the step is settled.

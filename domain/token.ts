@@ -30,3 +30,14 @@ export function subtract<T extends Interval>(intervals: readonly T[], cut: Inter
     ].filter((rest) => !isEmpty(rest)),
   );
 }
+
+/** The same tokens in as few intervals as possible, in order. */
+export function union(intervals: readonly Interval[]): Interval[] {
+  const merged: Interval[] = [];
+  for (const next of [...intervals].sort((a, b) => (a.low < b.low ? -1 : 1))) {
+    const last = merged.at(-1);
+    if (last === undefined || next.low > last.high) merged.push(next);
+    else if (next.high > last.high) merged[merged.length - 1] = { ...last, high: next.high };
+  }
+  return merged;
+}

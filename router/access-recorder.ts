@@ -6,6 +6,8 @@ import type { Token } from '../domain/token.js';
 const MAX_TOKENS_COUNTED = 1_024;
 
 interface Counters {
+  readonly partition: string;
+  readonly node: string;
   reads: number;
   writes: number;
   errors: number;
@@ -41,10 +43,14 @@ export class AccessRecorder {
     this.timer.unref();
   }
 
-  /** @param latencyMs from the call to its acknowledgement, waiting included */
+  /**
+   * @param node that owned the token when the request was over
+   * @param latencyMs from the call to its acknowledgement, waiting included
+   */
   count(
     keyspace: string,
     partition: string,
+    node: string,
     token: Token,
     kind: 'reads' | 'writes',
     latencyMs: number,
@@ -52,10 +58,11 @@ export class AccessRecorder {
   ): void {
     let partitions = this.counters.get(keyspace);
     if (partitions === undefined) this.counters.set(keyspace, (partitions = new Map()));
-    let counters = partitions.get(partition);
+    const place = `${partition} ${node}`;
+    let counters = partitions.get(place);
     if (counters === undefined) {
-      counters = { reads: 0, writes: 0, errors: 0, latencySum: 0, latencyMax: 0, tokens: new Map() };
-      partitions.set(partition, counters);
+      counters = { partition, node, reads: 0, writes: 0, errors: 0, latencySum: 0, latencyMax: 0, tokens: new Map() };
+      partitions.set(place, counters);
     }
     counters[kind] += 1;
     if (failed) counters.errors += 1;
@@ -91,11 +98,12 @@ export class AccessRecorder {
     this.since = this.options.now();
     const records: AccessRecord[] = [];
     for (const [keyspace, partitions] of counted) {
-      for (const [partition, { reads, writes, errors, latencySum, latencyMax, tokens }] of partitions) {
+      for (const { partition, node, reads, writes, errors, latencySum, latencyMax, tokens } of partitions.values()) {
         const busiest = [...tokens].sort((a, b) => b[1] - a[1]).slice(0, MAX_TOKENS_PER_RECORD);
         records.push({
           keyspace,
           partition,
+          node,
           region,
           time,
           reads,

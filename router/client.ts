@@ -1,14 +1,17 @@
-import type { Document, MongoClientOptions } from 'mongodb';
+import type { ClientSessionOptions, Document, MongoClientOptions } from 'mongodb';
 import { clientNetwork } from '../domain/client-network.js';
 import { Catalog } from '../store/catalog/catalog.js';
+import { appOfRouter } from '../store/catalog/routers.js';
 import { tokenOfKey } from '../store/key-token.js';
 import { NodePool } from '../store/node-pool.js';
 import { AccessRecorder } from './access-recorder.js';
 import { DroverCollection } from './collection.js';
+import { Keyspaces } from './keyspaces.js';
 import { nodeUris } from './node-uris.js';
 import { RouteFeed } from './route-feed.js';
 import { RouteTable } from './route-table.js';
 import { Router } from './router.js';
+import { DroverSession } from './session.js';
 
 export interface DroverClientOptions {
   /** Region that this application runs in. */
@@ -21,11 +24,17 @@ export interface DroverClientOptions {
   readonly catalogDatabase?: string;
   /** Longest wait of a write for a hand-over, milliseconds. Default 30,000. */
   readonly holdTimeoutMS?: number;
+  /**
+   * What becomes of a result that says "nothing there" (a write that changed nothing, a read with the read concern
+   * `linearizable`) while neither this client's lease on its routes holds nor the catalog answers, so that the data may have
+   * moved. `refuse` (the default) throws, `serve` gives the result as it is.
+   */
+  readonly onLeaseExpired?: 'refuse' | 'serve';
   /** Whether this client's requests count as use of the data. Default true; a bulk load says nothing about use. */
   readonly recordAccess?: boolean;
   /** How often access records are written, milliseconds. Default 1,000. */
   readonly accessFlushMS?: number;
-  /** The driver's options for the connections to the nodes. */
+  /** The driver's options for the connections to the nodes; the `appName` is the client's own. */
   readonly driver?: MongoClientOptions;
   /** Drover's time for access records, milliseconds; a replay gives its own. Default: the clock of this machine. */
   readonly now?: () => number;
@@ -55,7 +64,12 @@ export class DroverClient {
     const catalog = await Catalog.open(catalogUri, options.catalogDatabase);
     const onProblem = options.onProblem ?? (() => undefined);
     const names = (await catalog.nodes.list()).map((node) => node._id);
-    const nodes = new NodePool(await nodeUris(catalogUri, names, options.nodes), options.driver);
+    const table = new RouteTable();
+    const feed = new RouteFeed(catalog, table, options.region, onProblem);
+    const nodes = new NodePool(await nodeUris(catalogUri, names, options.nodes), {
+      ...options.driver,
+      appName: appOfRouter(feed.id),
+    });
     const recorder = new AccessRecorder({
       region: options.region,
       ...(options.ip === undefined ? {} : { network: clientNetwork(options.ip) }),
@@ -64,12 +78,13 @@ export class DroverClient {
       write: options.recordAccess === false ? async () => {} : (records) => catalog.access.append(records),
       onProblem,
     });
-    const table = new RouteTable();
-    const feed = new RouteFeed(catalog, table, options.region, onProblem);
-    const router = new Router(catalog, table, feed, nodes, recorder, options.holdTimeoutMS ?? 30_000);
+    const router = new Router(new Keyspaces(catalog, feed), table, feed, nodes, recorder, {
+      holdTimeoutMs: options.holdTimeoutMS ?? 30_000,
+      onLeaseExpired: options.onLeaseExpired ?? 'refuse',
+    });
     const client = new DroverClient(catalog, nodes, feed, recorder, router);
     try {
-      await router.loadKeyspaces();
+      await router.keyspaces.load();
       await feed.start();
       await Promise.all(names.map((name) => nodes.get(name)));
       return client;
@@ -81,13 +96,18 @@ export class DroverClient {
 
   /** Name of the node that owns a key at this moment, as this client knows it: for diagnosis, not for routing. */
   async ownerOf(namespace: string, key: unknown): Promise<string> {
-    const keyspace = await this.router.keyspace(namespace);
+    const keyspace = await this.router.keyspaces.get(namespace);
     const token = tokenOfKey(key);
     return this.router.routeOf(keyspace, token).readOwner(token);
   }
 
   db(name: string): DroverDatabase {
     return new DroverDatabase(this.router, name);
+  }
+
+  /** A session for requests to one node or several; a transaction stays within one. */
+  startSession(options?: ClientSessionOptions): DroverSession {
+    return new DroverSession(options);
   }
 
   /** Ends after the last access records have been written. Requests under way are not waited for. */

@@ -5,8 +5,11 @@ import { isFenced } from '../store/fenced-collection.js';
 import { tokenOfKey } from '../store/key-token.js';
 import { MAJORITY } from './majority.js';
 import { keyOfDocument } from './requests.js';
-import type { KeyspaceHandle, Router } from './router.js';
 import type { PartitionRoute } from './route-table.js';
+import type { KeyspaceHandle } from './keyspaces.js';
+import type { Router } from './router.js';
+import { inSameTransaction } from './same-transaction.js';
+import type { Routed } from './session.js';
 
 interface Item {
   readonly index: number;
@@ -18,12 +21,15 @@ interface Item {
  * `insertMany` over several partitions. Ordered: runs of neighbours that go to one partition, one after the other, up to
  * the first error. Unordered: all partitions at once. Documents refused by a fence were not stored, and only these are
  * sent again.
+ *
+ * A batch whose outcome is unknown is repeated in the same transaction. The driver splits what is beyond the server's limits
+ * (100,000 documents, 48 MB) into several; with these an unknown outcome of a later one is thrown.
  */
 export async function insertByPartition(
   router: Router,
   keyspace: KeyspaceHandle,
   documents: readonly Document[],
-  options: BulkWriteOptions = {},
+  { session: ours, ...options }: Routed<BulkWriteOptions> = {},
 ): Promise<InsertManyResult> {
   if (documents.length === 0) throw new MongoInvalidArgumentError('Invalid BulkOperation, Batch cannot be empty');
   const items = documents.map((document, index): Item => {
@@ -44,22 +50,27 @@ export async function insertByPartition(
         keyspace,
         route,
         sent.map(({ token }) => token),
-        async (collection) => {
+        async (place) => {
           try {
-            const { insertedCount: count } = await collection.insertMany(
-              sent.map(({ document }) => document),
-              { ...options, ordered, writeConcern: MAJORITY },
+            const { insertedCount: count } = await inSameTransaction(place, (session) =>
+              place.collection.insertMany(
+                sent.map(({ document }) => document),
+                { ...options, session, ordered, writeConcern: MAJORITY },
+              ),
             );
             return { count, errors: [] as WriteError[] };
           } catch (error) {
             if (!(error instanceof MongoBulkWriteError)) throw error;
             failure ??= error;
             const list = [error.writeErrors].flat();
+            // An error ends the transaction that it happens in.
+            if (ours?.inTransaction()) throw error;
             // Stored, but not by a majority in time: nothing that another attempt could settle.
             if (list.length === 0) throw error;
             return { count: error.result.insertedCount, errors: list };
           }
         },
+        ours,
       );
       insertedCount += outcome.count;
       const inTime = performance.now() < deadline;
@@ -91,7 +102,9 @@ export async function insertByPartition(
       if (group === undefined) groups.set(route, [item]);
       else group.push(item);
     }
-    await Promise.all([...groups].map(([route, group]) => send(route, group)));
+    // A session takes one request at a time.
+    if (ours !== undefined) for (const [route, group] of groups) await send(route, group);
+    else await Promise.all([...groups].map(([route, group]) => send(route, group)));
   }
 
   const ids = items.map(({ index, document }) => ({ index, _id: document['_id'] as ObjectId }));

@@ -1,6 +1,7 @@
 import type { Document, Filter, UpdateFilter } from 'mongodb';
 import { MongoInvalidArgumentError } from 'mongodb';
-import { keyValue } from '../store/key-token.js';
+import type { Token } from '../domain/token.js';
+import { keyValue, tokenOfKey } from '../store/key-token.js';
 
 /**
  * The partition key that a filter asks for by equality.
@@ -63,6 +64,18 @@ export function checkUpdateKeepsKey(update: UpdateFilter<Document> | Document[],
     throw new MongoInvalidArgumentError(
       `the partition key "${keyField}" can't be changed by an update: delete the document and insert it under its new key`,
     );
+  }
+}
+
+/** @throws MongoInvalidArgumentError when a replacement belongs under another key than the document that it replaces */
+export function checkReplacementKeepsKey(
+  replacement: Document,
+  token: Token,
+  keyField: string,
+  operation: string,
+): void {
+  if (tokenOfKey(keyOfDocument(replacement, keyField)) !== token) {
+    throw new MongoInvalidArgumentError(`${operation} can't change the partition key "${keyField}"`);
   }
 }
 

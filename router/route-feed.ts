@@ -1,6 +1,6 @@
 import { hostname } from 'node:os';
 import { nanoid } from 'nanoid';
-import { LEASE_RENEW_MS } from '../domain/lease.js';
+import { LEASE_RENEW_MS, leaseEnd } from '../domain/lease.js';
 import type { Partition } from '../domain/partition.js';
 import type { Catalog } from '../store/catalog/catalog.js';
 import { partitionFromBson } from '../store/codec.js';
@@ -12,7 +12,8 @@ const RECONNECT_MS = 250;
  * Keeps the route table up to date: registers the router, reads all routes, then takes every change as the catalog
  * pushes it, and acknowledges those of partitions that are changing hands.
  *
- * Without the catalog the router goes on with the routes it has; the nodes' fences refuse what is no longer right.
+ * Without the catalog the router goes on with the routes it has; the nodes' fences refuse what is no longer right. What
+ * no fence sees rests on the lease: while it is valid, no token has changed hands without this router's acknowledgement.
  */
 export class RouteFeed {
   readonly id = nanoid();
@@ -21,6 +22,8 @@ export class RouteFeed {
   private stream: ReturnType<Catalog['partitions']['watch']> | undefined;
   private renewal: NodeJS.Timeout | undefined;
   private running: Promise<void> = Promise.resolve();
+  /** End of the lease, by `performance.now()`. */
+  private leasedUntil = -Infinity;
 
   constructor(
     private readonly catalog: Catalog,
@@ -32,6 +35,7 @@ export class RouteFeed {
   }
 
   async start(): Promise<void> {
+    const sentAt = performance.now();
     // Registered before any route is read: from here on a hand-over waits for this router.
     await this.catalog.routers.register(this.registration);
     this.renewal = setInterval(() => {
@@ -39,13 +43,33 @@ export class RouteFeed {
     }, LEASE_RENEW_MS);
     this.renewal.unref();
     await this.open();
+    this.leasedUntil = leaseEnd(sentAt);
     this.running = this.follow();
   }
 
+  /** Whether the routes can be relied on at this moment. */
+  leaseValid(): boolean {
+    return performance.now() < this.leasedUntil;
+  }
+
   private async renew(): Promise<void> {
-    if (await this.catalog.routers.renew(this.id)) return;
+    const sentAt = performance.now();
+    const registered = await this.catalog.routers.renew(this.id);
+    // Tokens may have changed hands meanwhile: the lease counts again only when all routes have been read.
+    if (!registered || !this.leaseValid()) await this.registerAgain();
+    else this.leasedUntil = Math.max(this.leasedUntil, leaseEnd(sentAt));
+  }
+
+  private async registerAgain(): Promise<void> {
+    const sentAt = performance.now();
+    // A renewal that succeeds while the routes are still being read must not prolong the old lease.
+    this.leasedUntil = -Infinity;
     await this.catalog.routers.register(this.registration);
-    this.take(await this.catalog.partitions.list());
+    const partitions = await this.catalog.partitions.list();
+    this.table.load(partitions);
+    // Also routes that were known: their acknowledgement may have been lost with the catalog.
+    for (const partition of partitions) if (partition.handover !== null) void this.acknowledge(partition);
+    this.leasedUntil = leaseEnd(sentAt);
   }
 
   /** Reads the routes of a keyspace that was not there before. */
@@ -53,12 +77,14 @@ export class RouteFeed {
     this.take(await this.catalog.partitions.list(keyspace));
   }
 
-  /** Reads one route again, which a node has refused; without the catalog it stays as it is. */
-  async refresh({ keyspace, name }: Partition): Promise<void> {
+  /** Reads one route again; without the catalog it stays as it is. @returns whether it was read */
+  async refresh({ keyspace, name }: Partition): Promise<boolean> {
     try {
       this.take([await this.catalog.partitions.get(keyspace, name)]);
+      return true;
     } catch (error) {
       this.onProblem('reading a route again', error);
+      return false;
     }
   }
 
@@ -110,14 +136,20 @@ export class RouteFeed {
     }
   }
 
-  /** Tells the mover that nothing by an older route is under way here any more. */
-  private async acknowledge(partition: Partition): Promise<void> {
-    try {
-      const { fence } = partition.route;
-      if (fence !== null) await this.table.route(partition.id)!.drain(fence);
-      await this.catalog.routers.acknowledge(this.id, partition.id, partition.epoch);
-    } catch (error) {
-      this.onProblem('acknowledging a route', error);
+  /** Tells the mover that nothing by an older route is under way here any more. Repeated until a newer route is known. */
+  private async acknowledge({ id, epoch, route: { fence, source, target } }: Partition): Promise<void> {
+    const route = this.table.route(id)!;
+    if (fence !== null) await route.drain(fence);
+    await route.reads.only([source, target]);
+    while (!this.closed && route.epoch === epoch) {
+      try {
+        await this.catalog.routers.acknowledge(this.id, id, epoch);
+        return;
+      } catch (error) {
+        if (this.closed) return;
+        this.onProblem('acknowledging a route', error);
+        await new Promise((resolve) => setTimeout(resolve, RECONNECT_MS));
+      }
     }
   }
 }

@@ -2,12 +2,14 @@ import type { Partition } from '../domain/partition.js';
 import { readOwner, tokensOf, writeOwner } from '../domain/partition.js';
 import type { Interval, Token } from '../domain/token.js';
 import { contains } from '../domain/token.js';
+import { OpenReads } from './open-reads.js';
 
-/** One partition as this router knows it, with the writes it has under way there. */
+/** One partition as this router knows it, with the requests it has under way there. */
 export class PartitionRoute {
+  readonly reads = new OpenReads();
   private readonly writes = new Set<Token[]>();
   private changed: (() => void)[] = [];
-  private drained: (() => void)[] = [];
+  private readonly drains = new Set<{ readonly writes: Set<Token[]>; readonly done: () => void }>();
 
   constructor(public partition: Partition) {}
 
@@ -58,14 +60,18 @@ export class PartitionRoute {
 
   endWrite(tokens: Token[]): void {
     this.writes.delete(tokens);
-    if (this.drained.length > 0) for (const check of this.drained.splice(0)) check();
+    for (const drain of this.drains) {
+      if (!drain.writes.delete(tokens) || drain.writes.size > 0) continue;
+      this.drains.delete(drain);
+      drain.done();
+    }
   }
 
-  /** Ends when none of the writes under way concerns the interval. */
+  /** Ends when none of the writes under way concerns the interval; later ones see the route of this moment. */
   async drain(interval: Interval): Promise<void> {
-    while ([...this.writes].some((tokens) => tokens.some((token) => contains(interval, token)))) {
-      await new Promise<void>((resolve) => this.drained.push(resolve));
-    }
+    const concerned = [...this.writes].filter((tokens) => tokens.some((token) => contains(interval, token)));
+    if (concerned.length === 0) return;
+    await new Promise<void>((done) => this.drains.add({ writes: new Set(concerned), done }));
   }
 }
 

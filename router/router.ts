@@ -1,71 +1,56 @@
-import type { Collection, Document } from 'mongodb';
-import { MongoInvalidArgumentError } from 'mongodb';
+import type { ClientSession, Collection, Document, Filter, FindCursor, FindOptions, MongoClient } from 'mongodb';
+import { MongoBulkWriteError, MongoErrorLabel, MongoServerError } from 'mongodb';
 import { DroverError } from '../domain/errors.js';
 import type { Token } from '../domain/token.js';
-import type { Catalog } from '../store/catalog/catalog.js';
-import type { KeyspaceDocument } from '../store/catalog/keyspaces.js';
 import { isFenced } from '../store/fenced-collection.js';
 import type { NodePool } from '../store/node-pool.js';
 import type { AccessRecorder } from './access-recorder.js';
+import type { KeyspaceHandle, Keyspaces } from './keyspaces.js';
+import { LeaseCheck } from './lease-check.js';
 import type { RouteFeed } from './route-feed.js';
 import type { PartitionRoute, RouteTable } from './route-table.js';
+import type { Place } from './same-transaction.js';
+import type { DroverSession, Routed } from './session.js';
+import { changingHands } from './session.js';
 
-/** A keyspace as requests need it. */
-export interface KeyspaceHandle {
-  readonly name: string;
-  readonly database: string;
-  /** Path of the partition key. */
-  readonly field: string;
+export interface RouterOptions {
+  /** Longest wait of a write for a hand-over, milliseconds. */
+  readonly holdTimeoutMs: number;
+  readonly onLeaseExpired: 'refuse' | 'serve';
 }
+
+/** Says of a result that nothing was there to change: no fence has seen that, so it rests on the lease. */
+type RestsOnLease<T> = (result: T) => boolean;
+
+const always = () => true;
+
+/** The errors that a bulk write is made of. */
+const partsOf = (error: unknown): unknown[] => (error instanceof MongoBulkWriteError ? [error.writeErrors].flat() : []);
+
+/** The token may have changed hands before the node answered: the request goes to whoever owns it now. */
+const AGAIN = Symbol('again');
 
 /** After a fence has refused a write although the route looks right, the new owner is about to open. */
 const REFUSED_PAUSE_MS = 5;
 
 /** Sends requests to the node that owns their token, and lets writes wait while a token changes hands. */
 export class Router {
-  private readonly keyspaces = new Map<string, KeyspaceHandle>();
+  private readonly lease: LeaseCheck;
 
   constructor(
-    private readonly catalog: Catalog,
+    readonly keyspaces: Keyspaces,
     private readonly table: RouteTable,
     private readonly feed: RouteFeed,
     private readonly nodes: NodePool,
     private readonly recorder: AccessRecorder,
-    /** Longest wait of a write for a hand-over, milliseconds. */
-    private readonly holdTimeoutMs: number,
-  ) {}
+    private readonly options: RouterOptions,
+  ) {
+    this.lease = new LeaseCheck(feed, options.onLeaseExpired);
+  }
 
   /** Until when a write that begins now may wait, by `performance.now()`. */
   deadline(): number {
-    return performance.now() + this.holdTimeoutMs;
-  }
-
-  async loadKeyspaces(): Promise<void> {
-    for (const keyspace of await this.catalog.keyspaces.list()) this.remember(keyspace);
-  }
-
-  /** @throws DroverError `InvalidRequest` when there is no such keyspace */
-  async keyspace(name: string): Promise<KeyspaceHandle> {
-    const known = this.keyspaces.get(name);
-    if (known !== undefined) return known;
-    const keyspace = await this.catalog.keyspaces.get(name);
-    await this.feed.reload(name);
-    return this.remember(keyspace);
-  }
-
-  private remember({ _id, database, dimensions }: KeyspaceDocument): KeyspaceHandle {
-    const handle = { name: _id, database, field: dimensions[0].field };
-    this.keyspaces.set(_id, handle);
-    return handle;
-  }
-
-  /** For calls that can't wait. @throws MongoInvalidArgumentError when the keyspace is not known yet */
-  keyspaceNow(name: string): KeyspaceHandle {
-    const known = this.keyspaces.get(name);
-    if (known === undefined) {
-      throw new MongoInvalidArgumentError(`"${name}" is not a keyspace that was there when this client connected`);
-    }
-    return known;
+    return performance.now() + this.options.holdTimeoutMs;
   }
 
   routeOf(keyspace: KeyspaceHandle, token: Token): PartitionRoute {
@@ -75,42 +60,87 @@ export class Router {
     return route;
   }
 
-  async read<T>(keyspace: KeyspaceHandle, token: Token, request: (collection: Collection) => Promise<T>): Promise<T> {
+  async read<T>(
+    keyspace: KeyspaceHandle,
+    token: Token,
+    request: (collection: Collection, session?: ClientSession) => Promise<T>,
+    session?: DroverSession,
+  ): Promise<T> {
     const route = this.routeOf(keyspace, token);
-    return this.recorded(keyspace, route, token, 'reads', async () =>
-      request(await this.collection(keyspace, route, route.readOwner(token))),
+    return this.recorded(keyspace, route, token, 'reads', async () => {
+      if (session?.inTransaction()) {
+        return this.inTransaction(
+          keyspace,
+          route,
+          [token],
+          (place) => request(place.collection, place.session),
+          session,
+        );
+      }
+      const node = route.readOwner(token);
+      const read = route.reads.begin(node);
+      try {
+        const client = this.nodes.peek(node) ?? (await this.nodes.get(node));
+        return await request(this.collection(keyspace, route, client), session?.at(client));
+      } finally {
+        route.reads.end(read);
+      }
+    });
+  }
+
+  /** A read that sees every write acknowledged before it: like a write, it waits for a hand-over, and rests on the lease. */
+  async readStrictly<T>(
+    keyspace: KeyspaceHandle,
+    token: Token,
+    request: (collection: Collection, session?: ClientSession) => Promise<T>,
+    session?: DroverSession,
+  ): Promise<T> {
+    const route = this.routeOf(keyspace, token);
+    const perform = (place: Place) => request(place.collection, place.session);
+    return this.recorded(keyspace, route, token, 'reads', () =>
+      this.untilSettled(keyspace, route, token, perform, always, session),
     );
   }
 
-  /** The collection to read a token from, for cursors; counted as one read. */
-  readable(keyspace: KeyspaceHandle, token: Token): Collection {
+  /** The driver's own cursor, on the node that owns the token now; counted as one read. */
+  openCursor(
+    keyspace: KeyspaceHandle,
+    token: Token,
+    filter: Filter<Document>,
+    { session, ...options }: Routed<FindOptions> = {},
+  ): FindCursor {
     const route = this.routeOf(keyspace, token);
-    const owner = route.readOwner(token);
+    const owner = session?.inTransaction() ? session.hold(route, token) : route.readOwner(token);
     const client = this.nodes.peek(owner);
     if (client === undefined) throw new DroverError('Unavailable', `node "${owner}" is not connected`);
-    this.recorder.count(keyspace.name, route.partition.name, token, 'reads', 0, false);
-    return client.db(keyspace.database).collection(route.partition.collection);
+    this.recorder.count(keyspace.name, route.partition.name, owner, token, 'reads', 0, false);
+    const cursor = this.collection(keyspace, route, client).find(filter, {
+      ...options,
+      ...(session === undefined ? {} : { session: session.at(client) }),
+    });
+    route.reads.cursor(owner, cursor);
+    return cursor;
   }
 
   /**
    * Runs a write at the token's owner. While the token is fenced the write waits; what a node's own fence refuses was
-   * not written, and is sent again by the newer route.
+   * not written, and is sent again by the newer route. So is a write that found nothing at a node that may not have owned
+   * the token any more.
    *
-   * @throws DroverError `TimedOut` when a hand-over does not end in time; what the driver throws otherwise
+   * @throws DroverError `TimedOut` when a hand-over does not end in time, `Unavailable` when a result that rests on the
+   * lease can't be confirmed; what the driver throws otherwise
    */
-  async write<T>(keyspace: KeyspaceHandle, token: Token, request: (collection: Collection) => Promise<T>): Promise<T> {
+  async write<T>(
+    keyspace: KeyspaceHandle,
+    token: Token,
+    request: (place: Place) => Promise<T>,
+    restsOnLease?: RestsOnLease<T>,
+    session?: DroverSession,
+  ): Promise<T> {
     const route = this.routeOf(keyspace, token);
-    const deadline = this.deadline();
-    return this.recorded(keyspace, route, token, 'writes', async () => {
-      for (;;) {
-        try {
-          return await this.attempt(keyspace, route, [token], request, deadline);
-        } catch (error) {
-          if (!isFenced(error) || performance.now() > deadline) throw error;
-        }
-        await this.refused(route);
-      }
-    });
+    return this.recorded(keyspace, route, token, 'writes', () =>
+      this.untilSettled(keyspace, route, token, request, restsOnLease, session),
+    );
   }
 
   /** One attempt of a write of several documents of one partition; the caller sorts out which were refused. */
@@ -118,12 +148,15 @@ export class Router {
     keyspace: KeyspaceHandle,
     route: PartitionRoute,
     tokens: Token[],
-    request: (collection: Collection) => Promise<T>,
+    request: (place: Place) => Promise<T>,
+    session?: DroverSession,
   ): Promise<T> {
     const deadline = this.deadline();
-    return this.recorded(keyspace, route, tokens[0]!, 'writes', () =>
-      this.attempt(keyspace, route, tokens, request, deadline),
-    );
+    return this.recorded(keyspace, route, tokens[0]!, 'writes', async () => {
+      if (session?.inTransaction()) return this.inTransaction(keyspace, route, tokens, request, session);
+      const result = await this.attempt(keyspace, route, tokens, request, deadline, undefined, session);
+      return result as Exclude<typeof result, typeof AGAIN>;
+    });
   }
 
   /** After a refusal by a fence: the route is read again, and the new owner given a moment to open. */
@@ -133,32 +166,97 @@ export class Router {
     if (route.epoch === before) await new Promise((resolve) => setTimeout(resolve, REFUSED_PAUSE_MS));
   }
 
+  private async untilSettled<T>(
+    keyspace: KeyspaceHandle,
+    route: PartitionRoute,
+    token: Token,
+    request: (place: Place) => Promise<T>,
+    restsOnLease?: RestsOnLease<T>,
+    session?: DroverSession,
+  ): Promise<T> {
+    if (session?.inTransaction()) {
+      return this.inTransaction(keyspace, route, [token], request, session, restsOnLease);
+    }
+    const deadline = this.deadline();
+    for (;;) {
+      try {
+        const result = await this.attempt(keyspace, route, [token], request, deadline, restsOnLease, session);
+        if (result !== AGAIN) return result;
+      } catch (error) {
+        if (!isFenced(error) || performance.now() > deadline) throw error;
+        await this.refused(route);
+      }
+    }
+  }
+
   private async attempt<T>(
     keyspace: KeyspaceHandle,
     route: PartitionRoute,
     tokens: Token[],
-    request: (collection: Collection) => Promise<T>,
+    request: (place: Place) => Promise<T>,
     deadline: number,
-  ): Promise<T> {
+    restsOnLease?: RestsOnLease<T>,
+    session?: DroverSession,
+  ): Promise<T | typeof AGAIN> {
     let owner: string | null;
     while ((owner = route.beginWrite(tokens)) === null) {
-      if (performance.now() > deadline) {
-        throw new DroverError(
-          'TimedOut',
-          `a write of ${route.partition.id} waited ${this.holdTimeoutMs} ms for a hand-over to end`,
-        );
-      }
+      if (performance.now() > deadline) throw this.timedOut(route);
       await route.nextChange(deadline);
     }
+    const { epoch } = route;
     try {
-      return await request(await this.collection(keyspace, route, owner));
+      const client = this.nodes.peek(owner) ?? (await this.nodes.get(owner));
+      const collection = this.collection(keyspace, route, client);
+      const result = await request({ client, collection, session: session?.at(client), deadline });
+      if (restsOnLease === undefined || !restsOnLease(result)) return result;
+      if (this.lease.isSure(route, epoch) || (await this.lease.confirm(route, epoch, deadline))) return result;
     } finally {
       route.endWrite(tokens);
     }
+    if (performance.now() > deadline) throw this.timedOut(route);
+    return AGAIN;
   }
 
-  private async collection(keyspace: KeyspaceHandle, route: PartitionRoute, node: string): Promise<Collection> {
-    const client = this.nodes.peek(node) ?? (await this.nodes.get(node));
+  /**
+   * One request of the application's transaction. Nothing waits for a hand-over here, as the hand-over waits for the
+   * transaction: it is to be repeated as a whole.
+   */
+  private async inTransaction<T>(
+    keyspace: KeyspaceHandle,
+    route: PartitionRoute,
+    tokens: readonly Token[],
+    request: (place: Place) => Promise<T>,
+    session: DroverSession,
+    restsOnLease?: RestsOnLease<T>,
+  ): Promise<T> {
+    const owner = tokens.map((token) => session.hold(route, token))[0]!;
+    const client = this.nodes.peek(owner) ?? (await this.nodes.get(owner));
+    const collection = this.collection(keyspace, route, client);
+    const deadline = this.deadline();
+    const { epoch } = route;
+    try {
+      const result = await request({ client, collection, session: session.at(client), deadline });
+      if (restsOnLease?.(result) !== true || this.lease.isSure(route, epoch)) return result;
+      if (await this.lease.confirm(route, epoch, deadline)) return result;
+    } catch (error) {
+      if (error instanceof MongoServerError && (isFenced(error) || partsOf(error).some(isFenced))) {
+        await this.feed.refresh(route.partition);
+        error.addErrorLabel(MongoErrorLabel.TransientTransactionError);
+      }
+      throw error;
+    }
+    throw changingHands(route);
+  }
+
+  private timedOut(route: PartitionRoute): DroverError {
+    const { holdTimeoutMs } = this.options;
+    return new DroverError(
+      'TimedOut',
+      `a request to ${route.partition.id} waited ${holdTimeoutMs} ms for a hand-over to end`,
+    );
+  }
+
+  private collection(keyspace: KeyspaceHandle, route: PartitionRoute, client: MongoClient): Collection {
     return client.db(keyspace.database).collection<Document>(route.partition.collection);
   }
 
@@ -176,7 +274,8 @@ export class Router {
       failed = false;
       return result;
     } finally {
-      this.recorder.count(keyspace.name, route.partition.name, token, kind, performance.now() - startedAt, failed);
+      const ms = performance.now() - startedAt;
+      this.recorder.count(keyspace.name, route.partition.name, route.readOwner(token), token, kind, ms, failed);
     }
   }
 }

@@ -4,6 +4,7 @@ import type { ClusterTime, Direction } from '../domain/partition.js';
 import type { BoundaryMarker, ReplicationScope } from '../domain/replication.js';
 import { initialScope, receive, takeBack } from '../domain/replication.js';
 import type { Interval } from '../domain/token.js';
+import { hasCode } from './server-errors.js';
 import { intervalFromBson, intervalToBson, scopeFromBson, scopeToBson, timeToBson } from './codec.js';
 
 /** In the keyspace's own database, so that a migration needs no rights elsewhere on the node. */
@@ -32,6 +33,9 @@ export interface CheckpointDocument {
   documents: number;
   bytes: number;
 }
+
+/** Longer than a transaction of a follower that is alive. */
+const LOCK_WAIT_MS = 200;
 
 export class Checkpoint {
   private readonly collection: Collection<CheckpointDocument>;
@@ -83,8 +87,7 @@ export class Checkpoint {
    * @throws DroverError `Superseded` when the migration has ended
    */
   async takeOver(session: ClientSession): Promise<CheckpointDocument> {
-    const { session: older } = await this.get();
-    if (older !== undefined) await this.db.admin().command({ killSessions: [{ id: older }] });
+    await this.endTransaction();
     const taken = await this.collection.findOneAndUpdate(
       { _id: this._id },
       { $inc: { attempt: 1 }, $set: { session: session.id!.id } },
@@ -94,6 +97,12 @@ export class Checkpoint {
       throw new DroverError('Superseded', `the checkpoint ${this._id} is gone: the migration has ended`);
     }
     return taken;
+  }
+
+  /** Ends the transaction that is under way, if any: its attempt, if it is alive, begins it again. */
+  async endTransaction(): Promise<void> {
+    const session = (await this.find())?.session;
+    if (session !== undefined) await this.db.admin().command({ killSessions: [{ id: session }] });
   }
 
   /**
@@ -137,15 +146,21 @@ export class Checkpoint {
       const after = change(before);
       if (after === before) return;
       // The follower may have handed an interval over in between: the scope is compared by the numbers of its steps.
-      const { matchedCount } = await this.collection.updateOne(
-        { _id: this._id, 'scope.handedOver': before.handedOver, 'scope.received': before.received },
-        { $set: { scope: scopeToBson(after) } },
-      );
-      if (matchedCount === 1) return;
+      const expected = { _id: this._id, 'scope.handedOver': before.handedOver, 'scope.received': before.received };
+      try {
+        const set = { $set: { scope: scopeToBson(after) } };
+        const { matchedCount } = await this.collection.updateOne(expected, set, { maxTimeMS: LOCK_WAIT_MS });
+        if (matchedCount === 1) return;
+      } catch (error) {
+        if (!hasCode(error, 'maxTimeExpired')) throw error;
+        // The follower was killed in the middle of a transaction, which holds the checkpoint for a minute.
+        await this.endTransaction();
+      }
     }
   }
 
   async remove(): Promise<void> {
+    await this.endTransaction();
     await this.collection.deleteOne({ _id: this._id });
   }
 }

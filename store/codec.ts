@@ -1,5 +1,6 @@
 import type { Document } from 'mongodb';
 import { Long, MaxKey, Timestamp } from 'mongodb';
+import { lockedNodes } from '../domain/partition.js';
 import type { ClusterTime, Handover, HandoverState, Partition } from '../domain/partition.js';
 import type { Owned, ReplicationScope } from '../domain/replication.js';
 import type { Interval, Token } from '../domain/token.js';
@@ -50,13 +51,21 @@ export function partitionToBson(partition: Partition): Document {
     },
     handover: handover === null ? null : { ...handover, state: stateToBson(handover.state) },
     lastMovedAt: lastMovedAt === null ? null : new Date(lastMovedAt),
+    locks: locks(partition),
   };
 }
 
+/**
+ * The collections whose validators may be changed for the partition. A unique index on them in the catalog keeps partitions
+ * that share a collection apart.
+ */
+const locks = (partition: Partition): string[] =>
+  lockedNodes(partition).map((node) => `${node}/${partition.keyspace.split('.')[0]}.${partition.collection}`);
+
 export function partitionFromBson(document: Document): Partition {
-  const { _id, box, route, handover, lastMovedAt, ...rest } = document;
+  const { _id, box, route, handover, lastMovedAt, locks: _locks, ...rest } = document;
   return {
-    ...(rest as Pick<Partition, 'keyspace' | 'name' | 'collection' | 'epoch'>),
+    ...(rest as Pick<Partition, 'keyspace' | 'name' | 'collection' | 'epoch' | 'attempt' | 'gates'>),
     id: _id as string,
     box: (box as Document[]).map(intervalFromBson) as [Interval],
     route: {

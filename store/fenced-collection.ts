@@ -1,16 +1,32 @@
 import type { Db, Document } from 'mongodb';
+import { BSON, MongoWriteConcernError } from 'mongodb';
 import { DroverError } from '../domain/errors.js';
 import type { Interval } from '../domain/token.js';
 import { TOKEN_END } from '../domain/token.js';
 import { tokenToBson } from './codec.js';
 import { hasCode } from './server-errors.js';
 
+/** What a collection's validator is made of. */
+export interface Fence {
+  /** Path of the partition key. */
+  readonly keyField: string;
+  readonly accepted: readonly Interval[];
+  /** The user's own validator, which goes on holding beside the fence. */
+  readonly validator?: Document;
+}
+
+/**
+ * Set on a document just before a router deletes it, in the same transaction: a delete is not validated, this is. Nobody
+ * but that transaction ever sees it, so the user's validator has nothing to say about it.
+ */
+export const TOUCH_FIELD = '__droverTouch';
+
 /**
  * A partition's collection carries a validator that accepts only the tokens its node owns. `collMod` takes the
  * collection's exclusive lock: when it has returned, no insert or effective update of a lost token is under way.
  */
-export function fence(keyField: string, accepted: readonly Interval[]): Document {
-  return {
+export function fenceValidator({ keyField, accepted, validator }: Fence): Document {
+  const owned = {
     $expr: {
       // The variable's name is how a refusal by this fence is told from one by a validator of the user.
       $let: {
@@ -31,7 +47,13 @@ export function fence(keyField: string, accepted: readonly Interval[]): Document
       },
     },
   };
+  if (validator === undefined) return owned;
+  return { $and: [owned, { $or: [{ [TOUCH_FIELD]: { $exists: true } }, validator] }] };
 }
+
+/** Anything weaker lets writes of a lost token through. */
+const strictly = (fence: Fence) =>
+  ({ validator: fenceValidator(fence), validationLevel: 'strict', validationAction: 'error' }) as const;
 
 export const isValidationFailure = (error: unknown): boolean => hasCode(error, 'documentValidationFailure');
 
@@ -41,32 +63,28 @@ export const isFenced = (error: unknown): boolean =>
 
 export const namesFence = (errInfo: unknown): boolean => JSON.stringify(errInfo ?? null).includes('"droverToken"');
 
+/** Longest wait of a `collMod` for the collection's lock, milliseconds: plain writes queue up behind it. */
+const LOCK_WAIT_MS = 100;
+
 /**
- * Makes a collection accept exactly `accepted`. Repeatable.
+ * Makes a collection accept exactly what the fence says, if `gate` is still there: without that index the server refuses
+ * the whole command. Repeatable.
  *
- * @throws DroverError `StepUndone` when a transaction holds the collection for longer than `maxTimeMS`
+ * @returns false when a transaction held the collection for too long: nothing was changed
+ * @throws DroverError `Superseded` when the gate is gone: another attempt has taken over
  */
-export async function setAccepted(
-  db: Db,
-  collection: string,
-  keyField: string,
-  accepted: readonly Interval[],
-  maxTimeMS = 200,
-): Promise<void> {
+export async function setAccepted(db: Db, collection: string, fence: Fence, gate: string): Promise<boolean> {
   try {
     await db.command(
-      {
-        collMod: collection,
-        validator: fence(keyField, accepted),
-        validationLevel: 'strict',
-        validationAction: 'error',
-        maxTimeMS,
-      },
+      { collMod: collection, ...strictly(fence), index: { name: gate, hidden: true }, maxTimeMS: LOCK_WAIT_MS },
       { writeConcern: { w: 'majority' } } as Document,
     );
+    return true;
   } catch (error) {
-    if (hasCode(error, 'maxTimeExpired')) {
-      throw new DroverError('StepUndone', `a transaction on ${collection} did not end within ${maxTimeMS} ms`);
+    // Done, but not by a majority in time, is something else: then nobody knows.
+    if (hasCode(error, 'maxTimeExpired') && !(error instanceof MongoWriteConcernError)) return false;
+    if (hasCode(error, 'indexNotFound')) {
+      throw new DroverError('Superseded', `the gate ${gate} of ${collection} is gone: another attempt has taken over`);
     }
     throw error;
   }
@@ -95,26 +113,32 @@ export async function inspect(db: Db, collection: string): Promise<CollectionSta
   };
 }
 
+/** Whether a collection's options carry exactly this fence: an outsider's `collMod` may have changed or erased it. */
+export const isFencedBy = (options: Document, fence: Fence): boolean =>
+  options['validationLevel'] === 'strict' &&
+  options['validationAction'] === 'error' &&
+  canonical(options['validator']) === canonical(fenceValidator(fence));
+
+const canonical = (value: unknown): string => BSON.EJSON.stringify(value ?? null, { relaxed: true });
+
 /** Puts a fenced collection under a free name. @throws DroverError `Refused` when the name is taken */
-export async function createFenced(
-  db: Db,
-  collection: string,
-  keyField: string,
-  accepted: readonly Interval[],
-): Promise<void> {
+export async function createFenced(db: Db, collection: string, fence: Fence): Promise<void> {
   try {
-    await db.createCollection(collection, {
-      validator: fence(keyField, accepted),
-      validationLevel: 'strict',
-      validationAction: 'error',
-      writeConcern: { w: 'majority' },
-    });
+    await db.createCollection(collection, { ...strictly(fence), writeConcern: { w: 'majority' } });
   } catch (error) {
     if (hasCode(error, 'namespaceExists')) {
       throw new DroverError('Refused', `collection ${db.databaseName}.${collection} already exists`);
     }
     throw error;
   }
+}
+
+const CLOSED = '.closed-';
+
+/** Which collection one that was made to replace a copy was for, and by whose attempt. */
+export function closedName(name: string): { readonly collection: string; readonly attempt: string } | undefined {
+  const at = name.lastIndexOf(CLOSED);
+  return at < 0 ? undefined : { collection: name.slice(0, at), attempt: name.slice(at + CLOSED.length) };
 }
 
 /**
@@ -127,15 +151,13 @@ export async function createFenced(
 export async function replaceByClosed(
   db: Db,
   collection: string,
-  keyField: string,
+  fence: Omit<Fence, 'accepted'>,
   attempt: string,
   stillMine: () => Promise<void>,
 ): Promise<void> {
-  const prefix = `${collection}.closed-`;
-  const gate = `${prefix}${attempt}`;
-  const gates = await db.listCollections({}, { nameOnly: true }).toArray();
-  for (const { name } of gates) if (name.startsWith(prefix)) await dropIfExists(db, name);
-  await createFenced(db, gate, keyField, []);
+  const gate = collection + CLOSED + attempt;
+  await dropClosed(db, collection);
+  await createFenced(db, gate, { ...fence, accepted: [] });
   try {
     await stillMine();
   } catch (error) {
@@ -143,6 +165,13 @@ export async function replaceByClosed(
     throw error;
   }
   await db.renameCollection(gate, collection, { dropTarget: true, writeConcern: { w: 'majority' } });
+}
+
+/** Drops what was to replace a copy: who made it can't rename it over a new copy any more. */
+export async function dropClosed(db: Db, collection: string): Promise<void> {
+  for (const { name } of await db.listCollections({}, { nameOnly: true }).toArray()) {
+    if (closedName(name)?.collection === collection) await dropIfExists(db, name);
+  }
 }
 
 export async function dropIfExists(db: Db, collection: string): Promise<void> {

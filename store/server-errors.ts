@@ -1,6 +1,7 @@
 /** The server's error codes that Drover acts on; errors are told apart by code, never by message. */
 export const ServerError = {
   namespaceNotFound: 26,
+  indexNotFound: 27,
   cursorNotFound: 43,
   namespaceExists: 48,
   maxTimeExpired: 50,

@@ -1,7 +1,7 @@
 import { Client, Connection } from '@temporalio/client';
 import type { WorkerOptions } from '@temporalio/worker';
 import { DefaultLogger, NativeConnection, Runtime, Worker } from '@temporalio/worker';
-import { createControlActivities, createDataActivities } from '../activities/index.js';
+import { createControlActivities, createDataActivities, Janitor } from '../activities/index.js';
 import type { Dependencies } from '../activities/index.js';
 import { registerNodes } from '../client/nodes.js';
 import type { Configuration, Logger } from '../config/index.js';
@@ -51,6 +51,7 @@ export async function runWorker(configuration: Configuration, queues: readonly Q
       error: (message, meta) => log.error(meta ?? {}, message),
     },
   };
+  const janitor = new Janitor(dependencies);
   const { namespace } = configuration.temporal;
   const create = async (queue: Queue) =>
     Worker.create({
@@ -77,8 +78,10 @@ export async function runWorker(configuration: Configuration, queues: readonly Q
     if (queues.includes('control')) await prepareControl(configuration, catalog, temporal);
     const workers = await Promise.all(queues.map(create));
     log.info({ queues }, 'worker started');
+    if (queues.includes('control')) janitor.start();
     await Promise.all(workers.map((worker) => worker.run()));
   } finally {
+    await janitor.stop();
     await connection.close();
     await temporal.connection.close();
     await nodes.close();

@@ -15,8 +15,8 @@ export const control = proxyActivities<ControlActivities>({
   retry: { initialInterval: '500ms', maximumInterval: '10s', nonRetryableErrorTypes },
 });
 
-/** A note in the catalog: run inside of the workflow's own task, it leaves one event in the history instead of six. */
-export const notes = proxyLocalActivities<Pick<ControlActivities, 'recordPhase'>>({
+/** Short messages: sent inside of the workflow's own task, each leaves one event in the history instead of six. */
+export const messages = proxyLocalActivities<Pick<ControlActivities, 'requestAdmission' | 'releaseAdmission'>>({
   startToCloseTimeout: '10s',
   retry: { initialInterval: '500ms', maximumInterval: '10s', nonRetryableErrorTypes },
 });
@@ -32,6 +32,14 @@ export const validation = proxyActivities<ControlActivities>({
 export const steps = proxyActivities<ControlActivities>({
   taskQueue: CONTROL_QUEUE,
   startToCloseTimeout: '5m',
+  heartbeatTimeout,
+  retry: { initialInterval: '200ms', maximumInterval: '5s', maximumAttempts: 30, nonRetryableErrorTypes },
+});
+
+/** As long as it takes: watching a target, or getting ready for which a large collection has to be read. */
+export const patient = proxyActivities<ControlActivities>({
+  taskQueue: CONTROL_QUEUE,
+  startToCloseTimeout: '30d',
   heartbeatTimeout,
   retry: { initialInterval: '200ms', maximumInterval: '5s', maximumAttempts: 30, nonRetryableErrorTypes },
 });

@@ -7,6 +7,7 @@ export const CONTROL_QUEUE = 'drover-control';
 export const DATA_QUEUE = 'drover-data';
 
 export const ADMISSION_WORKFLOW_ID = 'drover-admission';
+export const REPAIR_WORKFLOW_ID = 'drover-repair';
 export const FORECAST_SCHEDULE_ID = 'drover-forecast';
 /** Temporal adds the time to it, as the schedule starts one run after the other. */
 export const FORECAST_WORKFLOW_ID = 'forecast';
@@ -43,6 +44,22 @@ export interface MigrationInput {
   readonly reason?: string;
   /** Id of the decision that this move carries out. */
   readonly decision?: string;
+}
+
+/** Input of `recoveryWorkflow`, which ends a migration that its own workflow has left. */
+export interface RecoveryInput {
+  readonly migration: string;
+  readonly keyspace: string;
+  readonly partition: string;
+  readonly target: string;
+}
+
+/** What `repairWorkflow` did, in sentences. */
+export interface RepairReport {
+  readonly repaired: string[];
+  readonly failed: string[];
+  /** Workflows that end migrations which were left; they go on by themselves. */
+  readonly recoveries: string[];
 }
 
 export const MigrationPhase = {

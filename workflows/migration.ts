@@ -7,8 +7,8 @@ import {
   uuid4,
   workflowInfo,
 } from '@temporalio/workflow';
-import type { ClaimRequest, MovePlan } from '../activities/index.js';
-import { cleanUp, control, data, notes, steps, validation } from './activity-proxies.js';
+import type { ClaimRequest, Move, MovePlan } from '../activities/index.js';
+import { cleanUp, data, messages, patient, steps, validation } from './activity-proxies.js';
 import { describeFailure, isRefusal } from './failure.js';
 import { Followers } from './followers.js';
 import type { MigrationInput, MigrationResult } from './messages.js';
@@ -76,39 +76,36 @@ async function admission(steering: Steering, move: MovePlan, saga: Saga, input: 
   setHandler(admitted, () => {
     mayGo = true;
   });
-  saga.compensateWith(() => cleanUp.releaseAdmission({ workflowId, runId }));
+  saga.compensateWith(() => messages.releaseAdmission({ workflowId, runId }));
   const request = { workflowId, runId, nodes: [move.source, move.target], byForecast: input.decision !== undefined };
   // Asked again now and then: an admission workflow that was terminated has forgotten who waits.
-  do await control.requestAdmission(request);
+  do await messages.requestAdmission(request);
   while (!(await condition(() => mayGo, '1m')));
 }
 
 /** An exact copy that follows the source: made, filled, caught up, compared. */
 async function copy(steering: Steering, move: MovePlan, saga: Saga, followers: Followers): Promise<void> {
-  await phase(steering, move, MigrationPhase.shadow);
+  const shadow = await phase(steering, move, MigrationPhase.shadow);
   saga.compensateWith(() => cleanUp.removeShadow(move));
   saga.compensateWith(() => followers.stop());
-  await data.createShadow(move);
+  await data.createShadow(shadow);
 
-  await phase(steering, move, MigrationPhase.backfill);
-  steering.add(await data.backfill(move));
+  steering.add(await data.backfill(await phase(steering, move, MigrationPhase.backfill)));
 
-  await phase(steering, move, MigrationPhase.replicate);
+  const replicate = await phase(steering, move, MigrationPhase.replicate);
   followers.start('forward');
-  await data.catchUp(move);
+  await data.catchUp(replicate);
 
-  await phase(steering, move, MigrationPhase.verify);
-  steering.add(await data.verify(move));
+  steering.add(await data.verify(await phase(steering, move, MigrationPhase.verify)));
 }
 
 /** Reads and writes go over weight by weight; what the target accepts flows back to the source all the time. */
 async function cutOver(steering: Steering, move: MovePlan, saga: Saga, followers: Followers): Promise<void> {
   await steering.approval();
-  await phase(steering, move, MigrationPhase.cutover);
-  await steps.prepareReverse(move);
+  const cutover = await phase(steering, move, MigrationPhase.cutover);
   followers.start('back');
   saga.compensateWith(() => cleanUp.withdrawTarget(move));
-  await steps.publishTarget(move);
+  await patient.publishTarget(cutover);
 
   saga.compensateWith(async () => steering.reached(0, await cleanUp.shiftWeight({ ...move, weight: 0 })));
   for (;;) {
@@ -117,31 +114,44 @@ async function cutOver(steering: Steering, move: MovePlan, saga: Saga, followers
     if (weight === undefined) return;
     const summary = `to ${weight} % of the load`;
     steering.reached(weight, await steps.shiftWeight.executeWithOptions({ summary }, [{ ...move, weight }]));
-    if (steering.nextWeight() !== undefined) await steering.dwell(move.dwellMs, `watching ${weight} %`);
+    if (steering.nextWeight() !== undefined) await watch(steering, move, move.dwellMs, `watching ${weight} %`);
   }
+}
+
+/** Stays for a while; when the target serves worse than the source did, everything goes back. */
+async function watch(steering: Steering, move: MovePlan, forMs: number, summary: string): Promise<void> {
+  if (forMs === 0) return;
+  const { worse } = await patient.watch.executeWithOptions({ summary }, [{ ...move, forMs }]);
+  if (worse === undefined) return;
+  steering.stop(worse);
+  throw ApplicationFailure.nonRetryable(worse, 'RolledBack');
 }
 
 /** The target has everything, and everything still flows back: time to change one's mind. */
 async function soak(steering: Steering, move: MovePlan): Promise<void> {
-  await phase(steering, move, MigrationPhase.soak);
-  await steering.dwell(move.soakMs, 'soak: rollback is still possible');
+  await watch(
+    steering,
+    await phase(steering, move, MigrationPhase.soak),
+    move.soakMs,
+    'soak: rollback is still possible',
+  );
   await steering.safePoint();
 }
 
 /** The point of no return, and what comes after it. */
-async function retire(steering: Steering, move: MovePlan, followers: Followers): Promise<MigrationResult> {
+export async function retire(steering: Steering, move: Move, followers: Followers): Promise<MigrationResult> {
   steering.setPhase(MigrationPhase.retire);
-  await cleanUp.retire(move);
+  await cleanUp.retire({ ...move, phase: MigrationPhase.retire });
   await followers.stop();
   await cleanUp.removeOldCopy(move);
-  await cleanUp.releaseAdmission(workflowInfo());
+  await messages.releaseAdmission(workflowInfo());
   steering.setPhase(MigrationPhase.completed);
   const { documents, bytes, pauseMsMax } = steering.progress();
   return { migration: move.migration, outcome: 'completed', documents, bytes, pauseMsMax };
 }
 
 /** Everything back to the source, in reverse order of the steps. */
-async function rollBack(steering: Steering, move: MovePlan, saga: Saga, error: unknown): Promise<MigrationResult> {
+export async function rollBack(steering: Steering, move: Move, saga: Saga, error: unknown): Promise<MigrationResult> {
   steering.setPhase(MigrationPhase.rollback);
   await saga.compensate();
   steering.setPhase(MigrationPhase.rolledBack);
@@ -152,7 +162,8 @@ async function rollBack(steering: Steering, move: MovePlan, saga: Saga, error: u
   return { migration: move.migration, outcome: 'rolledBack', documents, bytes, pauseMsMax, reason: ending.reason };
 }
 
-async function phase(steering: Steering, move: MovePlan, next: MigrationPhase): Promise<void> {
+/** @returns the input of the phase's first activity, which notes in the catalog that it has begun */
+async function phase(steering: Steering, move: MovePlan, next: MigrationPhase): Promise<MovePlan> {
   await steering.enter(next);
-  await notes.recordPhase({ migration: move.migration, phase: next });
+  return { ...move, phase: next };
 }

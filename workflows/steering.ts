@@ -5,11 +5,9 @@ import {
   condition,
   setCurrentDetails,
   setHandler,
-  sleep,
-  upsertMemo,
   upsertSearchAttributes,
 } from '@temporalio/workflow';
-import type { MovePlan } from '../activities/index.js';
+import type { Move } from '../activities/index.js';
 import { checkWeights } from '../domain/weights.js';
 import type { DroverError } from '../domain/errors.js';
 import type { AmendWeights, MigrationInput, MigrationProgress, SteeringRequest } from './messages.js';
@@ -19,7 +17,7 @@ import { MigrationPhase, searchAttributes } from './messages.js';
 /** What the user can ask of a running migration, and what it shows of itself: state, handlers, nothing else. */
 export class Steering {
   private phase: MigrationPhase = MigrationPhase.validate;
-  private plan: MovePlan | undefined;
+  private plan: Move | undefined;
   private remaining: readonly number[] = [];
   private paused = false;
   private approved = false;
@@ -100,7 +98,7 @@ export class Steering {
     await this.scope.run(body);
   }
 
-  begin(plan: MovePlan): void {
+  begin(plan: Move & { readonly weights: readonly number[] }): void {
     this.plan = plan;
     this.remaining = plan.weights;
     upsertSearchAttributes([
@@ -109,7 +107,6 @@ export class Steering {
       { key: searchAttributes.source, value: plan.source },
       { key: searchAttributes.target, value: plan.target },
     ]);
-    upsertMemo({ migration: plan.migration });
   }
 
   /** A safe point: a paused migration waits here. */
@@ -136,11 +133,6 @@ export class Steering {
 
   nextWeight(): number | undefined {
     return this.remaining[0];
-  }
-
-  /** Waits before the next weight, or for the soak. */
-  async dwell(ms: number, summary: string): Promise<void> {
-    if (ms > 0) await sleep(ms, { summary });
   }
 
   reached(weight: number, step: { readonly weight: number; readonly moved: boolean; readonly pauseMs: number }): void {
@@ -187,14 +179,18 @@ export class Steering {
   }
 
   async waitUntil(what: string, fulfilled: () => boolean): Promise<void> {
-    this.waitingFor = what;
-    this.show();
+    this.waitFor(what);
     try {
       await condition(fulfilled);
     } finally {
-      this.waitingFor = undefined;
-      this.show();
+      this.waitFor(undefined);
     }
+  }
+
+  /** Shows what the migration waits for; there may be nothing that anybody can do about it here. */
+  waitFor(what: string | undefined): void {
+    this.waitingFor = what;
+    this.show();
   }
 
   private mustBeUnderWay(verb: string): void {

@@ -1,4 +1,7 @@
+import { readFile } from 'node:fs/promises';
 import type { Command } from 'commander';
+import type { Document } from 'mongodb';
+import { DroverError } from '../../domain/errors.js';
 import type { KeyspaceDetails } from '../keyspaces.js';
 import { positiveInteger } from './arguments.js';
 import { withControl } from './invocation.js';
@@ -12,27 +15,31 @@ export function addKeyspaceCommands(program: Command): void {
     .description('make a keyspace, such as shop.orders, with its partitions spread evenly over the nodes')
     .requiredOption('--key <field>', 'partition key: documents with the same value stay together')
     .requiredOption('--partitions <number>', 'how many partitions', positiveInteger)
+    .option('--validator <file>', 'your own validator of its documents (extended JSON), kept beside the fence')
     .action(
-      withControl<{ key: string; partitions: number }>(async ({ control, options, terminal }, name) => {
-        const { createKeyspace } = await import('../keyspaces.js');
-        const { key, partitions: number } = options;
-        const partitions = await createKeyspace(control, { name, key, partitions: number });
-        const owners = new Map<string, number>();
-        for (const { route } of partitions) owners.set(route.source, (owners.get(route.source) ?? 0) + 1);
-        terminal.result(
-          {
-            name,
-            key,
-            partitions: partitions.map((each) => ({
-              partition: each.name,
-              owner: each.route.source,
-              tokens: each.box[0],
-            })),
-          },
-          `Keyspace ${name} has ${some(partitions.length, 'partition')} by ${key}: ` +
-            `${[...owners].map(([node, owned]) => `${owned} on ${node}`).join(', ')}.`,
-        );
-      }),
+      withControl<{ key: string; partitions: number; validator?: string }>(
+        async ({ control, options, terminal }, name) => {
+          const { createKeyspace } = await import('../keyspaces.js');
+          const { key, partitions: number, validator: file } = options;
+          const validator = file === undefined ? {} : { validator: await readDocument(file) };
+          const partitions = await createKeyspace(control, { name, key, partitions: number, ...validator });
+          const owners = new Map<string, number>();
+          for (const { route } of partitions) owners.set(route.source, (owners.get(route.source) ?? 0) + 1);
+          terminal.result(
+            {
+              name,
+              key,
+              partitions: partitions.map((each) => ({
+                partition: each.name,
+                owner: each.route.source,
+                tokens: each.box[0],
+              })),
+            },
+            `Keyspace ${name} has ${some(partitions.length, 'partition')} by ${key}: ` +
+              `${[...owners].map(([node, owned]) => `${owned} on ${node}`).join(', ')}.`,
+          );
+        },
+      ),
     );
 
   keyspace
@@ -69,6 +76,19 @@ export function addKeyspaceCommands(program: Command): void {
         terminal.result(shown, describe(shown));
       }),
     );
+}
+
+/** @throws DroverError `InvalidRequest` */
+async function readDocument(file: string): Promise<Document> {
+  const { BSON } = await import('mongodb');
+  try {
+    const parsed: unknown = BSON.EJSON.parse(await readFile(file, 'utf8'));
+    if (typeof parsed === 'object' && parsed !== null && !Array.isArray(parsed)) return parsed;
+    throw new Error('it is not a JSON object');
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : String(error);
+    throw new DroverError('InvalidRequest', `the validator in ${file} can't be read: ${reason}`);
+  }
 }
 
 const describe = ({ name, key, partitions, moving, createdAt, nodes }: KeyspaceDetails): string =>

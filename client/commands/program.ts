@@ -3,6 +3,7 @@ import { addAutomationCommands } from './automation.js';
 import { addDecisionCommands } from './decisions.js';
 import type { DevelopmentServers } from './development.js';
 import { addDevelopmentCommands } from './development.js';
+import { addDoctorCommand } from './doctor.js';
 import { addForecastCommands } from './forecasts.js';
 import { addKeyspaceCommands } from './keyspaces.js';
 import { addMigrateCommand } from './migrate.js';
@@ -54,6 +55,7 @@ function program({ servers, runWorker }: Launchers): Command {
   drover.commandsGroup('Servers and workers:');
   addDevelopmentCommands(drover, servers);
   addWorkerCommand(drover, runWorker);
+  addDoctorCommand(drover);
   drover.commandsGroup('What there is:');
   addNodeCommands(drover);
   addKeyspaceCommands(drover);

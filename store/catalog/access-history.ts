@@ -1,12 +1,13 @@
 import type { Collection } from 'mongodb';
 import type { AccessRecord, AccessWindow } from '../../domain/access.js';
+import type { Served } from '../../domain/watch.js';
 import type { TokenLoad } from '../../domain/weights.js';
 import { tokenFromBson, tokenToBson } from '../codec.js';
 
 interface AccessDocument {
   /** Start of the router's flush interval. */
   time: Date;
-  meta: { keyspace: string; partition: string; region: string };
+  meta: { keyspace: string; partition: string; region: string; node?: string };
   reads: number;
   writes: number;
   errors: number;
@@ -22,9 +23,9 @@ export class AccessHistory {
   async append(records: readonly AccessRecord[]): Promise<void> {
     if (records.length === 0) return;
     await this.collection.insertMany(
-      records.map(({ keyspace, partition, region, time, tokens, clients, latencyMs, reads, writes, errors }) => ({
+      records.map(({ keyspace, partition, region, node, time, tokens, clients, latencyMs, reads, writes, errors }) => ({
         time: new Date(time),
-        meta: { keyspace, partition, region },
+        meta: { keyspace, partition, region, ...(node === undefined ? {} : { node }) },
         reads,
         writes,
         errors,
@@ -93,6 +94,31 @@ export class AccessHistory {
       byPartition.set(_id.partition, list);
     }
     return byPartition;
+  }
+
+  /** How each node has served a partition since `from`, by the node's name. */
+  async served(keyspace: string, partition: string, from: number): Promise<Map<string, Served>> {
+    const rows = await this.collection
+      .aggregate<Served & { _id: string }>([
+        {
+          $match: {
+            'meta.keyspace': keyspace,
+            'meta.partition': partition,
+            'meta.node': { $exists: true },
+            time: { $gte: new Date(from) },
+          },
+        },
+        {
+          $group: {
+            _id: '$meta.node',
+            requests: { $sum: { $add: ['$reads', '$writes'] } },
+            errors: { $sum: '$errors' },
+            latencyMs: { $sum: '$latencyMs.sum' },
+          },
+        },
+      ])
+      .toArray();
+    return new Map(rows.map(({ _id, ...served }) => [_id, served]));
   }
 
   /** Requests per token of one partition since `from`: where inside of it the load lies. */

@@ -1,5 +1,7 @@
-import type { Collection } from 'mongodb';
+import type { Collection, Document } from 'mongodb';
+import { BSON } from 'mongodb';
 import { DroverError } from '../../domain/errors.js';
+import type { Fence } from '../fenced-collection.js';
 
 /** One dimension of a partition key. Only hashed ones exist so far; the form leaves room for ranges, time and region. */
 export interface Dimension {
@@ -14,6 +16,8 @@ export interface KeyspaceDocument {
   database: string;
   collection: string;
   dimensions: [Dimension, ...Dimension[]];
+  /** The user's own validator of its documents, as extended JSON: it holds beside Drover's fence. */
+  validator?: string;
   createdAt: Date;
 }
 
@@ -43,3 +47,9 @@ export class Keyspaces {
     return this.collection.find({}, { sort: { _id: 1 } }).toArray();
   }
 }
+
+/** What the fences of a keyspace's collections have in common. */
+export const fenceOf = ({ dimensions, validator }: KeyspaceDocument): Omit<Fence, 'accepted'> => ({
+  keyField: dimensions[0].field,
+  ...(validator === undefined ? {} : { validator: BSON.EJSON.parse(validator) as Document }),
+});

@@ -65,6 +65,11 @@ export class Migrations {
     await this.collection.updateOne({ _id: id }, update);
   }
 
+  /** Of a request that got nothing: as if it had not been made. */
+  async remove(id: string): Promise<void> {
+    await this.collection.deleteOne({ _id: id, state: 'running' });
+  }
+
   async addStep(id: string, step: BoundaryStepRecord): Promise<void> {
     // A repeated attempt of the same step has the same epoch.
     await this.collection.updateOne(

@@ -1,10 +1,11 @@
-import type { ChangeStream, Collection, Document, MongoClient, Timestamp } from 'mongodb';
+import type { ChangeStream, Collection, Document, Filter, MongoClient, Timestamp } from 'mongodb';
 import { DroverError } from '../../domain/errors.js';
 import type { HandoverEvent } from '../../domain/handover.js';
 import { transition } from '../../domain/handover.js';
 import type { Partition } from '../../domain/partition.js';
 import { partitionId } from '../../domain/partition.js';
 import { partitionFromBson, partitionToBson } from '../codec.js';
+import { hasCode } from '../server-errors.js';
 
 interface PartitionDocument extends Document {
   _id: string;
@@ -50,20 +51,22 @@ export class Partitions {
    * Applies `event` by one compare-and-set, acknowledged by a majority of the catalog.
    *
    * @throws DroverError `Superseded` when the entry is no longer as `partition` has it
-   * @throws DroverError `Refused` when the state machine does not allow the event
+   * @throws DroverError `Refused` when the state machine does not allow the event, or another migration changes the same
+   *   collection
    */
   async advance(partition: Partition, event: HandoverEvent): Promise<Partition> {
     const next = transition(partition, event);
     if (next === partition) return partition;
-    const { matchedCount } = await this.collection.replaceOne(
+    const matchedCount = await this.replace(
       {
         _id: partition.id,
         epoch: partition.epoch,
+        attempt: partition.attempt,
+        gates: [...partition.gates],
         ...(partition.handover === null
           ? { handover: null }
           : {
               'handover.migration': partition.handover.migration,
-              'handover.attempt': partition.handover.attempt,
               'handover.state.kind': partition.handover.state.kind,
             }),
       },
@@ -73,6 +76,35 @@ export class Partitions {
       throw new DroverError('Superseded', `${partition.id} was changed by somebody else before "${event.kind}"`);
     }
     return next;
+  }
+
+  private async replace(filter: Filter<PartitionDocument>, next: Document): Promise<number> {
+    try {
+      return (await this.collection.replaceOne(filter, next)).matchedCount;
+    } catch (error) {
+      if (!hasCode(error, 'duplicateKey')) throw error;
+      throw new DroverError(
+        'Refused',
+        `another migration changes ${(next['locks'] as string[]).join(' or ')}, which this partition shares: wait for its end`,
+      );
+    }
+  }
+
+  /** Partitions that share a collection with this one; while it is being handed over none of these can be. */
+  async sharing({ id, keyspace, collection }: Partition): Promise<Partition[]> {
+    return (await this.collection.find({ keyspace, collection, _id: { $ne: id } }).toArray()).map(partitionFromBson);
+  }
+
+  /** Those with the gates of a repair that did not come to its end; they keep the collection locked. */
+  async gatedInVain(): Promise<Partition[]> {
+    const documents = await this.collection.find({ handover: null, 'gates.0': { $exists: true } }).toArray();
+    return documents.map(partitionFromBson);
+  }
+
+  /** Those with a step under way, or being retired. */
+  async unsettled(): Promise<Partition[]> {
+    const kinds = ['fencing', 'owned', 'undoing', 'retiring'];
+    return (await this.collection.find({ 'handover.state.kind': { $in: kinds } }).toArray()).map(partitionFromBson);
   }
 
   /** Every change of a partition's entry from now (or from a time) on, as the entry is after it (or later). */

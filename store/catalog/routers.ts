@@ -82,3 +82,11 @@ export class Routers {
     return registered.filter(({ _id }) => !have.has(_id)).map(({ _id, renewals }) => ({ id: _id, renewals }));
   }
 }
+
+const APP_PREFIX = 'drover-router-';
+
+/** By its name at the nodes a router's transactions are recognised when it is gone. */
+export const appOfRouter = (id: string): string => APP_PREFIX + id;
+
+export const routerOfApp = (appName: string): string | undefined =>
+  appName.startsWith(APP_PREFIX) ? appName.slice(APP_PREFIX.length) : undefined;

@@ -35,6 +35,21 @@ const MIGRATIONS: readonly { readonly version: number; readonly apply: (db: Db) 
         ]);
     },
   },
+  {
+    version: 2,
+    apply: async (db) => {
+      const partitions = db.collection('partitions');
+      await partitions.updateMany({ attempt: { $exists: false } }, { $set: { attempt: 0, gates: [], locks: [] } });
+      await partitions.createIndexes([
+        {
+          key: { locks: 1 },
+          unique: true,
+          partialFilterExpression: { 'locks.0': { $exists: true } },
+        },
+        { key: { 'handover.state.kind': 1 }, sparse: true },
+      ]);
+    },
+  },
 ];
 
 export const SCHEMA_VERSION = MIGRATIONS.at(-1)!.version;

@@ -20,6 +20,8 @@ const unclaimed: Partition = {
   collection: 'orders.p1',
   epoch: 1,
   route: { source: 'a', target: null, boundary: LOW, fence: null },
+  attempt: 0,
+  gates: [],
   handover: null,
   lastMovedAt: null,
 };
@@ -108,7 +110,8 @@ describe('the table of the hand-over', () => {
     expect(ALLOWED).toEqual({
       claim: ['none'],
       publish: ['idle'],
-      takeOver: ['idle', 'fencing', 'owned', 'undoing', 'retiring'],
+      takeOver: ['none', 'idle', 'fencing', 'owned', 'undoing', 'retiring'],
+      gate: ['none', 'idle', 'fencing', 'owned', 'undoing', 'retiring'],
       begin: ['idle'],
       own: ['fencing'],
       undo: ['fencing'],
@@ -210,12 +213,12 @@ describe('in every state that any sequence of events leads to', () => {
     );
   });
 
-  it('the attempt rises by one with every take-over, and else stays until the partition is free', () => {
+  it('the attempt rises by one with every take-over and every claim, and else stays', () => {
     fc.assert(
       fc.property(history, (events) => {
         run(events, (before, next, after) => {
+          expect(after.attempt - before.attempt).toBe(next.kind === 'takeOver' || next.kind === 'claim' ? 1 : 0);
           if (before.handover === null || after.handover === null) return;
-          expect(after.handover.attempt - before.handover.attempt).toBe(next.kind === 'takeOver' ? 1 : 0);
           expect(after.handover.migration).toBe(before.handover.migration);
         });
       }),
@@ -320,7 +323,11 @@ describe('the two ends of a migration', () => {
   it('a partition is claimed by one migration, for another node than its owner', () => {
     expect(attempt(unclaimed, { ...claim, target: 'a' })).toBe('Refused');
     expect(attempt(play(claim), { ...claim, migration: 'other' })).toBe('Refused');
-    expect(play(claim)).toMatchObject({ epoch: 1, handover: { migration: 'm', target: 'b', attempt: 1 } });
+    expect(play(claim)).toMatchObject({ epoch: 1, attempt: 1, handover: { migration: 'm', target: 'b' } });
+  });
+
+  it('begins without gates: those of a repair before it are not on the target', () => {
+    expect(transition({ ...unclaimed, gates: ['g'] }, claim).gates).toEqual([]);
   });
 
   it('publishing twice is publishing once', () => {
@@ -355,7 +362,7 @@ describe('the two ends of a migration', () => {
 
   it('gives the partition free only when the target is not published', () => {
     expect(attempt(play(claim, just('publish')), just('release'))).toBe('Refused');
-    expect(transition(play(claim), just('release'))).toEqual(unclaimed);
+    expect(transition(play(claim), just('release'))).toEqual({ ...unclaimed, attempt: 1 });
     expect(play(claim, just('publish'), just('withdraw'), just('release')).handover).toBeNull();
   });
 

@@ -1,6 +1,15 @@
 import { describe, expect, it } from 'vitest';
 import type { Handover, HandoverState, Partition, Route } from '../../domain/partition.js';
-import { acceptedTokens, partitionId, readOwner, tokensOf, writeOwner } from '../../domain/partition.js';
+import {
+  acceptedBy,
+  acceptedTokens,
+  lockedNodes,
+  nodesOf,
+  partitionId,
+  readOwner,
+  tokensOf,
+  writeOwner,
+} from '../../domain/partition.js';
 
 const INTERVAL = { low: 20n, high: 50n };
 
@@ -11,8 +20,10 @@ const partition = (route: Partial<Route>, state?: HandoverState): Partition => (
   box: [{ low: 0n, high: 100n }],
   collection: 'orders.p1',
   epoch: 1,
+  attempt: 1,
+  gates: [],
   route: { source: 'a', target: null, boundary: 0n, fence: null, ...route },
-  handover: state === undefined ? null : ({ migration: 'm', target: 'b', attempt: 1, state } satisfies Handover),
+  handover: state === undefined ? null : ({ migration: 'm', target: 'b', state } satisfies Handover),
   lastMovedAt: null,
 });
 
@@ -94,5 +105,39 @@ describe('who owns a token', () => {
 
   it('a node that has nothing to do with the partition accepts nothing', () => {
     expect(acceptedTokens(partition({ target: 'b', boundary: 50n }), 'c')).toEqual([]);
+  });
+});
+
+describe('a collection that partitions share', () => {
+  const other = (low: bigint, high: bigint): Partition => ({
+    ...partition({}),
+    box: [{ low, high }],
+    route: { source: 'a', target: null, boundary: low, fence: null },
+  });
+
+  it('accepts what any of them accepts, in one piece where they meet', () => {
+    expect(acceptedBy([other(50n, 100n), other(0n, 50n)], 'a')).toEqual([{ low: 0n, high: 100n }]);
+    expect(acceptedBy([other(0n, 20n), other(50n, 100n)], 'b')).toEqual([]);
+  });
+
+  it('goes on accepting the others while one is fenced', () => {
+    const route = { target: 'b', boundary: 20n, fence: INTERVAL };
+    const fencing = partition(route, { kind: 'fencing', direction: 'forward', interval: INTERVAL });
+    expect(acceptedBy([fencing, other(100n, 200n)], 'a')).toEqual([{ low: 50n, high: 200n }]);
+    expect(acceptedBy([fencing, other(100n, 200n)], 'b')).toEqual([{ low: 0n, high: 20n }]);
+  });
+});
+
+describe('the nodes of a partition', () => {
+  it('are its own, and the one that it goes to or came from', () => {
+    expect(nodesOf(partition({}))).toEqual(['a']);
+    expect(nodesOf(partition({}, { kind: 'idle' }))).toEqual(['a', 'b']);
+    expect(nodesOf(partition({ source: 'b' }, { kind: 'retiring', formerSource: 'a' }))).toEqual(['b', 'a']);
+  });
+
+  it('are locked for others in the collection while a migration holds it, or an attempt has gates', () => {
+    expect(lockedNodes(partition({}))).toEqual([]);
+    expect(lockedNodes({ ...partition({}), gates: ['g'] })).toEqual(['a']);
+    expect(lockedNodes(partition({}, { kind: 'idle' }))).toEqual(['a', 'b']);
   });
 });

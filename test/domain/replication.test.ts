@@ -182,6 +182,8 @@ const beginning = (goals: readonly Token[], left: Budget): World => {
     collection: 'orders.p1',
     epoch: 1,
     route: { source: 'a', target: null, boundary: 0n, fence: null },
+    attempt: 0,
+    gates: [],
     handover: null,
     lastMovedAt: null,
   };

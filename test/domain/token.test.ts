@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { Interval, Token } from '../../domain/token.js';
-import { contains, isEmpty, overlaps, subtract, TOKEN_END, TOKEN_MIN } from '../../domain/token.js';
+import { contains, isEmpty, overlaps, subtract, TOKEN_END, TOKEN_MIN, union } from '../../domain/token.js';
 
 const bound = fc.oneof(fc.bigInt({ min: -4n, max: 4n }), fc.constantFrom(TOKEN_MIN, TOKEN_END));
 const anyInterval = fc.tuple(bound, bound).map(([low, high]): Interval => ({ low, high }));
@@ -68,5 +68,18 @@ describe('intervals of tokens', () => {
       { low: 0n, high: 3n, since: 7n },
       { low: 5n, high: 9n, since: 7n },
     ]);
+  });
+
+  it('united, cover the same tokens once, in order and apart from each other', () => {
+    fc.assert(
+      fc.property(fc.array(anyInterval), (intervals) => {
+        const united = union(intervals);
+        for (const token of probes) {
+          const covered = intervals.some((each) => contains(each, token));
+          expect(united.filter((each) => contains(each, token)).length).toBe(covered ? 1 : 0);
+        }
+        for (const [i, { low }] of united.entries()) if (i > 0) expect(low).toBeGreaterThan(united[i - 1]!.high);
+      }),
+    );
   });
 });

@@ -14,7 +14,7 @@ import type { DroverCollection } from '../../router/index.js';
 import { DroverClient } from '../../router/index.js';
 import type { Cluster } from '../../temporal-config/dev-cluster.js';
 import { startCluster, startWorkerProcess } from '../../temporal-config/dev-cluster.js';
-import { random } from '../random.js';
+import { random } from '../../examples/random.js';
 
 export interface Scene {
   readonly cluster: Cluster;
@@ -103,9 +103,6 @@ export interface Order {
   note?: string;
 }
 
-/** Other in every round of a campaign: `npm run test:long`. */
-const CAMPAIGN_SEED = Number(process.env['DROVER_TEST_SEED'] ?? 0);
-
 /** Applications pause between requests; without it a test measures how many fit onto the machine. */
 const THINK_MS = 5;
 
@@ -131,11 +128,7 @@ export class Writers {
   ) {
     this.done = Promise.all(
       Array.from({ length: options.writers }, (_, i) =>
-        this.write(
-          `${options.name ?? 'w'}${i}`,
-          options.documentsEach,
-          random(CAMPAIGN_SEED * 1_000 + options.seed + i),
-        ),
+        this.write(`${options.name ?? 'w'}${i}`, options.documentsEach, random(options.seed + i)),
       ),
     );
   }

@@ -10,6 +10,7 @@ import {
   steer,
   waitForMigration,
 } from '../../client/migrations.js';
+import { createKeyspace } from '../../client/keyspaces.js';
 import { CHECKPOINTS, MARKERS } from '../../store/checkpoint.js';
 import { inspect } from '../../store/fenced-collection.js';
 import { migrationWorkflowId } from '../../workflows/messages.js';
@@ -69,6 +70,22 @@ describe('a migration under load', () => {
     const [record] = await listMigrations(the.control, { partition: 'p1' });
     expect(record).toMatchObject({ state: 'completed', weight: 100 });
     expect(record!.steps.length).toBeGreaterThanOrEqual(3);
+  });
+
+  it("takes the user's own validator along, which goes on holding beside the fence", async () => {
+    const validator = { $jsonSchema: { properties: { total: { minimum: 0 } } } };
+    const keyspace = 'shop.checked';
+    await createKeyspace(the.control, { name: keyspace, key: 'customerId', partitions: 1, validator });
+    const checked = (await the.connect()).db('shop').collection<{ customerId: string; total: number }>('checked');
+    for (let i = 0; i < 50; i++) await checked.insertOne({ customerId: `c${i}`, total: i });
+    const moves = [await the.control.catalog.partitions.get(keyspace, 'p0')];
+    await migrate(the.control, { keyspace, partition: 'p0', target: the.otherNode(moves[0]!), weights: [50, 100] });
+    expect((await waitForMigration(the.control, keyspace, 'p0')).outcome).toBe('completed');
+    await expect(checked.insertOne({ customerId: 'c1', total: -1 })).rejects.toMatchObject({ code: 121 });
+    await expect(checked.updateOne({ customerId: 'c1' }, { $set: { total: -1 } })).rejects.toMatchObject({ code: 121 });
+    expect((await checked.deleteOne({ customerId: 'c1' })).deletedCount).toBe(1);
+    const bad = { name: 'shop.bad', key: 'k', partitions: 1, validator: { total: { $nonsense: 1 } } };
+    await expect(createKeyspace(the.control, bad)).rejects.toMatchObject({ code: 'InvalidRequest' });
   });
 
   it('moves back to where it came from, over the closed collection that stayed there', async () => {

@@ -107,7 +107,12 @@ describe('an incompatible change', () => {
 
   it('is found when two steps are exchanged', async () => {
     const options = await bundleWith(
-      (migration) => exchange(migration, 'data.catchUp(move)', 'data.verify(move)'),
+      (migration) =>
+        exchange(
+          migration,
+          'data.catchUp(replicate)',
+          'data.verify(await phase(steering, move, MigrationPhase.verify))',
+        ),
       'exchanged',
     );
     const found = await replay([completed()], options);
@@ -116,8 +121,8 @@ describe('an incompatible change', () => {
 
   it('is found when a step is left out', async () => {
     const options = await bundleWith((migration) => {
-      expect(migration).toContain('await data.catchUp(move);');
-      return migration.replace('await data.catchUp(move);', '');
+      expect(migration).toContain('await data.catchUp(replicate);');
+      return migration.replace('await data.catchUp(replicate);', '');
     }, 'left-out');
     const found = await replay([completed()], options);
     expect(found['migration-completed']).toBeInstanceOf(DeterminismViolationError);

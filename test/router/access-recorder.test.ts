@@ -25,17 +25,18 @@ function recorder(part: Partial<AccessRecorderOptions> = {}) {
 describe('access records', () => {
   it('add up the requests of each partition', async () => {
     const { each, written } = recorder();
-    each.count('shop.orders', 'p0', 7n, 'reads', 2, false);
-    each.count('shop.orders', 'p0', 7n, 'writes', 10, false);
-    each.count('shop.orders', 'p0', 8n, 'writes', 4, true);
-    each.count('shop.orders', 'p1', 9n, 'reads', 1, false);
-    each.count('shop.carts', 'p0', 1n, 'reads', 1, false);
+    each.count('shop.orders', 'p0', 'a', 7n, 'reads', 2, false);
+    each.count('shop.orders', 'p0', 'a', 7n, 'writes', 10, false);
+    each.count('shop.orders', 'p0', 'a', 8n, 'writes', 4, true);
+    each.count('shop.orders', 'p1', 'a', 9n, 'reads', 1, false);
+    each.count('shop.carts', 'p0', 'a', 1n, 'reads', 1, false);
     await each.flush();
     expect(written).toHaveLength(1);
     expect(written[0]).toHaveLength(3);
     expect(written[0]![0]).toEqual({
       keyspace: 'shop.orders',
       partition: 'p0',
+      node: 'a',
       region: 'eu',
       time: 5_000,
       reads: 1,
@@ -55,9 +56,9 @@ describe('access records', () => {
     const { each, written } = recorder();
     await each.flush();
     expect(written).toEqual([]);
-    each.count('k', 'p', 1n, 'reads', 1, false);
+    each.count('k', 'p', 'a', 1n, 'reads', 1, false);
     await each.flush();
-    each.count('k', 'p', 1n, 'reads', 1, false);
+    each.count('k', 'p', 'a', 1n, 'reads', 1, false);
     await each.flush();
     expect(written.map(([record]) => record!.reads)).toEqual([1, 1]);
     await each.close();
@@ -66,8 +67,8 @@ describe('access records', () => {
 
   it('stay small however many tokens are used: the busiest are named, the totals are complete', async () => {
     const { each, written } = recorder();
-    for (let i = 0; i < 50_000; i++) each.count('k', 'p', BigInt(i), 'reads', 1, false);
-    for (let i = 0; i < 20; i++) for (let n = 0; n <= i; n++) each.count('k', 'p', BigInt(i), 'writes', 1, false);
+    for (let i = 0; i < 50_000; i++) each.count('k', 'p', 'a', BigInt(i), 'reads', 1, false);
+    for (let i = 0; i < 20; i++) for (let n = 0; n <= i; n++) each.count('k', 'p', 'a', BigInt(i), 'writes', 1, false);
     await each.flush();
     const [record] = written[0]!;
     expect(record).toMatchObject({ reads: 50_000, writes: 210 });
@@ -93,11 +94,11 @@ describe('access records', () => {
         return Promise.resolve();
       },
     });
-    each.count('k', 'p', 1n, 'reads', 1, false);
+    each.count('k', 'p', 'a', 1n, 'reads', 1, false);
     await each.flush();
     expect(problems).toEqual(['writing access records']);
     broken = false;
-    each.count('k', 'p', 1n, 'reads', 1, false);
+    each.count('k', 'p', 'a', 1n, 'reads', 1, false);
     await each.close();
     expect(written).toMatchObject([{ reads: 1 }]);
   });
@@ -111,10 +112,10 @@ describe('access records', () => {
         return written.length === 1 ? new Promise<void>((resolve) => (answer = resolve)) : Promise.resolve();
       },
     });
-    each.count('k', 'p', 1n, 'reads', 1, false);
+    each.count('k', 'p', 'a', 1n, 'reads', 1, false);
     const hanging = each.flush();
     for (let i = 0; i < 5; i++) {
-      each.count('k', 'p', 1n, 'reads', 1, false);
+      each.count('k', 'p', 'a', 1n, 'reads', 1, false);
       await each.flush();
     }
     expect(written).toHaveLength(1);
@@ -126,10 +127,10 @@ describe('access records', () => {
 
   it('are written now and then by themselves, and for the last time at the end', async () => {
     const { each, written } = recorder({ flushMs: 5 });
-    each.count('k', 'p', 1n, 'reads', 1, false);
+    each.count('k', 'p', 'a', 1n, 'reads', 1, false);
     await new Promise((resolve) => setTimeout(resolve, 50));
     expect(written).toHaveLength(1);
-    each.count('k', 'p', 1n, 'reads', 1, false);
+    each.count('k', 'p', 'a', 1n, 'reads', 1, false);
     await each.close();
     expect(written).toHaveLength(2);
   });
@@ -143,7 +144,7 @@ describe('access records', () => {
       write: (records) => (written.push(...records), Promise.resolve()),
       onProblem: () => undefined,
     });
-    each.count('k', 'p', 1n, 'reads', 1, false);
+    each.count('k', 'p', 'a', 1n, 'reads', 1, false);
     await each.close();
     expect(written[0]!.clients).toEqual([]);
   });

@@ -10,7 +10,7 @@ import { TOKEN_END, TOKEN_MIN } from '../../domain/token.js';
 import type { DroverCollection } from '../../router/index.js';
 import { DroverClient } from '../../router/index.js';
 import { Catalog } from '../../store/catalog/catalog.js';
-import { createFenced, setAccepted } from '../../store/fenced-collection.js';
+import { createFenced, setAccepted } from '../store/fences.js';
 import { tokenOfKey } from '../../store/key-token.js';
 import { NodePool } from '../../store/node-pool.js';
 import { until, useServers } from '../store/servers.js';
@@ -55,6 +55,8 @@ beforeEach(async () => {
     collection: `${name}.${part}`,
     epoch: 1,
     route: { source, target: null, boundary: low, fence: null },
+    attempt: 0,
+    gates: [],
     handover: null,
     lastMovedAt: null,
   });
@@ -265,9 +267,11 @@ describe('while a partition changes hands', () => {
   });
 
   it('a write that the fence refuses, because the route was old, goes to the new owner', async () => {
-    const now = await advance({ kind: 'begin', boundary: middle }, { kind: 'own', since: 1n }, { kind: 'settle' });
-    const [held] = await Promise.all([orders.insertOne({ _id: 1 as never, customerId: gone[0] }), fenceAs(now)]);
-    expect(held.acknowledged).toBe(true);
+    await setAccepted(db('a'), `${name}.p0`, 'customerId', [{ low: middle, high: 0n }]);
+    const refused = orders.insertOne({ _id: 1 as never, customerId: gone[0] });
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    await fenceAs(await advance({ kind: 'begin', boundary: middle }, { kind: 'own', since: 1n }, { kind: 'settle' }));
+    expect((await refused).acknowledged).toBe(true);
     expect(await target().collection(`${name}.p0`).countDocuments()).toBe(1);
   });
 

@@ -14,6 +14,8 @@ const partition = (name: string, box: Partition['box'], part: Partial<Partition>
   collection: `orders.${name}`,
   epoch: 1,
   route: { source: 'a', target: null, boundary: box[0].low, fence: null },
+  attempt: 0,
+  gates: [],
   handover: null,
   lastMovedAt: null,
   ...part,

@@ -46,13 +46,15 @@ const partition: fc.Arbitrary<Partition> = fc.record({
   box: interval.map((each) => [each] as const),
   collection: name,
   epoch: fc.nat(),
+  attempt: fc.nat(),
+  gates: fc.array(name),
   route: fc.record({
     source: name,
     target: fc.option(name),
     boundary: fc.oneof(token, fc.constant(TOKEN_END)),
     fence: fc.option(interval),
   }),
-  handover: fc.option(fc.record({ migration: name, target: name, attempt: fc.nat(), state })),
+  handover: fc.option(fc.record({ migration: name, target: name, state })),
   lastMovedAt: fc.option(fc.nat()),
 });
 const owned = fc.record({ range: interval, since: time }).map(({ range, since }) => ({ ...range, since }));

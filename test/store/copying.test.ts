@@ -6,7 +6,7 @@ import type { CopyProgress } from '../../store/backfill.js';
 import { backfill } from '../../store/backfill.js';
 import { operationTime } from '../../store/change-log.js';
 import { Checkpoint, Markers } from '../../store/checkpoint.js';
-import { createFenced } from '../../store/fenced-collection.js';
+import { createFenced } from './fences.js';
 import { follow, markerRead } from '../../store/follower.js';
 import { Throttle } from '../../store/throttle.js';
 import type { VerifyOptions } from '../../store/verify.js';

@@ -2,16 +2,19 @@ import type { Collection, Document } from 'mongodb';
 import { Long } from 'mongodb';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { TOKEN_END, TOKEN_MIN } from '../../domain/token.js';
+import * as fences from '../../store/fenced-collection.js';
 import {
-  createFenced,
-  fence,
   inspect,
   isFenced,
+  isFencedBy,
   isValidationFailure,
   replaceByClosed,
-  setAccepted,
+  TOUCH_FIELD,
 } from '../../store/fenced-collection.js';
+import { dropGates, gatesOf, makeGates, newGates } from '../../store/gates.js';
 import { tokenOfKey } from '../../store/key-token.js';
+import { endTransactions, openTransactions } from '../../store/transactions.js';
+import { createFenced, setAccepted } from './fences.js';
 import { useServers } from './servers.js';
 
 const { clients } = useServers(1);
@@ -155,17 +158,85 @@ describe('a fenced collection', () => {
       expect(isFenced(await nested.insertOne(document).catch((reason: unknown) => reason))).toBe(true);
     }
   });
+});
 
-  it('waits for no transaction longer than it is told, and undoes nothing', async () => {
+describe('a gate', () => {
+  const fence = { keyField: 'customerId', accepted: EVERYTHING };
+
+  it('lets its own attempt set the fence, and no longer when it was dropped', async () => {
+    await createFenced(db(), 'gated', 'customerId', []);
+    const [mine, next, ...spare] = newGates('p0', 1);
+    await makeGates(db(), 'gated', [mine!, next!, ...spare]);
+    expect(await fences.setAccepted(db(), 'gated', fence, mine!)).toBe(true);
+    await dropGates(db(), 'gated', ({ name }) => name !== next);
+    expect(await gatesOf(db(), 'gated')).toEqual([{ name: next, partition: 'p0', attempt: 1 }]);
+    await expect(fences.setAccepted(db(), 'gated', { ...fence, accepted: [] }, mine!)).rejects.toMatchObject({
+      code: 'Superseded',
+    });
+    // Nothing of the refused command was done.
+    await db().collection('gated').insertOne({ customerId: lost[0] });
+    expect(await fences.setAccepted(db(), 'gated', { ...fence, accepted: [] }, next!)).toBe(true);
+    await dropGates(db(), 'gated', () => true);
+    expect(await gatesOf(db(), 'gated')).toEqual([]);
+  });
+
+  it('is no index that a query uses, and holds nothing', async () => {
+    const [gate] = newGates('p0', 1);
+    await makeGates(db(), 'orders', [gate!]);
+    const [stats] = await db()
+      .collection('orders')
+      .aggregate([{ $collStats: { storageStats: {} } }])
+      .toArray();
+    expect(stats!['storageStats'].indexSizes[gate!]).toBeLessThan(20_000);
+    const index = (await db().collection('orders').indexes()).find(({ name }) => name === gate);
+    expect(index).toMatchObject({ hidden: true, sparse: true });
+    await dropGates(db(), 'orders', () => true);
+  });
+
+  it('of a collection that is not there is dropped already', async () => {
+    await dropGates(db(), 'nowhere', () => true);
+    expect(await gatesOf(db(), 'nowhere')).toEqual([]);
+  });
+
+  it('waits for no transaction for long: the fence stays as it was, and says so', async () => {
+    await createFenced(db(), 'busy', 'customerId', EVERYTHING);
+    const gates = newGates('p0', 1);
+    await makeGates(db(), 'busy', gates);
     const session = clients[0]!.startSession();
     session.startTransaction();
-    await orders.findOne({}, { session });
+    await db().collection('busy').findOne({}, { session });
     const startedAt = performance.now();
-    await expect(setAccepted(db(), 'orders', 'customerId', [], 100)).rejects.toMatchObject({ code: 'StepUndone' });
-    expect(performance.now() - startedAt).toBeLessThan(3_000);
-    await session.abortTransaction();
+    expect(await fences.setAccepted(db(), 'busy', { ...fence, accepted: [] }, gates[0]!)).toBe(false);
+    expect(performance.now() - startedAt).toBeLessThan(1_000);
+    expect(await dropGates(db(), 'busy', () => true)).toBe(false);
+    await db().collection('busy').insertOne({ customerId: lost[0] });
+
+    // The transaction of a client that is gone is found, also while it is idle, and ended.
+    await new Promise((resolve) => setTimeout(resolve, 60));
+    const open = await openTransactions(clients[0]!, 50);
+    expect(open.map(({ appName }) => appName)).toEqual(['drover']);
+    await endTransactions(clients[0]!, open);
+    expect(await fences.setAccepted(db(), 'busy', { ...fence, accepted: [] }, gates[0]!)).toBe(true);
+    await expect(session.commitTransaction()).rejects.toMatchObject({ errorLabels: expect.anything() as unknown });
     await session.endSession();
-    await orders.updateOne({ customerId: kept[0] }, { $inc: { seq: 1 } });
+  });
+});
+
+describe('a fence that somebody else has changed', () => {
+  it('is told from one that is as it should be', async () => {
+    const fence = { keyField: 'customerId', accepted: UPPER_HALF, validator: { total: { $gte: 0 } } };
+    await fences.createFenced(db(), 'watched', fence);
+    const options = async () => (await inspect(db(), 'watched')).options;
+    expect(isFencedBy(await options(), fence)).toBe(true);
+    expect(isFencedBy(await options(), { ...fence, accepted: EVERYTHING })).toBe(false);
+    await db().command({ collMod: 'watched', validationAction: 'warn' });
+    expect(isFencedBy(await options(), fence)).toBe(false);
+    await db().command({ collMod: 'watched', validationAction: 'error', validationLevel: 'moderate' });
+    expect(isFencedBy(await options(), fence)).toBe(false);
+    await db().command({ collMod: 'watched', validationLevel: 'strict' });
+    expect(isFencedBy(await options(), fence)).toBe(true);
+    await db().command({ collMod: 'watched', validator: {} });
+    expect(isFencedBy(await options(), fence)).toBe(false);
   });
 });
 
@@ -181,8 +252,12 @@ describe('a refusal by a validator of the user', () => {
   });
 
   it('beside a fence is told apart from the fence', async () => {
-    await db().createCollection('both', {
-      validator: { $and: [fence('customerId', UPPER_HALF), { total: { $gte: 0 } }] },
+    await fences.createFenced(db(), 'both', {
+      keyField: 'customerId',
+      accepted: UPPER_HALF,
+      validator: {
+        $jsonSchema: { properties: { _id: {}, customerId: {}, total: { minimum: 0 } }, additionalProperties: false },
+      },
     });
     const both = db().collection('both');
     const failure = (document: Document) => both.insertOne(document).catch((reason: unknown) => reason);
@@ -190,6 +265,16 @@ describe('a refusal by a validator of the user', () => {
     const byUser = await failure({ customerId: kept[0], total: -1 });
     expect(isValidationFailure(byUser)).toBe(true);
     expect(isFenced(byUser)).toBe(false);
+  });
+
+  it('lets the touch before a delete pass, which the fence does not', async () => {
+    const both = db().collection('both');
+    await both.insertOne({ customerId: kept[0], total: 1 });
+    await both.insertOne({ customerId: lost[0], total: 1 }, { bypassDocumentValidation: true });
+    const touch = { $set: { [TOUCH_FIELD]: 1 } };
+    expect((await both.updateOne({ customerId: kept[0] }, touch)).modifiedCount).toBe(1);
+    const late: unknown = await both.updateOne({ customerId: lost[0] }, touch).catch((reason: unknown) => reason);
+    expect(isFenced(late)).toBe(true);
   });
 
   it('no other error is a fence', () => {
@@ -242,7 +327,7 @@ describe('replacing a copy by a closed collection', () => {
       }
     })();
     await new Promise((resolve) => setTimeout(resolve, 50));
-    await replaceByClosed(db(), 'retired', 'customerId', 'm-1', mine);
+    await replaceByClosed(db(), 'retired', { keyField: 'customerId' }, 'm-1', mine);
     await new Promise((resolve) => setTimeout(resolve, 50));
     stop = true;
     await stale;
@@ -252,8 +337,8 @@ describe('replacing a copy by a closed collection', () => {
   });
 
   it('can be repeated', async () => {
-    await replaceByClosed(db(), 'retired', 'customerId', 'm-1', mine);
-    await replaceByClosed(db(), 'retired', 'customerId', 'm-2', mine);
+    await replaceByClosed(db(), 'retired', { keyField: 'customerId' }, 'm-1', mine);
+    await replaceByClosed(db(), 'retired', { keyField: 'customerId' }, 'm-2', mine);
     expect(await inspect(db(), 'retired')).toMatchObject({ fenced: true, empty: true });
   });
 
@@ -261,7 +346,9 @@ describe('replacing a copy by a closed collection', () => {
     await createFenced(db(), 'live', 'customerId', EVERYTHING);
     await db().collection('live').insertOne({ customerId: kept[0] });
     const notMine = () => Promise.reject(new Error('another attempt has taken over'));
-    await expect(replaceByClosed(db(), 'live', 'customerId', 'm-1', notMine)).rejects.toThrow('taken over');
+    await expect(replaceByClosed(db(), 'live', { keyField: 'customerId' }, 'm-1', notMine)).rejects.toThrow(
+      'taken over',
+    );
     expect(await inspect(db(), 'live')).toMatchObject({ empty: false });
     expect(await gates('live')).toEqual([]);
   });
@@ -270,9 +357,11 @@ describe('replacing a copy by a closed collection', () => {
     await createFenced(db(), 'moved', 'customerId', EVERYTHING);
     let wake!: () => void;
     const asleep = new Promise<void>((resolve) => (wake = resolve));
-    const zombie = replaceByClosed(db(), 'moved', 'customerId', 'm-1', () => asleep).catch((reason: unknown) => reason);
+    const zombie = replaceByClosed(db(), 'moved', { keyField: 'customerId' }, 'm-1', () => asleep).catch(
+      (reason: unknown) => reason,
+    );
     await new Promise((resolve) => setTimeout(resolve, 100));
-    await replaceByClosed(db(), 'moved', 'customerId', 'm-2', mine);
+    await replaceByClosed(db(), 'moved', { keyField: 'customerId' }, 'm-2', mine);
     // By now the name belongs to something that is alive again.
     await setAccepted(db(), 'moved', 'customerId', EVERYTHING);
     await db()

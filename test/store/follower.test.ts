@@ -19,7 +19,7 @@ import { TOKEN_END, TOKEN_MIN } from '../../domain/token.js';
 import { operationTime } from '../../store/change-log.js';
 import { Checkpoint, Markers } from '../../store/checkpoint.js';
 import { scopeFromBson } from '../../store/codec.js';
-import { createFenced } from '../../store/fenced-collection.js';
+import { createFenced } from './fences.js';
 import type { FollowerProgress } from '../../store/follower.js';
 import { follow, idHex, markerRead } from '../../store/follower.js';
 import { tokenOfKey } from '../../store/key-token.js';

@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { random } from '../random.js';
+import { random } from '../../examples/random.js';
 import type { TortureCluster } from './cluster.js';
 import type { Moment, Moments } from './moments.js';
 import { MOMENTS } from './moments.js';

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { random } from '../random.js';
+import { random } from '../../examples/random.js';
 import type { Entry } from './linearizability.js';
 import { check } from './linearizability.js';
 import type { Answer, Operation, State } from './model.js';

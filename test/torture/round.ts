@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { listMigrations } from '../../client/migrations.js';
-import { random } from '../random.js';
+import { random } from '../../examples/random.js';
 import { checkAgreement } from './agreement.js';
 import type { TortureCluster } from './cluster.js';
 import { NODES, PARTITIONS, startTortureCluster } from './cluster.js';

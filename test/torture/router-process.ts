@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { DroverClient } from '../../router/index.js';
-import { random } from '../random.js';
+import { random } from '../../examples/random.js';
 import { HistoryWriter } from './history.js';
 import type { RouterOrder, RouterProcessInput, RouterReport } from './router-input.js';
 import { INPUT_VARIABLE } from './router-input.js';

@@ -129,14 +129,13 @@ export class Stage {
         this.temporal.client.workflow.getHandle(workflowId, runId).signal(admitted),
       releaseAdmission: nothing,
       findEnded: () => [],
-      recordPhase: nothing,
       createShadow: nothing,
       backfill: () => ({ documents: 5, bytes: 500 }),
       replicate: () => Promise.reject(FOLLOWS_ON),
       catchUp: nothing,
       verify: () => ({ compared: 5 }),
-      prepareReverse: nothing,
       publishTarget: nothing,
+      watch: () => ({}),
       shiftWeight: ({ weight }) => ({ weight, moved: true, pauseMs: 12 }),
       retire: nothing,
       removeOldCopy: nothing,
@@ -188,8 +187,8 @@ export function useStage(): {
 
 const DATA_ACTIVITIES = ['createShadow', 'backfill', 'replicate', 'catchUp', 'verify'] as const;
 const CONTROL_ACTIVITIES = [
-  ...['claim', 'requestAdmission', 'releaseAdmission', 'findEnded', 'recordPhase'],
-  ...['prepareReverse', 'publishTarget', 'shiftWeight', 'retire', 'removeOldCopy'],
+  ...['claim', 'requestAdmission', 'releaseAdmission', 'findEnded'],
+  ...['publishTarget', 'watch', 'shiftWeight', 'retire', 'removeOldCopy'],
   ...['withdrawTarget', 'removeShadow', 'releaseClaim'],
 ] as const;
 
@@ -222,7 +221,7 @@ export async function decisions(handle: Pick<MigrationHandle, 'fetchHistory'>): 
     const marker = event.markerRecordedEventAttributes;
     if (activity) {
       const input = defaultPayloadConverter.fromPayload<Record<string, unknown>>(activity.input!.payloads![0]!);
-      const detail = (input['direction'] ?? input['weight']) as string | number | undefined;
+      const detail = (input['direction'] ?? input['weight'] ?? input['forMs']) as string | number | undefined;
       const name = activity.activityType!.name!;
       const what = detail === undefined ? name : `${name} ${detail}`;
       scheduled.set(String(event.eventId), what);

@@ -1,4 +1,4 @@
-/** Mulberry32: small, seeded, good enough for choosing operations. */
+/** Mulberry32: numbers in [0, 1) that are the same for the same seed, so that a run can be repeated. */
 export function random(seed: number): () => number {
   let state = seed >>> 0;
   return () => {

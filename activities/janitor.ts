@@ -1,0 +1,111 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import type { Partition } from '../domain/partition.js';
+import { findBrokenFences } from '../store/leftovers.js';
+import type { Dependencies } from './dependencies.js';
+import { clear, openGates, recover, settle } from './repair.js';
+
+const LOOK_MS = 250;
+/** A step is over within the time-outs of its parts; one that has not changed for longer has nobody any more. */
+const STEP_STALE_MS = 2_000;
+/** Retiring waits for cursors and large collections; its own activity needs no help for so long. */
+const RETIRING_STALE_MS = 60_000;
+const LOOK_AT_FENCES_MS = 10_000;
+const LOOK_AT_WORKFLOWS_MS = 10_000;
+
+/**
+ * Looks after what nobody else does, in every worker; several at once do no harm.
+ *
+ *  - A boundary step that stands still is taken over, and undone or finished. Neither Temporal nor the worker that began
+ *    it is needed: writes wait for it.
+ *  - A fence that somebody else's `collMod` has erased is set again.
+ *  - A migration whose workflow was terminated is handed to one that ends it.
+ */
+export class Janitor {
+  private readonly seen = new Map<string, { readonly version: string; readonly since: number }>();
+  private readonly stopping = new AbortController();
+  private readonly running: Promise<void>[] = [];
+
+  constructor(private readonly dependencies: Dependencies) {}
+
+  start(): void {
+    this.running.push(
+      this.every(LOOK_MS, 'looking for stale steps', () => this.lookAtSteps()),
+      this.every(LOOK_AT_FENCES_MS, 'looking for erased fences', () => this.lookAtFences()),
+      this.every(LOOK_AT_WORKFLOWS_MS, 'looking for ended workflows', () => this.lookAtWorkflows()),
+    );
+  }
+
+  async stop(): Promise<void> {
+    this.stopping.abort();
+    await Promise.all(this.running);
+  }
+
+  /** Steps that have not changed for too long, by this process's own clock. */
+  async lookAtSteps(): Promise<void> {
+    const { catalog, log } = this.dependencies;
+    const unsettled = await catalog.partitions.unsettled();
+    const ids = new Set(unsettled.map(({ id }) => id));
+    for (const id of this.seen.keys()) if (!ids.has(id)) this.seen.delete(id);
+    for (const partition of unsettled.filter((each) => this.isStale(each))) {
+      const { id, handover } = partition;
+      const about = { partition: id, state: handover?.state.kind, migration: handover?.migration };
+      log.warn('taking a step over that stands still', about);
+      // Whatever comes of it, the next look starts counting anew.
+      this.seen.delete(id);
+      await this.attempt('taking a step over', () => settle(this.dependencies, partition));
+    }
+  }
+
+  async lookAtFences(): Promise<void> {
+    const { catalog, nodes, log } = this.dependencies;
+    for (const partition of await catalog.partitions.gatedInVain()) {
+      await this.attempt('removing the gates of a repair', () => openGates(this.dependencies, partition));
+    }
+    for (const node of nodes.names) {
+      // A node that is away must not keep the others from being looked at.
+      await this.attempt(`looking at the fences of ${node}`, async () => {
+        for (const leftover of await findBrokenFences(catalog, nodes, node)) {
+          log.error('a collection is not fenced as it has to be: it is fenced again', { ...leftover });
+          await this.attempt('restoring a fence', () => clear(this.dependencies, leftover));
+        }
+      });
+    }
+  }
+
+  async lookAtWorkflows(): Promise<void> {
+    const { catalog, log } = this.dependencies;
+    for (const migration of await catalog.migrations.list({ state: 'running' })) {
+      const workflowId = await recover(this.dependencies, migration);
+      if (workflowId === null) continue;
+      log.warn('a migration was left by its workflow: another one ends it', { migration: migration._id, workflowId });
+    }
+  }
+
+  private isStale({ id, epoch, attempt, handover }: Partition): boolean {
+    const version = `${epoch}/${attempt}`;
+    const before = this.seen.get(id);
+    const now = performance.now();
+    if (before?.version !== version) {
+      this.seen.set(id, { version, since: now });
+      return false;
+    }
+    return now - before.since > (handover?.state.kind === 'retiring' ? RETIRING_STALE_MS : STEP_STALE_MS);
+  }
+
+  private async every(ms: number, what: string, look: () => Promise<void>): Promise<void> {
+    const { signal } = this.stopping;
+    while (!signal.aborted) {
+      await this.attempt(what, look);
+      await delay(ms, undefined, { signal }).catch(() => undefined);
+    }
+  }
+
+  /** What fails now is tried again at the next look. */
+  private async attempt(what: string, work: () => Promise<void>): Promise<void> {
+    try {
+      await work();
+    } catch (error) {
+      this.dependencies.log.warn(`${what} failed`, { err: error });
+    }
+  }
+}

@@ -1,0 +1,193 @@
+import { WorkflowExecutionAlreadyStartedError, WorkflowNotFoundError } from '@temporalio/client';
+import { nanoid } from 'nanoid';
+import { removeGates, restoreFences, shutOut, takeOver } from '../domain/boundary-step.js';
+import { retire } from '../domain/ending.js';
+import { DroverError } from '../domain/errors.js';
+import type { Partition } from '../domain/partition.js';
+import { nodesOf } from '../domain/partition.js';
+import type { Step, World } from '../domain/step.js';
+import { run } from '../domain/step.js';
+import { fenceOf } from '../store/catalog/keyspaces.js';
+import type { MigrationDocument } from '../store/catalog/migrations.js';
+import { CHECKPOINTS, MARKERS } from '../store/checkpoint.js';
+import { dropIfExists, replaceByClosed } from '../store/fenced-collection.js';
+import { dropGates } from '../store/gates.js';
+import type { Leftover } from '../store/leftovers.js';
+import { findLeftovers } from '../store/leftovers.js';
+import type { RepairReport } from '../workflows/messages.js';
+import { CONTROL_QUEUE, migrationWorkflowId } from '../workflows/messages.js';
+import type { Dependencies } from './dependencies.js';
+import { withHeartbeat } from './heartbeat.js';
+import { completeMove } from './lifecycle.js';
+import { openHandover, openPartition } from './move-context.js';
+import { fencingWorld, handoverWorld } from './world.js';
+
+/** Brings a step that nobody goes on with to one of its two ends; a migration that is being retired is completed. */
+export async function settle(dependencies: Dependencies, partition: Partition): Promise<void> {
+  const context = await openHandover(dependencies, partition);
+  if (partition.handover?.state.kind !== 'retiring') {
+    await run(takeOver(partition), handoverWorld(dependencies, context));
+    return;
+  }
+  await run(retire(partition, dependencies.now()), handoverWorld(dependencies, context));
+  await completeMove(dependencies, context);
+}
+
+/**
+ * Hands a migration whose workflow has ended without finishing it (terminated, failed) to a workflow that does: back to
+ * where the partition was, or on to the end when it was being retired.
+ *
+ * @returns the workflow's id, or null when the migration's own workflow runs, or another one has taken it already
+ */
+export async function recover(
+  { temporal }: Dependencies,
+  { _id: migration, keyspace, partition, target, workflowId, runId }: MigrationDocument,
+): Promise<string | null> {
+  if (await isRunning(temporal.workflow.getHandle(workflowId, runId))) return null;
+  const recovery = migrationWorkflowId(keyspace, partition);
+  try {
+    await temporal.workflow.start('recoveryWorkflow', {
+      workflowId: recovery,
+      taskQueue: CONTROL_QUEUE,
+      args: [{ migration, keyspace, partition, target }],
+    });
+    return recovery;
+  } catch (error) {
+    if (error instanceof WorkflowExecutionAlreadyStartedError) return null;
+    throw error;
+  }
+}
+
+async function isRunning(handle: { describe(): Promise<{ status: { name: string } }> }): Promise<boolean> {
+  try {
+    return (await handle.describe()).status.name === 'RUNNING';
+  } catch (error) {
+    if (error instanceof WorkflowNotFoundError) return false;
+    throw error;
+  }
+}
+
+/** How long a step may stand still before nobody goes on with it. */
+const STANDS_STILL_MS = 2_500;
+
+/** Steps that nobody goes on with, as seen by looking twice. */
+export async function stalePartitions({ catalog }: Dependencies): Promise<Partition[]> {
+  const before = await catalog.partitions.unsettled();
+  if (before.length === 0) return [];
+  await new Promise((resolve) => setTimeout(resolve, STANDS_STILL_MS));
+  const after = await catalog.partitions.unsettled();
+  return after.filter((each) =>
+    before.some(({ id, epoch, attempt }) => id === each.id && epoch === each.epoch && attempt === each.attempt),
+  );
+}
+
+export function createRepairActivities(dependencies: Dependencies) {
+  const { catalog, nodes } = dependencies;
+  return {
+    /** Does at once, and thoroughly, what the janitor does by and by. */
+    repair: (): Promise<RepairReport> =>
+      withHeartbeat(async () => {
+        const report: RepairReport = { repaired: [], failed: [], recoveries: [] };
+        const attempt = async (what: string, work: () => Promise<void>) => {
+          try {
+            await work();
+            report.repaired.push(what);
+          } catch (error) {
+            report.failed.push(`${what}: ${error instanceof Error ? error.message : String(error)}`);
+          }
+        };
+        for (const partition of await stalePartitions(dependencies)) {
+          await attempt(`${partition.id}: a step that nobody went on with`, () => settle(dependencies, partition));
+        }
+        for (const migration of await catalog.migrations.list({ state: 'running' })) {
+          const workflowId = await recover(dependencies, migration);
+          if (workflowId !== null) report.recoveries.push(workflowId);
+        }
+        for (const partition of await catalog.partitions.gatedInVain()) {
+          await attempt(`${partition.id}: gates of a repair that was interrupted`, () =>
+            openGates(dependencies, partition),
+          );
+        }
+        for (const node of nodes.names) {
+          try {
+            for (const leftover of await findLeftovers(catalog, nodes, node)) {
+              await attempt(describe(leftover), () => clear(dependencies, leftover));
+            }
+          } catch (error) {
+            report.failed.push(`node "${node}": ${error instanceof Error ? error.message : String(error)}`);
+          }
+        }
+        return report;
+      }),
+  };
+}
+
+export type RepairActivities = ReturnType<typeof createRepairActivities>;
+
+const describe = ({ node, keyspace, collection, what }: Leftover): string =>
+  `${collection} of ${keyspace} on ${node}: ${what}`;
+
+/**
+ * Puts right what {@link findLeftovers} has found.
+ *
+ * @throws DroverError `Refused` for what a person has to decide: a collection that is gone
+ */
+export async function clear(dependencies: Dependencies, leftover: Leftover): Promise<void> {
+  const { catalog, nodes } = dependencies;
+  const { kind, node, collection } = leftover;
+  const keyspace = await catalog.keyspaces.get(leftover.keyspace);
+  const db = (await nodes.get(node)).db(keyspace.database);
+  switch (kind) {
+    case 'fence':
+    case 'gates': {
+      const partition = await catalog.partitions.get(leftover.keyspace, leftover.partition!);
+      if (nodesOf(partition).includes(node)) {
+        return onPartition(dependencies, partition, kind === 'fence' ? restoreFences : clearGates);
+      }
+      // Nothing of the partition is on this node.
+      if (kind === 'gates') return void (await dropGates(db, collection, () => true));
+      throw new DroverError('Refused', `${leftover.what}: rename or drop it if it is not needed`);
+    }
+    case 'copy': {
+      const stillForeign = async () => {
+        const now = await catalog.partitions.get(leftover.keyspace, leftover.partition!);
+        if (nodesOf(now).includes(node)) throw new DroverError('Superseded', `${now.id} is moving to ${node}`);
+      };
+      return replaceByClosed(db, collection, fenceOf(keyspace), nanoid(), stillForeign);
+    }
+    case 'replication':
+      await db
+        .collection<{ _id: string }>(CHECKPOINTS)
+        .deleteMany({ _id: { $in: [`${collection}/forward`, `${collection}/back`] } });
+      await db.collection(MARKERS).deleteMany({ migration: collection });
+      return;
+    case 'temporary':
+      return dropIfExists(db, collection);
+    case 'missing':
+      throw new DroverError(
+        'Refused',
+        `${db.databaseName}.${collection} on "${node}" is gone: restore it from a backup`,
+      );
+  }
+}
+
+/** The gates of a repair that did not come to its end: they keep others from the collection. */
+export const openGates = (dependencies: Dependencies, partition: Partition): Promise<void> =>
+  onPartition(dependencies, partition, clearGates);
+
+function* clearGates(partition: Partition): Step {
+  const taken = yield* shutOut(partition);
+  return taken.handover === null ? yield* removeGates(taken) : taken;
+}
+
+async function onPartition(
+  dependencies: Dependencies,
+  partition: Partition,
+  step: (partition: Partition) => Step,
+): Promise<void> {
+  const world: Partial<World> =
+    partition.handover === null
+      ? fencingWorld(dependencies, await openPartition(dependencies, partition))
+      : handoverWorld(dependencies, await openHandover(dependencies, partition));
+  await run(step(partition), world as World);
+}

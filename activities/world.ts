@@ -1,0 +1,155 @@
+import { nanoid } from 'nanoid';
+import { DroverError } from '../domain/errors.js';
+import { LEASE_MARGIN_MS, LEASE_MS } from '../domain/lease.js';
+import type { Direction, NodeName, Partition } from '../domain/partition.js';
+import { acceptedBy, nodesOf } from '../domain/partition.js';
+import type { World } from '../domain/step.js';
+import { operationTime } from '../store/change-log.js';
+import { inspect, replaceByClosed, setAccepted } from '../store/fenced-collection.js';
+import { markerRead } from '../store/follower.js';
+import type { Gate } from '../store/gates.js';
+import { dropGates, makeGates, newGates } from '../store/gates.js';
+import type { Dependencies } from './dependencies.js';
+import type { MoveContext, PartitionContext } from './move-context.js';
+import { endOrphanedTransactions, routersAcknowledge } from './routers.js';
+
+/** Where no write waits for it, routers have this long to follow a route: longer than a lease. */
+const ROUTERS_FOLLOW_MS = 2 * (LEASE_MS + LEASE_MARGIN_MS);
+/** Older transactions than this are waited for before a step begins, for at most so long. */
+const LONG_TRANSACTION_MS = 100;
+const TRANSACTIONS_END_MS = 3_000;
+/** Plain writes that queued up behind a `collMod` get through before it is tried again. */
+const BETWEEN_TRIES_MS = 50;
+const DROP_TRIES = 10;
+
+type Fencing = 'advance' | 'dropGates' | 'makeGates' | 'awaitTransactions' | 'setAccepted';
+
+/** The effects that set a partition's fences right, on real servers: all that is needed where nothing moves. */
+export function fencingWorld(
+  dependencies: Dependencies,
+  context: PartitionContext,
+  /** Ends what Drover itself may have left open on a node. */
+  endOwn: (node: NodeName) => Promise<void> = async () => {},
+): Pick<World, Fencing> {
+  const { catalog } = dependencies;
+  const { sharing, fence, client, db } = context;
+  const { collection } = context.partition;
+  const endOrphans = (node: NodeName) => endOrphanedTransactions(dependencies, client(node), LONG_TRANSACTION_MS);
+  const makeWay = async (node: NodeName) => {
+    await Promise.all([endOrphans(node), endOwn(node)]);
+    await sleep(BETWEEN_TRIES_MS);
+  };
+  return {
+    advance: ({ partition, event }) => catalog.partitions.advance(partition, event),
+
+    dropGates: async ({ partition }) => {
+      const drop = async (node: NodeName) => {
+        for (let tries = 1; !(await dropGates(db(node), collection, isOver(partition))); tries++) {
+          if (tries === DROP_TRIES)
+            throw new DroverError('StepUndone', `transactions on ${node} do not let gates be dropped`);
+          await makeWay(node);
+        }
+      };
+      await Promise.all(nodesOf(partition).map(drop));
+    },
+
+    makeGates: async ({ partition }) => {
+      const names = newGates(partition.name, partition.attempt);
+      await Promise.all(nodesOf(partition).map((node) => makeGates(db(node), collection, names)));
+      return names;
+    },
+
+    awaitTransactions: async ({ partition }) => {
+      const deadline = performance.now() + TRANSACTIONS_END_MS;
+      for (const node of nodesOf(partition)) {
+        // Whoever holds one for longer makes `collMod` give up soon, and the step is undone.
+        while ((await endOrphans(node)) > 0 && performance.now() < deadline) await sleep(LONG_TRANSACTION_MS);
+      }
+    },
+
+    setAccepted: async ({ partition, node }) => {
+      const [gate] = partition.gates;
+      if (gate === undefined) throw new DroverError('Superseded', `${partition.id}: this attempt has no gate`);
+      // Anew: what was read before this attempt had its gates may be from before the lock.
+      const others = sharing.length === 0 ? [] : await catalog.partitions.sharing(partition);
+      const accepted = acceptedBy([partition, ...others], node);
+      if (await setAccepted(db(node), collection, { ...fence, accepted }, gate)) return true;
+      await makeWay(node);
+      return false;
+    },
+  };
+}
+
+/**
+ * Never gates that a later attempt has made: who comes late would stop that one in the middle of its step. Where a migration
+ * holds the partition, those of others in the collection go, too: a repair of one of them may still be on its way.
+ */
+const isOver =
+  ({ name, attempt, gates, handover }: Partition) =>
+  (gate: Gate): boolean =>
+    gate.partition === name ? gate.attempt <= attempt && !gates.includes(gate.name) : handover !== null;
+
+/** All effects of a hand-over, on real servers. */
+export function handoverWorld(dependencies: Dependencies, context: MoveContext): World {
+  const { catalog } = dependencies;
+  const { move, db } = context;
+  const { collection } = context.partition;
+  const stepTimeout = () => dependencies.migration.stepTimeout;
+  // A follower that was killed leaves its transaction open at its destination.
+  const endOwn = (node: NodeName) => context.checkpoint(node === move.target ? 'forward' : 'back').endTransaction();
+  return {
+    ...fencingWorld(dependencies, context, endOwn),
+
+    awaitRouters: ({ partition, patiently }) =>
+      routersAcknowledge(dependencies, partition, patiently ? ROUTERS_FOLLOW_MS : stepTimeout()),
+
+    awaitReplication: async ({ direction }) => {
+      if (await ping(context, direction, stepTimeout())) return;
+      throw new DroverError('StepUndone', 'replication is behind: the step was not begun');
+    },
+
+    passMarker: async ({ direction, marker }) => {
+      const id = `${move.migration}/${direction}/${marker.epoch}`;
+      await context.markers(direction).write(id, move.migration, direction, marker);
+      if (await markerRead(context.checkpoint(direction), id, stepTimeout())) return;
+      throw new DroverError('StepUndone', `replication (${direction}) did not reach the marker in time`);
+    },
+
+    readTime: ({ node }) => operationTime(db(node)),
+
+    takeBack: ({ direction, begun, undone }) => context.checkpoint(direction).takeBack({ begun, undone }),
+
+    receive: ({ direction, owned, since }) => context.checkpoint(direction).receive({ ...owned, since }),
+
+    endReplication: async () => {
+      for (const direction of ['forward', 'back'] as const) {
+        await context.checkpoint(direction).remove();
+        await context.markers(direction).removeAll(move.migration);
+      }
+    },
+
+    closeCopy: async ({ partition, node }) => {
+      // Where the move was given up before it made a copy, there is nothing to put a closed collection in place of.
+      if (!(await inspect(db(node), collection)).exists) return;
+      if (context.sharing.length > 0) {
+        throw new DroverError('Refused', `${collection} holds other partitions, too: it can't be closed as a whole`);
+      }
+      const stillMine = async () => {
+        const now = await catalog.partitions.get(partition.keyspace, partition.name);
+        if (now.attempt === partition.attempt && now.handover?.migration === move.migration) return;
+        throw new DroverError('Superseded', `${partition.id}: another attempt has taken over`);
+      };
+      await replaceByClosed(db(node), collection, context.fence, `${move.migration}-${partition.attempt}`, stillMine);
+    },
+  };
+}
+
+/** Sends a marker through a direction of replication. @returns whether it arrived in time */
+export async function ping(context: MoveContext, direction: Direction, timeoutMs: number): Promise<boolean> {
+  const { migration } = context.move;
+  const id = `${migration}/${direction}/ping/${nanoid()}`;
+  await context.markers(direction).write(id, migration, direction);
+  return markerRead(context.checkpoint(direction), id, timeoutMs);
+}
+
+const sleep = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));

@@ -1,0 +1,55 @@
+import { parseArgs } from 'node:util';
+import type { Bench, Comparison } from './bench.js';
+import { cutover } from './cutover.js';
+import { comparisonTable, toJson } from './report.js';
+
+/**
+ * `npm run bench -- NAME [--json]`: measures Drover and a baseline in turn, in the same run. With --json the last line
+ * of standard output is the result; everything else goes beside it.
+ */
+const BENCHES: Readonly<Record<string, Bench>> = { cutover };
+
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
+  options: {
+    json: { type: 'boolean', default: false },
+    steps: { type: 'string', default: '100' },
+    rate: { type: 'string', multiple: true, default: ['500', '1500'] },
+    documents: { type: 'string', default: '200000' },
+  },
+});
+
+async function main(): Promise<void> {
+  const [name = ''] = positionals;
+  const bench = Object.hasOwn(BENCHES, name) ? BENCHES[name] : undefined;
+  if (bench === undefined || positionals.length > 1) throw new Error(usage());
+  const options = {
+    steps: positive('steps', values.steps),
+    rates: values.rate.map((rate) => positive('rate', rate)),
+    documents: positive('documents', values.documents),
+    say: (text: string) => (values.json ? console.error(text) : console.log(text)),
+  };
+  const results: readonly Comparison[] = await bench.run(options);
+  options.say(comparisonTable(results));
+  if (values.json) console.log(toJson(name, results));
+}
+
+function positive(name: string, value: string): number {
+  const number = Number(value.replaceAll(',', ''));
+  if (!Number.isInteger(number) || number < 1)
+    throw new Error(`--${name} must be a whole number above 0, not "${value}"`);
+  return number;
+}
+
+const usage = (): string =>
+  [
+    'usage: npm run bench -- NAME [--json] [--steps N] [--rate N]... [--documents N]; NAME is one of',
+    ...Object.entries(BENCHES).map(([name, { about }]) => `  ${name.padEnd(10)}${about}`),
+  ].join('\n');
+
+try {
+  await main();
+} catch (error) {
+  console.error(error instanceof Error ? error.message : error);
+  process.exitCode = 1;
+}

@@ -1,0 +1,50 @@
+import { MongoInvalidArgumentError } from 'mongodb';
+import type { Catalog } from '../store/catalog/catalog.js';
+import type { KeyspaceDocument } from '../store/catalog/keyspaces.js';
+import type { RouteFeed } from './route-feed.js';
+
+/** A keyspace as requests need it. */
+export interface KeyspaceHandle {
+  readonly name: string;
+  readonly database: string;
+  /** Path of the partition key. */
+  readonly field: string;
+}
+
+/** The keyspaces of the catalog, each read once: what requests need of them never changes. */
+export class Keyspaces {
+  private readonly known = new Map<string, KeyspaceHandle>();
+
+  constructor(
+    private readonly catalog: Catalog,
+    private readonly feed: RouteFeed,
+  ) {}
+
+  async load(): Promise<void> {
+    for (const keyspace of await this.catalog.keyspaces.list()) this.remember(keyspace);
+  }
+
+  /** @throws DroverError `InvalidRequest` when there is no such keyspace */
+  async get(name: string): Promise<KeyspaceHandle> {
+    const known = this.known.get(name);
+    if (known !== undefined) return known;
+    const keyspace = await this.catalog.keyspaces.get(name);
+    await this.feed.reload(name);
+    return this.remember(keyspace);
+  }
+
+  /** For calls that can't wait. @throws MongoInvalidArgumentError when the keyspace is not known yet */
+  peek(name: string): KeyspaceHandle {
+    const known = this.known.get(name);
+    if (known === undefined) {
+      throw new MongoInvalidArgumentError(`"${name}" is not a keyspace that was there when this client connected`);
+    }
+    return known;
+  }
+
+  private remember({ _id, database, dimensions }: KeyspaceDocument): KeyspaceHandle {
+    const handle = { name: _id, database, field: dimensions[0].field };
+    this.known.set(_id, handle);
+    return handle;
+  }
+}

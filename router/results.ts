@@ -1,0 +1,34 @@
+import type { DeleteResult, Document, FindOptions, UpdateResult } from 'mongodb';
+import { MongoServerError } from 'mongodb';
+import { ServerError } from '../store/server-errors.js';
+
+// Results that no fence has seen: they are as good as the lease on the route that led to them.
+
+/** Also an update of a document that was as wanted already: validators let it pass. */
+export const changedNothing = ({ modifiedCount, upsertedCount }: UpdateResult<Document>): boolean =>
+  modifiedCount === 0 && upsertedCount === 0;
+
+export const deletedNothing = ({ deletedCount }: DeleteResult): boolean => deletedCount === 0;
+
+/** An upsert that finds nothing has inserted, which the fence has seen. */
+export const foundNothing =
+  (options: { upsert?: boolean; includeResultMetadata?: boolean } | undefined) =>
+  (result: unknown): boolean =>
+    options?.upsert !== true &&
+    (options?.includeResultMetadata === true ? (result as { value: unknown }).value === null : result === null);
+
+/** Whether a read has to see every write acknowledged before it. */
+export function isLinearizable(options: Pick<FindOptions, 'readConcern'> | undefined): boolean {
+  const concern = options?.readConcern;
+  return concern !== undefined && (typeof concern === 'string' ? concern : concern.level) === 'linearizable';
+}
+
+/** A refusal that can't be answered by sending the request elsewhere, as some of its documents may be changed already. */
+export const refusedInTheMiddle = (): MongoServerError =>
+  new MongoServerError({
+    message:
+      'the documents of this updateMany changed hands before it had reached all of them: some may have been updated, ' +
+      'others have not; see which before it is repeated',
+    code: ServerError.documentValidationFailure,
+    codeName: 'DocumentValidationFailure',
+  });

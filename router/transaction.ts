@@ -1,0 +1,76 @@
+import type { ClientSession, MongoClient } from 'mongodb';
+import { MongoError, MongoErrorLabel } from 'mongodb';
+import { MAJORITY } from './majority.js';
+import type { Place } from './same-transaction.js';
+import { Turnstile } from './turnstile.js';
+
+const PAUSE_MS = 5;
+
+/**
+ * Transactions under way at one node. A fence can't close while one of them is open, and one that waits for a free connection
+ * between its statements, behind a crowd of other requests, is open for long.
+ */
+const AT_ONCE = 16;
+const turnstiles = new WeakMap<MongoClient, Turnstile>();
+
+const REPEAT = Symbol('repeat');
+
+/**
+ * Runs `body` in a transaction of its own, or in the application's. Its own is repeated while the server says that a
+ * repetition may help, until the deadline: an aborted one has changed nothing, and a commit can be asked for again.
+ */
+export async function inTransaction<T>(place: Place, body: (session: ClientSession) => Promise<T>): Promise<T> {
+  if (place.session?.inTransaction()) return body(place.session);
+  const session = place.session ?? place.client.startSession({ causalConsistency: false });
+  try {
+    for (;;) {
+      const outcome = await turnstile(place.client).pass(() => attempt(session, place.deadline, body));
+      if (outcome !== REPEAT) return outcome;
+      await pause();
+    }
+  } finally {
+    if (place.session === undefined) await session.endSession();
+  }
+}
+
+function turnstile(node: MongoClient): Turnstile {
+  let known = turnstiles.get(node);
+  if (known === undefined) turnstiles.set(node, (known = new Turnstile(AT_ONCE)));
+  return known;
+}
+
+async function attempt<T>(
+  session: ClientSession,
+  deadline: number,
+  body: (session: ClientSession) => Promise<T>,
+): Promise<T | typeof REPEAT> {
+  session.startTransaction({ writeConcern: MAJORITY, readPreference: 'primary' });
+  try {
+    const result = await body(session);
+    await commit(session, deadline);
+    return result;
+  } catch (error) {
+    if (session.inTransaction()) await session.abortTransaction();
+    if (!labelled(error, MongoErrorLabel.TransientTransactionError) || performance.now() > deadline) throw error;
+    return REPEAT;
+  }
+}
+
+/** Asks until it is known whether the transaction was committed. */
+export async function commit(session: ClientSession, deadline: number): Promise<void> {
+  for (;;) {
+    try {
+      await session.commitTransaction();
+      return;
+    } catch (error) {
+      const unknown = labelled(error, MongoErrorLabel.UnknownTransactionCommitResult);
+      if (!unknown || performance.now() > deadline) throw error;
+    }
+    await pause();
+  }
+}
+
+export const labelled = (error: unknown, label: string): boolean =>
+  error instanceof MongoError && error.hasErrorLabel(label);
+
+export const pause = () => new Promise((resolve) => setTimeout(resolve, PAUSE_MS * (1 + Math.random())));

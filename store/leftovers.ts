@@ -1,0 +1,190 @@
+import type { CollectionInfo, Db, Document } from 'mongodb';
+import type { Partition } from '../domain/partition.js';
+import { acceptedBy, nodesOf } from '../domain/partition.js';
+import type { Catalog } from './catalog/catalog.js';
+import type { KeyspaceDocument } from './catalog/keyspaces.js';
+import { fenceOf } from './catalog/keyspaces.js';
+import { CHECKPOINTS, MARKERS } from './checkpoint.js';
+import { closedName, isFencedBy } from './fenced-collection.js';
+import { gatesOf } from './gates.js';
+import type { NodePool } from './node-pool.js';
+
+/**
+ * Something on a node that is not as the catalog has it: left by a migration that did not come to its end, or made by
+ * somebody else.
+ */
+export interface Leftover {
+  readonly kind: 'fence' | 'missing' | 'gates' | 'replication' | 'temporary' | 'copy';
+  readonly node: string;
+  readonly keyspace: string;
+  /** Name of the partition that it concerns; absent where that is not known any more. */
+  readonly partition?: string;
+  readonly collection: string;
+  /** In a sentence. */
+  readonly what: string;
+}
+
+/** A collection of a keyspace on a node, and the partitions that it may hold. */
+interface Place {
+  readonly node: string;
+  readonly db: Db;
+  readonly keyspace: KeyspaceDocument;
+  readonly collection: string;
+  readonly partitions: readonly Partition[];
+}
+
+/**
+ * Collections whose fence is not as the catalog has it: somebody else's `collMod` erases it, and with it what keeps a
+ * router with an old route from writing there. Partitions in the middle of a step are left out.
+ */
+export async function findBrokenFences(catalog: Catalog, nodes: NodePool, node: string): Promise<Leftover[]> {
+  const places = (await placesOf(catalog, nodes, node)).filter(isMember);
+  return confirmed(catalog, (all) => brokenFences(all), places);
+}
+
+/** Whether any of the partitions has to do with the node. Elsewhere a collection of the same name may be anybody's. */
+const isMember = ({ node, partitions }: Place): boolean => partitions.some((each) => nodesOf(each).includes(node));
+
+/** Everything on a node that is not as the catalog has it. Reads the indexes of every collection: for a person, not for a loop. */
+export async function findLeftovers(catalog: Catalog, nodes: NodePool, node: string): Promise<Leftover[]> {
+  const places = await placesOf(catalog, nodes, node);
+  const held = new Set(places.flatMap(({ partitions }) => partitions.map(({ handover }) => handover?.migration)));
+  return confirmed(
+    catalog,
+    async () => [
+      ...(await brokenFences(places)),
+      ...(await strayGates(places)),
+      ...(await strayReplication(places, held)),
+    ],
+    places,
+  );
+}
+
+/** What was found while its partition changed may be no more than a step under way. */
+async function confirmed(
+  catalog: Catalog,
+  find: (places: readonly Place[]) => Promise<Leftover[]>,
+  places: readonly Place[],
+): Promise<Leftover[]> {
+  const before = new Map(places.flatMap(({ partitions }) => partitions.map((each) => [each.id, versionOf(each)])));
+  const found = await find(places);
+  if (found.length === 0) return found;
+  const after = new Map((await catalog.partitions.list()).map((each) => [each.id, versionOf(each)]));
+  return found.filter(({ keyspace, partition }) => {
+    const id = `${keyspace}/${partition ?? ''}`;
+    return before.get(id) === after.get(id);
+  });
+}
+
+const versionOf = ({ epoch, attempt, handover }: Partition): string =>
+  `${epoch}/${attempt}/${handover?.migration ?? ''}`;
+
+const isSettled = ({ handover }: Partition): boolean => handover === null || handover.state.kind === 'idle';
+
+async function placesOf(catalog: Catalog, nodes: NodePool, node: string): Promise<Place[]> {
+  const [keyspaces, partitions] = await Promise.all([catalog.keyspaces.list(), catalog.partitions.list()]);
+  const client = await nodes.get(node);
+  return keyspaces.flatMap((keyspace) => {
+    const own = partitions.filter((partition) => partition.keyspace === keyspace._id);
+    const db = client.db(keyspace.database);
+    return [...grouped(own, (each) => each.collection)].map(([collection, sharing]) => ({
+      node,
+      db,
+      keyspace,
+      collection,
+      partitions: sharing,
+    }));
+  });
+}
+
+/** One look per node and database, whatever the number of its collections. */
+async function optionsOf(places: readonly Place[]): Promise<Map<Place, Document>> {
+  const options = new Map<Place, Document>();
+  for (const [, group] of byDatabase(places)) {
+    const found = await group[0]!.db.listCollections<CollectionInfo>().toArray();
+    const byName = new Map(found.map((each) => [each.name, each]));
+    for (const place of group) {
+      const info = byName.get(place.collection);
+      if (info !== undefined) options.set(place, info.options ?? {});
+    }
+  }
+  return options;
+}
+
+async function brokenFences(places: readonly Place[]): Promise<Leftover[]> {
+  const options = await optionsOf(places);
+  const found: Leftover[] = [];
+  for (const place of places) {
+    const { node, keyspace, collection, partitions } = place;
+    if (!partitions.every(isSettled)) continue;
+    const accepted = acceptedBy(partitions, node);
+    const present = options.get(place);
+    const where = { node, keyspace: keyspace._id, partition: partitions[0]!.name, collection };
+    if (present === undefined) {
+      if (accepted.length > 0) found.push({ ...where, kind: 'missing', what: 'the collection is gone' });
+      continue;
+    }
+    if (isFencedBy(present, { ...fenceOf(keyspace), accepted })) {
+      if (isMember(place)) continue;
+      if ((await place.db.collection(collection).findOne({}, { projection: { _id: 1 } })) === null) continue;
+      found.push({ ...where, kind: 'copy', what: 'a copy that belongs to no migration, closed but not empty' });
+      continue;
+    }
+    const what = isMember(place)
+      ? 'its validator is not the fence that the catalog asks for'
+      : 'a collection under the name of a partition that is not on this node, without its fence';
+    found.push({ ...where, kind: 'fence', what });
+  }
+  return found;
+}
+
+async function strayGates(places: readonly Place[]): Promise<Leftover[]> {
+  const found: Leftover[] = [];
+  for (const { node, db, keyspace, collection, partitions } of places) {
+    const known = partitions.flatMap(({ gates }) => gates);
+    const stray = (await gatesOf(db, collection)).filter(({ name }) => !known.includes(name));
+    if (stray.length === 0) continue;
+    const partition = partitions[0]!.name;
+    const what = `${stray.length} gates of attempts that are over`;
+    found.push({ kind: 'gates', node, keyspace: keyspace._id, partition, collection, what });
+  }
+  return found;
+}
+
+/** Checkpoints and markers of migrations that hold nothing any more, and collections that were to replace a copy. */
+async function strayReplication(places: readonly Place[], held: ReadonlySet<string | undefined>): Promise<Leftover[]> {
+  const found: Leftover[] = [];
+  for (const [, group] of byDatabase(places)) {
+    const { node, db, keyspace } = group[0]!;
+    const where = { node, keyspace: keyspace._id };
+    const checkpoints = await db
+      .collection<{ _id: string }>(CHECKPOINTS)
+      .find({}, { projection: { _id: 1 } })
+      .toArray();
+    const markers = await db.collection(MARKERS).distinct('migration');
+    const migrations = [...checkpoints.map(({ _id }) => _id.split('/')[0]!), ...(markers as string[])];
+    for (const migration of new Set(migrations.filter((each) => !held.has(each)))) {
+      const what = `checkpoints or markers of migration ${migration}, which is over`;
+      found.push({ ...where, kind: 'replication', collection: migration, what });
+    }
+    for (const { name } of await db.listCollections({}, { nameOnly: true }).toArray()) {
+      const closed = closedName(name);
+      if (closed === undefined || !group.some(({ collection }) => collection === closed.collection)) continue;
+      if ([...held].some((migration) => migration !== undefined && closed.attempt.startsWith(migration))) continue;
+      found.push({ ...where, kind: 'temporary', collection: name, what: 'a collection that was to replace a copy' });
+    }
+  }
+  return found;
+}
+
+const byDatabase = (places: readonly Place[]) => grouped(places, ({ db }) => db.databaseName);
+
+function grouped<T>(items: readonly T[], key: (item: T) => string): Map<string, T[]> {
+  const groups = new Map<string, T[]>();
+  for (const item of items) {
+    const group = groups.get(key(item));
+    if (group === undefined) groups.set(key(item), [item]);
+    else group.push(item);
+  }
+  return groups;
+}

@@ -1,0 +1,32 @@
+import { moveBoundary, restoreFences } from '../../../domain/boundary-step.js';
+import { removeOldCopy, removeShadow, retire, withdraw } from '../../../domain/ending.js';
+import { advance } from '../../../domain/step.js';
+import type { Program } from './program.js';
+
+/** What a migration does, in the parts that are begun anew by themselves when they fail. */
+export const to =
+  (boundary: number): Program =>
+  (held) =>
+    moveBoundary(held, BigInt(boundary));
+
+export const claim: Program = function* (held) {
+  if (held.handover === null) yield* advance(held, { kind: 'claim', migration: `m-${held.name}`, target: 'B' });
+};
+
+export const publish: Program = (held) => advance(held, { kind: 'publish' });
+
+export const retired: Program = (held) => retire(held, 0);
+
+/** With the partition given free; an attempt before this one may have done that. */
+export const oldCopyRemoved: Program = function* (held) {
+  if (held.handover !== null) yield* advance(yield* removeOldCopy(held), { kind: 'release' });
+};
+
+export const withdrawn: Program = withdraw;
+
+export const shadowRemoved: Program = function* (held) {
+  if (held.handover !== null) yield* advance(yield* removeShadow(held), { kind: 'release' });
+};
+
+/** What the janitor does about a fence that was changed from outside. */
+export const fencesRestored: Program = restoreFences;

@@ -1,0 +1,132 @@
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { examine, repair } from '../../client/doctor.js';
+import { migrate, migrationProgress } from '../../client/migrations.js';
+import type { HandoverState } from '../../domain/partition.js';
+import { findLeftovers } from '../../store/leftovers.js';
+import { migrationWorkflowId } from '../../workflows/messages.js';
+import type { Order, Scene } from './harness.js';
+import { scene, until, Writers } from './harness.js';
+
+/** What nobody goes on with any more is brought to an end: by the janitor of any worker, or by `doctor --repair`. */
+describe('what was left behind', () => {
+  let the: Scene;
+  let writers: Writers;
+
+  beforeAll(async () => {
+    the = await scene({ partitions: 8, workers: 2 });
+    const orders = (await the.connect()).db('shop').collection<Order>('orders');
+    writers = new Writers(orders, { writers: 8, documentsEach: 200, seed: 31 });
+    await until('some documents', () => writers.ledger.documents > 800);
+  });
+  afterAll(() => the.stop());
+
+  const terminate = async (partition: string) => {
+    const temporal = await the.control.temporal();
+    await temporal.workflow.getHandle(migrationWorkflowId(the.keyspace, partition)).terminate('by a test');
+  };
+  const start = async (name: string, input: object) => {
+    const { route } = await the.partition(name);
+    const target = the.otherNode(await the.partition(name));
+    await migrate(the.control, { keyspace: the.keyspace, partition: name, target, ...input });
+    return { source: route.source, target };
+  };
+  const ended = (name: string) =>
+    until(`${name} has ended`, async () => (await the.partition(name)).handover === null, 60_000);
+  const nothingIsLeft = async () => {
+    for (const node of the.control.nodes.names) {
+      expect(await findLeftovers(the.control.catalog, the.control.nodes, node)).toEqual([]);
+    }
+  };
+  const stateOf = async (name: string) => (await the.partition(name)).handover?.state.kind;
+  /** By the catalog's own push, or short states are missed. */
+  const reaches = async (name: string, kind: HandoverState['kind']) =>
+    until(`${name} is ${kind}`, async () => (await stateOf(name)) === kind);
+
+  it.each([
+    ['p0', 'backfill', { maxMegabytesPerSecond: 0.001 }],
+    ['p1', 'cutover', { weights: [40, 100], dwell: '1m' }],
+    ['p2', 'soak', { soak: '1m' }],
+  ])('a migration terminated in its %s (%s) goes back to where it came from', async (name, phase, input) => {
+    const { source } = await start(name, input);
+    await until(phase, async () => {
+      const progress = await migrationProgress(the.control, the.keyspace, name);
+      return progress.phase === phase && (phase !== 'cutover' || progress.weight > 0);
+    });
+    await terminate(name);
+    await ended(name);
+    expect((await the.partition(name)).route).toMatchObject({ source, target: null, fence: null });
+    expect((await the.partition(name)).gates).toEqual([]);
+    const [record] = await the.control.catalog.migrations.list({ partition: name });
+    expect(record).toMatchObject({ state: 'rolledBack', phase: 'rolledBack', weight: 0 });
+    await nothingIsLeft();
+  });
+
+  it('a migration terminated while it is retired is completed', async () => {
+    const { target } = await start('p3', {});
+    await reaches('p3', 'retiring');
+    await terminate('p3');
+    await ended('p3');
+    expect((await the.partition('p3')).route).toMatchObject({ source: target, target: null });
+    expect((await the.control.catalog.migrations.list({ partition: 'p3' }))[0]).toMatchObject({ state: 'completed' });
+    await nothingIsLeft();
+  });
+
+  it('a fence that somebody else has erased is set again, with nothing moving', async () => {
+    const { route, collection } = await the.partition('p5');
+    const db = (await the.control.nodes.get(route.source)).db('shop');
+    await db.command({ collMod: collection, validator: {}, validationLevel: 'off' });
+    expect((await examine(the.control.configuration)).healthy).toBe(false);
+    const broken = () => findLeftovers(the.control.catalog, the.control.nodes, route.source);
+    await until('the fence is back', async () => (await broken()).length === 0, 20_000);
+    const after = await the.partition('p5');
+    expect(after).toMatchObject({ handover: null, gates: [], route });
+  });
+
+  it('nothing was lost by all this', async () => {
+    await writers.stop();
+    expect(writers.errors).toEqual([]);
+    expect(await writers.check(the.control, the.keyspace)).toMatchObject({ lost: 0, resurrected: 0, duplicates: 0 });
+  });
+
+  it('with Temporal away, a step that stands still is ended all the same', async () => {
+    const [first, second] = the.cluster.workers;
+    await start('p6', { weights: [30, 60, 100], dwell: '100ms' });
+    await reaches('p6', 'fencing');
+    the.cluster.temporal.kill('SIGKILL');
+    first!.kill('SIGKILL');
+    expect(second!.isRunning()).toBe(true);
+    // Whichever of them ran the step: what is left of it is settled without Temporal.
+    const unsettled = async () => (await the.control.catalog.partitions.unsettled()).length;
+    await until('no step under way', async () => (await unsettled()) === 0, 6_000);
+    const { route } = await the.partition('p6');
+    expect(route.fence).toBeNull();
+  });
+});
+
+describe('doctor', () => {
+  let the: Scene;
+  beforeAll(async () => {
+    the = await scene({ partitions: 2 });
+  });
+  afterAll(() => the.stop());
+
+  it('finds everything well, finds what is left, and has it cleared', async () => {
+    const { configuration, catalog, nodes } = the.control;
+    // Temporal takes a moment to show a new worker.
+    await until('everything is well', async () => (await examine(configuration)).healthy);
+
+    const { collection, route } = await the.partition('p0');
+    const source = (await nodes.get(route.source)).db('shop');
+    await source.collection(collection).createIndex({ gone: 1 }, { name: 'droverGate:p0:1:old' });
+    await source.collection('drover.markers').insertOne({ migration: 'gone' });
+    await source.createCollection(`${collection}.closed-gone-1`);
+    const ill = await examine(configuration);
+    expect(ill.checks.filter(({ ok }) => !ok)).toHaveLength(3);
+
+    const report = await repair(the.control);
+    expect(report.failed).toEqual([]);
+    expect(report.repaired).toHaveLength(3);
+    expect((await examine(configuration)).healthy).toBe(true);
+    expect(await findLeftovers(catalog, nodes, route.source)).toEqual([]);
+  });
+});

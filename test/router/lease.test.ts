@@ -1,0 +1,232 @@
+import { beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { LEASE_MS } from '../../domain/lease.js';
+import type { DroverClient, DroverCollection } from '../../router/index.js';
+import type { Catalog } from '../../store/catalog/catalog.js';
+import { until } from '../store/servers.js';
+import { lower, useCluster } from './cluster.js';
+
+const cluster = useCluster();
+const [customerId] = lower;
+const missing = { customerId, _id: 99 as never };
+const strict = { readConcern: { level: 'linearizable' } } as const;
+let client: DroverClient;
+let orders: DroverCollection;
+
+beforeAll(async () => {
+  client = await cluster.connect();
+});
+beforeEach(async () => {
+  orders = cluster.orders(client);
+  await orders.insertOne({ _id: 1 as never, customerId, n: 0 });
+});
+
+/** Results that no fence has seen. */
+const resting: readonly (readonly [string, (on: DroverCollection) => Promise<unknown>])[] = [
+  ['updateOne that matches nothing', (on) => on.updateOne(missing, { $set: { n: 1 } })],
+  ['updateOne that changes nothing', (on) => on.updateOne({ customerId }, { $set: { n: 0 } })],
+  ['replaceOne that matches nothing', (on) => on.replaceOne(missing, { customerId })],
+  ['deleteOne that matches nothing', (on) => on.deleteOne(missing)],
+  ['deleteMany that matches nothing', (on) => on.deleteMany(missing)],
+  ['findOneAndDelete that finds nothing', (on) => on.findOneAndDelete(missing)],
+  ['a strict read', (on) => on.findOne({ customerId }, strict)],
+  ['a strict read that finds nothing', (on) => on.findOne(missing, strict)],
+];
+
+/** How often a client asks the catalog for a route. */
+function countReads(on: DroverClient): () => number {
+  const { partitions } = (on as unknown as { catalog: Catalog }).catalog;
+  let count = 0;
+  const get = partitions.get.bind(partitions);
+  partitions.get = (...route) => {
+    count += 1;
+    return get(...route);
+  };
+  return () => count;
+}
+
+const cutOff = (on: DroverClient) => {
+  const { partitions, routers } = (on as unknown as { catalog: Catalog }).catalog;
+  const away = () => Promise.reject(new Error('the catalog is away'));
+  Object.assign(partitions, { get: away, list: away, listAndWatch: away });
+  Object.assign(routers, { renew: away, register: away, acknowledge: away });
+};
+
+const expire = async (on: DroverClient) => {
+  Object.assign(cluster.feed(on), { leasedUntil: -Infinity });
+  await Promise.resolve();
+};
+
+describe('the lease of a router', () => {
+  it('is renewed for as long as the catalog answers', async () => {
+    const feed = cluster.feed(client);
+    const until = performance.now() + LEASE_MS + 500;
+    while (performance.now() < until) {
+      expect(feed.leaseValid()).toBe(true);
+      await new Promise((resolve) => setTimeout(resolve, 50));
+    }
+  });
+
+  it('counts from before its renewal was sent', async () => {
+    const slow = await cluster.connect();
+    const { routers } = (slow as unknown as { catalog: Catalog }).catalog;
+    const renew = routers.renew.bind(routers);
+    let sentAt = 0;
+    routers.renew = async (id) => {
+      sentAt = performance.now();
+      const renewed = await renew(id);
+      await new Promise((resolve) => setTimeout(resolve, 300));
+      return renewed;
+    };
+    await new Promise((resolve) => setTimeout(resolve, 1_000));
+    routers.renew = () => new Promise(() => undefined);
+    const last = sentAt;
+    await until('the lease to end', () => Promise.resolve(!cluster.feed(slow).leaseValid()));
+    expect(performance.now() - last).toBeLessThan(LEASE_MS + 50);
+  });
+
+  it('ends without the catalog, and counts again only when all routes have been read', async () => {
+    const other = await cluster.connect();
+    const feed = cluster.feed(other) as unknown as {
+      leaseValid: () => boolean;
+      id: string;
+      stream: { close(): Promise<void> };
+    };
+    const { partitions } = (other as unknown as { catalog: Catalog }).catalog;
+    await cluster.orders(other).findOne({ customerId });
+    await feed.stream.close();
+    const list = partitions.list.bind(partitions);
+    let begun = false;
+    Object.assign(partitions, {
+      listAndWatch: () => Promise.reject(new Error('no stream')),
+      list: async () => {
+        begun = true;
+        await new Promise((resolve) => setTimeout(resolve, LEASE_MS));
+        return list();
+      },
+    });
+    await cluster.announce();
+    expect(feed.leaseValid()).toBe(true);
+    await cluster.catalog.routers.leave(feed.id);
+    await until('the router to register again', () => Promise.resolve(begun));
+    const noRoutesUntil = performance.now() + LEASE_MS - 100;
+    while (performance.now() < noRoutesUntil) {
+      expect(feed.leaseValid()).toBe(false);
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    }
+    Object.assign(partitions, { list });
+    await until('the lease to hold', () => Promise.resolve(feed.leaseValid()));
+    await cluster.acknowledged();
+  });
+});
+
+describe('a result that no fence has seen', () => {
+  it.each(resting)('costs no look at the catalog while the lease holds: %s', async (_, request) => {
+    const reads = countReads(client);
+    await request(orders);
+    expect(reads()).toBe(0);
+  });
+
+  it.each(resting)('is confirmed by the catalog when the lease has run out: %s', async (_, request) => {
+    const other = await cluster.connect();
+    await cluster.orders(other).findOne({ customerId });
+    const reads = countReads(other);
+    await expire(other);
+    await request(cluster.orders(other));
+    expect(reads()).toBe(1);
+  });
+
+  it.each(resting)('is refused when nothing can tell whether the data has moved: %s', async (_, request) => {
+    const other = await cluster.connect();
+    await cluster.orders(other).findOne({ customerId });
+    cutOff(other);
+    await expire(other);
+    await expect(request(cluster.orders(other))).rejects.toMatchObject({ code: 'Unavailable' });
+    await expect(cluster.orders(other).updateOne({ customerId }, { $inc: { n: 1 } })).resolves.toMatchObject({
+      modifiedCount: 1,
+    });
+    await expect(cluster.orders(other).findOne({ customerId })).resolves.toMatchObject({ n: 1 });
+  });
+
+  it.each(resting)('is given as it is when the application wants that: %s', async (_, request) => {
+    const other = await cluster.connect({ onLeaseExpired: 'serve' });
+    await cluster.orders(other).findOne({ customerId });
+    cutOff(other);
+    await expire(other);
+    await request(cluster.orders(other));
+  });
+
+  it.each(resting)('comes from the new owner when the router has missed a hand-over: %s', async (_, request) => {
+    await cluster.announce();
+    const other = await cluster.connect();
+    await cluster.orders(other).findOne({ customerId });
+    await cluster.feed(other).close();
+    await cluster.handOver();
+    await cluster.stored('b').insertOne({ ...missing, n: 7 }, { bypassDocumentValidation: true });
+    await cluster.stored('b').updateOne({ _id: 1 as never }, { $set: { n: 5 } });
+    await expire(other);
+    const result = (await request(cluster.orders(other))) as Record<string, unknown>;
+    // Whatever it was: this time something was there.
+    const { modifiedCount, deletedCount, n } = result;
+    expect(modifiedCount ?? deletedCount ?? n).toBeGreaterThan(0);
+  });
+});
+
+describe('a strict read', () => {
+  it('waits while its key changes hands, and is answered by the new owner', async () => {
+    await cluster.announce();
+    await cluster.acknowledged();
+    await cluster.advance({ kind: 'begin', boundary: 0n });
+    await cluster.acknowledged();
+    let answered = false;
+    const read = orders.findOne({ customerId }, strict).finally(() => (answered = true));
+    await expect(orders.findOne({ customerId })).resolves.toMatchObject({ n: 0 });
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    expect(answered).toBe(false);
+    await cluster.stored('b').insertOne({ _id: 1, customerId, n: 8 } as never, { bypassDocumentValidation: true });
+    await cluster.advance({ kind: 'own', since: 1n }, { kind: 'settle' });
+    expect(await read).toMatchObject({ n: 8 });
+  });
+
+  it('is not offered by a cursor', () => {
+    expect(() => orders.find({ customerId }, strict)).toThrow(/findOne does/);
+  });
+});
+
+describe('a route that no longer names a node', () => {
+  /** Everything is at `b`, and `a` is left. */
+  const retire = async () => {
+    await cluster.handOver();
+    const now = await cluster.partition();
+    return cluster.catalog.partitions.advance(now, { kind: 'retire', at: 1 });
+  };
+  const isAcknowledged = async ({ id, epoch }: { id: string; epoch: number }) =>
+    (await cluster.catalog.routers.missing(id, epoch)).length === 0;
+
+  beforeEach(async () => {
+    await orders.insertMany(Array.from({ length: 9 }, (_, i) => ({ _id: (i + 2) as never, customerId })));
+    await cluster.announce();
+    await cluster.acknowledged();
+  });
+
+  it('is acknowledged when the last cursor there has been read to its end', async () => {
+    const [open, another, never] = [0, 1, 2].map(() => orders.find({ customerId }, { batchSize: 2 }));
+    await open!.next();
+    await another!.next();
+    const retired = await retire();
+    await new Promise((resolve) => setTimeout(resolve, 200));
+    expect(await isAcknowledged(retired)).toBe(false);
+    expect(await open!.toArray()).toHaveLength(9);
+    await another!.close();
+    await new Promise((resolve) => setTimeout(resolve, 100));
+    expect(await isAcknowledged(retired)).toBe(false);
+    await never!.close();
+    await until('the acknowledgement', () => isAcknowledged(retired), 1_000);
+  });
+
+  it('is acknowledged at once when nobody reads there', async () => {
+    const cursor = orders.find({ customerId });
+    await cursor.toArray();
+    const retired = await retire();
+    await until('the acknowledgement', () => isAcknowledged(retired), 1_000);
+  });
+});
