@@ -66,7 +66,7 @@ export async function runRound(options: RoundOptions): Promise<RoundResult> {
     return result;
   } finally {
     await cluster.stop();
-    if (passed) await rm(directory, { recursive: true, force: true });
+    if (passed || options.signal?.aborted) await rm(directory, { recursive: true, force: true, maxRetries: 5 });
   }
 }
 
