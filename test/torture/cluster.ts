@@ -14,7 +14,7 @@ import { nodeVariable, startCluster } from '../../temporal-config/dev-cluster.js
 import type { MongodProcess } from '../../temporal-config/mongod.js';
 import type { NetworkLink, Toxiproxy } from '../../temporal-config/toxiproxy.js';
 import { startToxiproxy } from '../../temporal-config/toxiproxy.js';
-import { KEYSPACE, keyOf } from './operations.js';
+import { KEYSPACE, keyOf, MIXES } from './operations.js';
 import { MongoVictim, RouterVictim, TemporalVictim, WorkerVictim } from './victims.js';
 
 export const NODES = [
@@ -90,14 +90,15 @@ export async function startTortureCluster(options: TortureClusterOptions): Promi
     }
     const routers: RouterVictim[] = [];
     for (let i = 0; i < ROUTERS; i++) {
-      const input = { ...(await ways.uris(`router-${i}`)), seed: options.seed * 100 + i, thinkMs: THINK_MS };
+      const input = {
+        ...(await ways.uris(`router-${i}`)),
+        seed: options.seed * 100_000 + i * 100,
+        thinkMs: THINK_MS,
+        mix: MIXES[i % 2]!,
+      };
       routers.push(new RouterVictim(`router-${i}`, directory, { ...input, writers: documentsOf(i) }));
     }
-    stops.push(() => Promise.all(workers.map((worker) => worker.stop())));
-    stops.push(async () => {
-      for (const router of routers) router.kill();
-      return Promise.resolve();
-    });
+    stops.push(() => Promise.all([...workers, ...routers].map((victim) => victim.stop())));
     await Promise.all([...workers, ...routers].map((victim) => victim.restart()));
     await Promise.all(routers.map((router) => router.untilConnected()));
 
@@ -106,17 +107,21 @@ export async function startTortureCluster(options: TortureClusterOptions): Promi
     const victimOf = async (name: string, server: MongodProcess) =>
       new MongoVictim(name, server, name === 'catalog' ? catalog : await control.nodes.get(name));
     const nodes = await Promise.all(Object.entries(cluster.nodes).map(([name, node]) => victimOf(name, node)));
+    const mongos = {
+      catalog: await victimOf('catalog', cluster.catalog),
+      ...Object.fromEntries(nodes.map((node) => [node.name, node])),
+    };
+    const temporal = new TemporalVictim(cluster.temporal);
+    // What was started again the cluster knows nothing of. It ends right before the cluster, after all who use it.
+    stops.splice(1, 0, () => Promise.all([temporal, ...Object.values(mongos)].map((victim) => victim.stop())));
     return {
       directory,
       control,
       catalog,
       workers,
       routers,
-      mongos: {
-        catalog: await victimOf('catalog', cluster.catalog),
-        ...Object.fromEntries(nodes.map((node) => [node.name, node])),
-      },
-      temporal: new TemporalVictim(cluster.temporal),
+      mongos,
+      temporal,
       links: ways.links,
       stillDocuments: STILL_DOCUMENTS,
       stop,

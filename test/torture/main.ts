@@ -28,11 +28,12 @@ process.once('SIGINT', () => interrupted.abort());
 process.once('SIGTERM', () => interrupted.abort());
 
 const rounds: RoundResult[] = [];
+let failedRounds = 0;
 const findings: Finding[] = [];
 const isOver = () => Date.now() - begun > Number(values.minutes) * 60_000 || interrupted.signal.aborted;
 say(`seed ${first}`);
 do {
-  const seed = first + rounds.length;
+  const seed = first + rounds.length + failedRounds;
   try {
     const round = await runRound({ seed, kinds, log, signal: interrupted.signal });
     rounds.push(round);
@@ -40,7 +41,10 @@ do {
     tell(round);
   } catch (error) {
     if (interrupted.signal.aborted) break;
-    throw error;
+    const text = `round ${seed} could not be finished: ${error instanceof Error ? (error.stack ?? '') : String(error)}`;
+    findings.push({ kind: 'stuck', text });
+    failedRounds += 1;
+    log(text);
   }
 } while (!isOver());
 

@@ -36,25 +36,39 @@ interface StrictCollection {
 export const isStrict = (orders: object): orders is StrictCollection =>
   typeof (orders as Partial<StrictCollection>).findOneAndUpdate === 'function';
 
-/** Chances of the operations, in percent. */
-const MIX: readonly (readonly [percent: number, make: (value: string, next: () => number) => Operation])[] = [
-  [14, (value) => ({ kind: 'insert', value })],
-  [12, (value) => ({ kind: 'set', value })],
-  [18, () => ({ kind: 'increment' })],
-  [8, (value) => ({ kind: 'replace', value })],
-  [10, (value) => ({ kind: 'upsert', value })],
-  [8, () => ({ kind: 'delete' })],
-  [15, (value, next) => ({ kind: 'findAndIncrement', value, returns: next() < 0.5 ? 'before' : 'after' })],
-  [15, () => ({ kind: 'read' })],
+type Maker = (value: string, next: () => number) => Operation;
+
+const MAKERS = {
+  insert: (value) => ({ kind: 'insert', value }),
+  set: (value) => ({ kind: 'set', value }),
+  increment: () => ({ kind: 'increment' }),
+  replace: (value) => ({ kind: 'replace', value }),
+  upsert: (value) => ({ kind: 'upsert', value }),
+  delete: () => ({ kind: 'delete' }),
+  findAndIncrement: (value, next) => ({
+    kind: 'findAndIncrement',
+    value,
+    returns: next() < 0.5 ? 'before' : 'after',
+  }),
+  read: () => ({ kind: 'read' }),
+} as const satisfies Record<string, Maker>;
+
+/** How often an application sends each operation, in proportion. */
+export type Mix = Readonly<Record<keyof typeof MAKERS, number>>;
+
+export const MIXES: readonly Mix[] = [
+  { insert: 14, set: 12, increment: 18, replace: 8, upsert: 10, delete: 8, findAndIncrement: 15, read: 15 },
+  // Documents come and go all the time: no fence of a server sees a delete.
+  { insert: 25, set: 4, increment: 8, replace: 4, upsert: 12, delete: 32, findAndIncrement: 5, read: 10 },
 ];
 
-export function chooseOperation(orders: object, value: string, next: () => number): Operation {
-  for (;;) {
-    let rest = next() * 100;
-    const [, make] = MIX.find(([percent]) => (rest -= percent) < 0) ?? MIX[0]!;
-    const operation = make(value, next);
-    if (isStrict(orders) || (operation.kind !== 'findAndIncrement' && operation.kind !== 'read')) return operation;
-  }
+export function chooseOperation(orders: object, mix: Mix, value: string, next: () => number): Operation {
+  const kinds = (Object.keys(MAKERS) as (keyof Mix)[]).filter(
+    (kind) => isStrict(orders) || (kind !== 'findAndIncrement' && kind !== 'read'),
+  );
+  let rest = next() * kinds.reduce((sum, kind) => sum + mix[kind], 0);
+  const kind = kinds.find((each) => (rest -= mix[each]) < 0) ?? 'insert';
+  return MAKERS[kind](value, next);
 }
 
 /** Sends an operation, and tells its outcome as an application sees it. */

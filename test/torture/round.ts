@@ -66,7 +66,7 @@ export async function runRound(options: RoundOptions): Promise<RoundResult> {
     return result;
   } finally {
     await cluster.stop();
-    if (passed) await rm(directory, { recursive: true, force: true });
+    if (passed || options.signal?.aborted) await rm(directory, { recursive: true, force: true, maxRetries: 5 });
   }
 }
 
@@ -84,8 +84,8 @@ async function torture(cluster: TortureCluster, options: RoundOptions, next: () 
   const findings: Finding[] = [];
   const moments = new Moments(cluster.catalog);
   // A stream of chance for each, so that the one's timing does not change what the other draws.
-  const movers = PARTITIONS.map((name, i) => new Mover(control, name, random(seed + 1_000_000 + i), log));
-  const faults = new Faults(cluster, movers, moments, seed + 2_000_000, log, kinds);
+  const movers = PARTITIONS.map((name, i) => new Mover(control, name, random(seed * 1_000 + 100 + i), log));
+  const faults = new Faults(cluster, movers, moments, seed * 1_000 + 200, log, kinds);
   await sleep(options.faultsMs ?? 60_000 + next() * 30_000, undefined, { ...(signal && { signal }) });
   await faults.lift();
   log('  all faults are over');

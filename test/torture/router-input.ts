@@ -1,3 +1,5 @@
+import type { Mix } from './operations.js';
+
 /** What a process of an application is told to do, when it starts. */
 export interface RouterProcessInput {
   readonly name: string;
@@ -7,6 +9,7 @@ export interface RouterProcessInput {
   readonly seed: number;
   /** Documents of each writer; some are written by writers of other processes, too. */
   readonly writers: readonly (readonly string[])[];
+  readonly mix: Mix;
   readonly thinkMs: number;
 }
 

@@ -20,6 +20,8 @@ export interface Victim {
   /** Brings back what is not running. */
   restart(): Promise<void>;
   isRunning(): boolean;
+  /** Ends whatever does it now, also when that is paused. */
+  stop(): Promise<void>;
 }
 
 /** A MongoDB server: of three members, the primary is hit. */
@@ -65,6 +67,11 @@ export class MongoVictim implements Victim {
     return this.server.members.every((member) => member.isRunning());
   }
 
+  async stop(): Promise<void> {
+    this.server.kill('SIGCONT');
+    await this.server.stop();
+  }
+
   private async primary(): Promise<ServerProcess> {
     const { members } = this.server;
     if (members.length === 1) return members[0]!;
@@ -89,6 +96,11 @@ export class TemporalVictim implements Victim {
 
   isRunning(): boolean {
     return this.server.isRunning();
+  }
+
+  async stop(): Promise<void> {
+    this.server.kill('SIGCONT');
+    await this.server.stop();
   }
 }
 
@@ -201,7 +213,8 @@ export class RouterVictim implements Victim {
     if (this.isRunning()) this.child!.send('resume' satisfies RouterOrder);
   }
 
-  kill(): void {
+  async stop(): Promise<void> {
     this.process?.kill('SIGKILL');
+    return Promise.resolve();
   }
 }
