@@ -8,15 +8,17 @@ const nonRetryableErrorTypes = [...NON_RETRYABLE];
 /** A dead worker is noticed by the missing heartbeat, soon enough for writes that wait in a boundary step. */
 const heartbeatTimeout = '3s';
 
-/** Looks and small writes: over within seconds, tried again for as long as a server takes to come back. */
+/** Looks and small writes: over within seconds, tried again for as long as a server or a worker takes to come back. */
 export const control = proxyActivities<ControlActivities>({
   taskQueue: CONTROL_QUEUE,
-  startToCloseTimeout: '2m',
+  startToCloseTimeout: '30s',
   retry: { initialInterval: '500ms', maximumInterval: '10s', nonRetryableErrorTypes },
 });
 
 /** Short messages: sent inside of the workflow's own task, each leaves one event in the history instead of six. */
-export const messages = proxyLocalActivities<Pick<ControlActivities, 'requestAdmission' | 'releaseAdmission'>>({
+export const messages = proxyLocalActivities<
+  Pick<ControlActivities, 'requestAdmission' | 'releaseAdmission' | 'findEnded'>
+>({
   startToCloseTimeout: '10s',
   retry: { initialInterval: '500ms', maximumInterval: '10s', nonRetryableErrorTypes },
 });

@@ -10,7 +10,7 @@ import {
 } from '@temporalio/workflow';
 import type { Admission } from '../domain/admission.js';
 import { grant, release, request } from '../domain/admission.js';
-import { control } from './activity-proxies.js';
+import { messages } from './activity-proxies.js';
 import type { AdmissionInput } from './messages.js';
 import { admissionState, admitted, releasePlace, requestPlace } from './messages.js';
 
@@ -43,7 +43,7 @@ export async function admissionWorkflow(input: AdmissionInput = {}): Promise<nev
     changed = false;
     if (look.due) {
       Object.assign(look, { setUp: false, due: false });
-      for (const who of await control.findEnded([...admission.holders, ...admission.queue])) {
+      for (const who of await messages.findEnded([...admission.holders, ...admission.queue])) {
         admission = release(admission, who);
       }
     }

@@ -220,7 +220,9 @@ describe('moving by command', () => {
     await temporal.workflow.getHandle(migrationWorkflowId(KEYSPACE, 'p2')).terminate('by mistake');
     const outcome = await waiting;
     expect(outcome.exitCode).toBe(1);
-    expect(outcome.json()).toMatchObject({ migration: { abandoned: true } });
+    const { migration } = outcome.json<{ migration: { abandoned?: true; state: string } }>();
+    // Unless a worker has already had another one end it.
+    expect(migration.abandoned ?? migration.state === 'rolledBack').toBe(true);
     // A worker finds it, and has another workflow end it.
     const ended = async () => (await the.control.catalog.partitions.get(KEYSPACE, 'p2')).handover === null;
     await until('the migration is ended', ended);

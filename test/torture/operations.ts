@@ -1,4 +1,3 @@
-import type { Document, ReturnDocument } from 'mongodb';
 import { MongoServerError } from 'mongodb';
 import { DroverError } from '../../domain/errors.js';
 import type { DroverCollection } from '../../router/index.js';
@@ -22,19 +21,6 @@ export const keyOf = (document: string): string => `key of ${document}`;
 
 export const stateOf = (document: Pick<TortureDocument, 'value' | 'count'> | null): State =>
   document === null ? null : { value: document.value, count: document.count };
-
-/** What strict operations need: not every version of the collection has it. Goes when `DroverCollection` does. */
-interface StrictCollection {
-  findOneAndUpdate(
-    filter: Document,
-    update: Document,
-    options: { readonly returnDocument: ReturnDocument },
-  ): Promise<TortureDocument | null>;
-}
-
-/** The one place that looks whether strict reads and `findOneAndUpdate`, which came together, are there. */
-export const isStrict = (orders: object): orders is StrictCollection =>
-  typeof (orders as Partial<StrictCollection>).findOneAndUpdate === 'function';
 
 type Maker = (value: string, next: () => number) => Operation;
 
@@ -62,10 +48,8 @@ export const MIXES: readonly Mix[] = [
   { insert: 25, set: 4, increment: 8, replace: 4, upsert: 12, delete: 32, findAndIncrement: 5, read: 10 },
 ];
 
-export function chooseOperation(orders: object, mix: Mix, value: string, next: () => number): Operation {
-  const kinds = (Object.keys(MAKERS) as (keyof Mix)[]).filter(
-    (kind) => isStrict(orders) || (kind !== 'findAndIncrement' && kind !== 'read'),
-  );
+export function chooseOperation(mix: Mix, value: string, next: () => number): Operation {
+  const kinds = Object.keys(MAKERS) as (keyof Mix)[];
   let rest = next() * kinds.reduce((sum, kind) => sum + mix[kind], 0);
   const kind = kinds.find((each) => (rest -= mix[each]) < 0) ?? 'insert';
   return MAKERS[kind](value, next);
@@ -105,9 +89,7 @@ async function send(orders: DroverCollection<TortureDocument>, _id: string, oper
       return { found: (await orders.deleteOne(filter)).deletedCount === 1 };
     case 'findAndIncrement': {
       const change = { $set: { value: operation.value }, $inc: { count: 1 } };
-      const strict: unknown = orders;
-      const options = { returnDocument: operation.returns };
-      return seen(await (strict as StrictCollection).findOneAndUpdate(filter, change, options));
+      return seen(await orders.findOneAndUpdate(filter, change, { returnDocument: operation.returns }));
     }
     case 'read':
       return seen(await orders.findOne(filter, { readConcern: { level: 'linearizable' } }));

@@ -55,7 +55,7 @@ async function run(input: RouterProcessInput): Promise<void> {
       busy += 1;
       const document = documents[Math.floor(next() * documents.length)]!;
       const id = history.nextId();
-      const operation = chooseOperation(orders, input.mix, id, next);
+      const operation = chooseOperation(input.mix, id, next);
       history.begin(id, document, operation);
       history.end(id, await perform(orders, document, operation));
       busy -= 1;
