@@ -143,12 +143,15 @@ export async function claimMove(dependencies: Dependencies, request: ClaimReques
     try {
       await catalog.partitions.advance(partition, { kind: 'claim', migration, target: input.target });
     } catch (error) {
-      // Nothing was taken: no record stays either.
-      await catalog.migrations.remove(migration);
-      if (error instanceof DroverError && error.code === 'Superseded') {
-        throw invalid(`${partition.id} has just been taken by another migration`);
+      const { handover } = await catalog.partitions.get(input.keyspace, input.partition);
+      // Another attempt of this claim may have been the faster one; then it is ours all the same.
+      if (handover?.migration !== migration) {
+        // Whether this one comes through yet is not known after any other error: its record tells whose it is.
+        if (!(error instanceof DroverError)) throw error;
+        await catalog.migrations.remove(migration);
+        if (error.code === 'Superseded') throw invalid(`${partition.id} has just been taken by another migration`);
+        throw error;
       }
-      throw error;
     }
   }
   if (input.decision !== undefined) {

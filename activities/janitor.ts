@@ -7,8 +7,8 @@ import { clear, openGates, recover, settle } from './repair.js';
 const LOOK_MS = 250;
 /** A step is over within the time-outs of its parts; one that has not changed for longer has nobody any more. */
 const STEP_STALE_MS = 2_000;
-/** Retiring waits for cursors and large collections; its own activity needs no help for so long. */
-const RETIRING_STALE_MS = 60_000;
+/** Retiring waits for cursors, making gates for a large collection to be read: neither needs help for so long. */
+const PATIENT_MS = 60_000;
 const LOOK_AT_FENCES_MS = 10_000;
 const LOOK_AT_WORKFLOWS_MS = 10_000;
 
@@ -46,14 +46,18 @@ export class Janitor {
     const unsettled = await catalog.partitions.unsettled();
     const ids = new Set(unsettled.map(({ id }) => id));
     for (const id of this.seen.keys()) if (!ids.has(id)) this.seen.delete(id);
-    for (const partition of unsettled.filter((each) => this.isStale(each))) {
-      const { id, handover } = partition;
-      const about = { partition: id, state: handover?.state.kind, migration: handover?.migration };
-      log.warn('taking a step over that stands still', about);
-      // Whatever comes of it, the next look starts counting anew.
-      this.seen.delete(id);
-      await this.attempt('taking a step over', () => settle(this.dependencies, partition));
-    }
+    const stale = unsettled.filter((each) => this.isStale(each));
+    // Side by side: one on a node that is away must not hold up another whose writes wait.
+    await Promise.all(
+      stale.map(async (partition) => {
+        const { id, handover } = partition;
+        const about = { partition: id, state: handover?.state.kind, migration: handover?.migration };
+        log.warn('taking a step over that stands still', about);
+        // Whatever comes of it, the next look starts counting anew.
+        this.seen.delete(id);
+        await this.attempt('taking a step over', () => settle(this.dependencies, partition));
+      }),
+    );
   }
 
   async lookAtFences(): Promise<void> {
@@ -75,13 +79,15 @@ export class Janitor {
   async lookAtWorkflows(): Promise<void> {
     const { catalog, log } = this.dependencies;
     for (const migration of await catalog.migrations.list({ state: 'running' })) {
-      const workflowId = await recover(this.dependencies, migration);
-      if (workflowId === null) continue;
-      log.warn('a migration was left by its workflow: another one ends it', { migration: migration._id, workflowId });
+      await this.attempt('having a migration ended', async () => {
+        const workflowId = await recover(this.dependencies, migration);
+        if (workflowId === null) return;
+        log.warn('a migration was left by its workflow: another one ends it', { migration: migration._id, workflowId });
+      });
     }
   }
 
-  private isStale({ id, epoch, attempt, handover }: Partition): boolean {
+  private isStale({ id, epoch, attempt, gates, handover }: Partition): boolean {
     const version = `${epoch}/${attempt}`;
     const before = this.seen.get(id);
     const now = performance.now();
@@ -89,7 +95,9 @@ export class Janitor {
       this.seen.set(id, { version, since: now });
       return false;
     }
-    return now - before.since > (handover?.state.kind === 'retiring' ? RETIRING_STALE_MS : STEP_STALE_MS);
+    // Without gates somebody may be making new ones, for which the collection is read.
+    const patiently = handover?.state.kind === 'retiring' || gates.length === 0;
+    return now - before.since > (patiently ? PATIENT_MS : STEP_STALE_MS);
   }
 
   private async every(ms: number, what: string, look: () => Promise<void>): Promise<void> {

@@ -125,15 +125,13 @@ export function createLifecycleActivities(dependencies: Dependencies) {
     /** The move's point of no return: the target is the owner in the catalog, and no router uses the source. */
     retire: (move: Move): Promise<void> =>
       withHeartbeat(async () => {
-        if (await isOver(move)) return;
-        await onPartition(move, (partition) => retire(partition, dependencies.now()));
+        await unlessOver(move, () => onPartition(move, (partition) => retire(partition, dependencies.now())));
       }),
 
     /** After `retire`, with replication stopped: the source's copy goes, and the move is over. */
     removeOldCopy: (move: Move): Promise<void> =>
       withHeartbeat(async () => {
-        if (await isOver(move)) return;
-        await completeMove(dependencies, await openMove(dependencies, move));
+        await unlessOver(move, async () => completeMove(dependencies, await openMove(dependencies, move)));
       }),
 
     /** With everything handed back: takes the target out of the route. */
@@ -152,13 +150,24 @@ export function createLifecycleActivities(dependencies: Dependencies) {
     releaseClaim: async (
       move: Pick<Move, 'migration' | 'keyspace' | 'partition'> & { readonly reason: string },
     ): Promise<void> => {
-      if (await isOver(move)) return;
-      const { reason } = move;
+      // The record last: one that is running without a claim is closed by whoever finds it, a claim without one is not.
       const partition = await catalog.partitions.get(move.keyspace, move.partition);
-      await closeRecord(catalog, move.migration, reason);
-      await catalog.partitions.advance(partition, { kind: 'release' });
+      if (partition.handover?.migration === move.migration) {
+        await catalog.partitions.advance(partition, { kind: 'release' });
+      }
+      await closeRecord(catalog, move.migration, move.reason);
     },
   };
+
+  /** A janitor may complete a move that is being retired, also while this is under way. */
+  async function unlessOver(move: Move, work: () => Promise<unknown>): Promise<void> {
+    if (await isOver(move)) return;
+    try {
+      await work();
+    } catch (error) {
+      if (!(await isOver(move))) throw error;
+    }
+  }
 
   async function isOver({
     keyspace,
@@ -170,8 +179,12 @@ export function createLifecycleActivities(dependencies: Dependencies) {
 }
 
 const closeRecord = (catalog: Catalog, migration: string, error: string): Promise<void> =>
-  catalog.migrations.update(migration, {
-    $set: { state: 'rolledBack', phase: 'rolledBack', weight: 0, endedAt: new Date(), error },
+  catalog.migrations.end(migration, {
+    state: 'rolledBack',
+    phase: 'rolledBack',
+    weight: 0,
+    endedAt: new Date(),
+    error,
   });
 
 /** The last steps of a retired migration: also the janitor's, when nobody else takes them. */
@@ -180,8 +193,11 @@ export async function completeMove(dependencies: Dependencies, context: MoveCont
   const { migration } = context.move;
   const world = handoverWorld(dependencies, context);
   const removed = await run(removeOldCopy(context.partition), world);
-  await catalog.migrations.update(migration, {
-    $set: { state: 'completed', phase: 'completed', weight: 100, endedAt: new Date() },
+  await catalog.migrations.end(migration, {
+    state: 'completed',
+    phase: 'completed',
+    weight: 100,
+    endedAt: new Date(),
   });
   await run(advance(removed, { kind: 'release' }), world);
 }

@@ -156,6 +156,10 @@ export async function clear(dependencies: Dependencies, leftover: Leftover): Pro
       return replaceByClosed(db, collection, fenceOf(keyspace), nanoid(), stillForeign);
     }
     case 'replication':
+      // It may have begun while the left-overs were looked for.
+      if ((await catalog.migrations.find(collection))?.state === 'running') {
+        throw new DroverError('Superseded', `migration ${collection} has begun meanwhile`);
+      }
       await db
         .collection<{ _id: string }>(CHECKPOINTS)
         .deleteMany({ _id: { $in: [`${collection}/forward`, `${collection}/back`] } });

@@ -21,10 +21,7 @@ export function* removeOldCopy(retiring: Partition): Step {
 
 /** With everything handed back: takes the target out of the route. */
 export function* withdraw(held: Partition): Step {
-  const idle = yield* takeOver(held);
-  // Never named: no router has to forget it.
-  if (idle.route.target === null) return idle;
-  const withdrawn = yield* advance(idle, { kind: 'withdraw' });
+  const withdrawn = yield* advance(yield* takeOver(held), { kind: 'withdraw' });
   yield* perform<'awaitRouters'>({ do: 'awaitRouters', partition: withdrawn, patiently: true });
   return withdrawn;
 }

@@ -128,7 +128,8 @@ export function transition(partition: Partition, event: HandoverEvent): Partitio
     }
     case 'withdraw':
       if (route.boundary !== low) refuse('the target still owns a part of it');
-      return route.target === null ? partition : { ...partition, epoch, route: { ...route, target: null } };
+      // Also when it is said again: whoever waits for routers waits for those that know this.
+      return { ...partition, epoch, route: { ...route, target: null } };
     case 'release':
       if (handover.state.kind === 'idle' && route.target !== null) refuse('the target is still published');
       return { ...partition, handover: null };

@@ -8,7 +8,7 @@ import { OpenReads } from './open-reads.js';
 export class PartitionRoute {
   readonly reads = new OpenReads();
   private readonly writes = new Set<Token[]>();
-  private changed: (() => void)[] = [];
+  private readonly changed = new Set<() => void>();
   private readonly drains = new Set<{ readonly writes: Set<Token[]>; readonly done: () => void }>();
 
   constructor(public partition: Partition) {}
@@ -31,18 +31,20 @@ export class PartitionRoute {
     if (partition.epoch < this.partition.epoch) return false;
     const newer = partition.epoch > this.partition.epoch;
     this.partition = partition;
-    if (newer) for (const wake of this.changed.splice(0)) wake();
+    if (newer) for (const wake of [...this.changed]) wake();
     return newer;
   }
 
   /** Ends with the next change of the route, or at the deadline (milliseconds of `performance.now()`). */
   nextChange(deadline: number): Promise<void> {
     return new Promise((resolve) => {
-      const timer = setTimeout(resolve, Math.max(0, deadline - performance.now()));
-      this.changed.push(() => {
+      const done = () => {
         clearTimeout(timer);
+        this.changed.delete(done);
         resolve();
-      });
+      };
+      const timer = setTimeout(done, Math.max(0, deadline - performance.now()));
+      this.changed.add(done);
     });
   }
 

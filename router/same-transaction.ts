@@ -51,7 +51,7 @@ export async function inSameTransaction<T>(place: Place, write: (session: Client
       try {
         return await repeat(error, place.deadline, numbered, number, () => write(session));
       } catch (refusal) {
-        if (isValidationFailure(refusal)) await voidOlder(place.collection, session);
+        if (isRefused(refusal)) await voidOlder(place.collection, session);
         throw refusal;
       }
     }
@@ -94,6 +94,11 @@ async function repeat<T>(
     session.txnNumberIncrement = 0;
   }
 }
+
+/** Whether a validator has refused any of it. */
+const isRefused = (error: unknown): boolean =>
+  isValidationFailure(error) ||
+  (error instanceof MongoBulkWriteError && [error.writeErrors].flat().some(isValidationFailure));
 
 /** Whether a write may have been applied, or not. */
 const isUnknown = (error: unknown): error is MongoError =>

@@ -22,6 +22,8 @@ export function changingHands(route: PartitionRoute): MongoTransactionError {
 
 /** A transaction under way: where it runs, and the tokens that may not change hands before its end. */
 class Transaction {
+  /** The server has given it up: nothing of it may be done any more. */
+  expired = false;
   node: string | undefined;
   session: ClientSession | undefined;
   private readonly held = new Map<PartitionRoute, Map<Token, Token[]>>();
@@ -99,6 +101,7 @@ export class DroverSession implements AsyncDisposable {
   async commitTransaction(): Promise<void> {
     const { transaction } = this;
     if (transaction === undefined) throw new MongoTransactionError('No transaction started');
+    this.checkAlive();
     this.committing = true;
     try {
       await transaction.session?.commitTransaction();
@@ -152,6 +155,7 @@ export class DroverSession implements AsyncDisposable {
 
   /** Joins a token to the transaction. For the router. @returns its node */
   hold(route: PartitionRoute, token: Token): string {
+    this.checkAlive();
     const owner = this.transaction!.hold(route, token);
     if (owner !== null) return owner;
     throw changingHands(route);
@@ -160,6 +164,7 @@ export class DroverSession implements AsyncDisposable {
   /** The driver's session at a node, in the transaction if there is one. For the router. */
   at(client: MongoClient): ClientSession {
     this.checkOpen();
+    this.checkAlive();
     let session = this.sessions.get(client);
     if (session === undefined) this.sessions.set(client, (session = client.startSession(this.options)));
     const { transaction } = this;
@@ -190,6 +195,7 @@ export class DroverSession implements AsyncDisposable {
 
   /** The server has given it up by now, or is about to: nothing waits for it any more. */
   private async expire(transaction: Transaction): Promise<void> {
+    transaction.expired = true;
     const { session } = transaction;
     if (session?.inTransaction()) await session.abortTransaction().catch(() => undefined);
     transaction.release();
@@ -199,6 +205,13 @@ export class DroverSession implements AsyncDisposable {
     this.transaction?.release();
     this.transaction = undefined;
     this.committing = false;
+  }
+
+  private checkAlive(): void {
+    if (this.transaction?.expired !== true || this.committing) return;
+    const error = new MongoTransactionError('the transaction took longer than 60 s and was aborted: repeat it');
+    error.addErrorLabel(MongoErrorLabel.TransientTransactionError);
+    throw error;
   }
 
   private checkOpen(): void {

@@ -75,10 +75,14 @@ const LOCK_WAIT_MS = 100;
  */
 export async function setAccepted(db: Db, collection: string, fence: Fence, gate: string): Promise<boolean> {
   try {
-    await db.command(
-      { collMod: collection, ...strictly(fence), index: { name: gate, hidden: true }, maxTimeMS: LOCK_WAIT_MS },
-      { writeConcern: { w: 'majority' } } as Document,
-    );
+    await db.command({
+      collMod: collection,
+      ...strictly(fence),
+      index: { name: gate, hidden: true },
+      maxTimeMS: LOCK_WAIT_MS,
+      // Part of the command: the driver does not add its own write concern to commands.
+      writeConcern: { w: 'majority' },
+    });
     return true;
   } catch (error) {
     // Done, but not by a majority in time, is something else: then nobody knows.

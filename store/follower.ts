@@ -239,7 +239,9 @@ class BatchApplier {
     for (const [hex, { id, at, deletedAt, document }] of byId) {
       const key = present.get(hex);
       const other = document !== null && key !== undefined && !sameKey(key, keyValue(document, keyField));
-      if (key !== undefined && (deletedAt !== null || other) && covered(tokenOfKey(key), deletedAt ?? at)) {
+      // Values exchanged under a unique index: every predecessor goes before any of the documents comes.
+      const goes = deletedAt !== null || other || predecessors;
+      if (key !== undefined && goes && covered(tokenOfKey(key), deletedAt ?? at)) {
         deletes.push({ deleteOne: { filter: { _id: { $eq: id as never } } } });
       }
       if (document !== null) {

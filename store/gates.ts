@@ -1,4 +1,4 @@
-import type { Db, Document } from 'mongodb';
+import type { Db } from 'mongodb';
 import { MongoWriteConcernError } from 'mongodb';
 import { nanoid } from 'nanoid';
 import { hasCode } from './server-errors.js';
@@ -18,7 +18,7 @@ export interface Gate {
 }
 
 const PREFIX = 'droverGate';
-const MADE_AT_ONCE = 8;
+const MADE_AT_ONCE = 12;
 
 export function parseGate(index: string): Gate | undefined {
   const [prefix, partition, attempt] = index.split(':');
@@ -32,10 +32,11 @@ export const newGates = (partition: string, attempt: number): string[] =>
 
 export async function makeGates(db: Db, collection: string, names: readonly string[]): Promise<void> {
   const indexes = names.map((name) => ({ name, key: { [name]: 1 }, sparse: true, hidden: true }));
-  await db.command({ createIndexes: collection, indexes }, MAJORITY);
+  await db.command({ createIndexes: collection, indexes, ...MAJORITY });
 }
 
-const MAJORITY = { writeConcern: { w: 'majority' } } as Document;
+/** Part of the command: the driver does not add its own write concern to commands. */
+const MAJORITY = { writeConcern: { w: 'majority' } } as const;
 
 /**
  * Drops the gates that `isOver` says are over.
@@ -46,7 +47,7 @@ export async function dropGates(db: Db, collection: string, isOver: (gate: Gate)
   const dropped = (await gatesOf(db, collection)).filter(isOver).map(({ name }) => name);
   if (dropped.length === 0) return true;
   try {
-    await db.command({ dropIndexes: collection, index: dropped, maxTimeMS: 100 }, MAJORITY);
+    await db.command({ dropIndexes: collection, index: dropped, maxTimeMS: 100, ...MAJORITY });
   } catch (error) {
     // Dropped by somebody else in between: what is left is looked at again.
     if (hasCode(error, 'indexNotFound')) return dropGates(db, collection, isOver);

@@ -33,12 +33,20 @@ export const validation = proxyActivities<ControlActivities>({
 /** Steps of a hand-over: an attempt that does not come back is followed by another at once, which takes it over. */
 export const steps = proxyActivities<ControlActivities>({
   taskQueue: CONTROL_QUEUE,
-  startToCloseTimeout: '5m',
+  startToCloseTimeout: '1d',
   heartbeatTimeout,
   retry: { initialInterval: '200ms', maximumInterval: '5s', maximumAttempts: 30, nonRetryableErrorTypes },
 });
 
-/** As long as it takes: watching a target, or getting ready for which a large collection has to be read. */
+/** Watches a target, for as long as it takes, and through any outage of the catalog. */
+export const watching = proxyActivities<ControlActivities>({
+  taskQueue: CONTROL_QUEUE,
+  startToCloseTimeout: '30d',
+  heartbeatTimeout,
+  retry: { initialInterval: '200ms', maximumInterval: '5s', nonRetryableErrorTypes },
+});
+
+/** Getting ready, for which a large collection has to be read. */
 export const patient = proxyActivities<ControlActivities>({
   taskQueue: CONTROL_QUEUE,
   startToCloseTimeout: '30d',
@@ -49,7 +57,7 @@ export const patient = proxyActivities<ControlActivities>({
 /** Clean-up goes on until it is done: while a server is away the migration waits, and says what for. */
 export const cleanUp = proxyActivities<ControlActivities>({
   taskQueue: CONTROL_QUEUE,
-  startToCloseTimeout: '5m',
+  startToCloseTimeout: '1d',
   heartbeatTimeout,
   retry: { initialInterval: '500ms', maximumInterval: '15s', nonRetryableErrorTypes: ['Refused'] },
 });

@@ -8,7 +8,7 @@ import {
   workflowInfo,
 } from '@temporalio/workflow';
 import type { ClaimRequest, Move, MovePlan } from '../activities/index.js';
-import { cleanUp, data, messages, patient, steps, validation } from './activity-proxies.js';
+import { cleanUp, data, messages, patient, steps, validation, watching } from './activity-proxies.js';
 import { describeFailure, isRefusal } from './failure.js';
 import { Followers } from './followers.js';
 import type { MigrationInput, MigrationResult } from './messages.js';
@@ -121,7 +121,7 @@ async function cutOver(steering: Steering, move: MovePlan, saga: Saga, followers
 /** Stays for a while; when the target serves worse than the source did, everything goes back. */
 async function watch(steering: Steering, move: MovePlan, forMs: number, summary: string): Promise<void> {
   if (forMs === 0) return;
-  const { worse } = await patient.watch.executeWithOptions({ summary }, [{ ...move, forMs }]);
+  const { worse } = await watching.watch.executeWithOptions({ summary }, [{ ...move, forMs }]);
   if (worse === undefined) return;
   steering.stop(worse);
   throw ApplicationFailure.nonRetryable(worse, 'RolledBack');

@@ -65,6 +65,11 @@ export class Migrations {
     await this.collection.updateOne({ _id: id }, update);
   }
 
+  /** How it ended; the first one who says so is right. */
+  async end(id: string, set: Partial<MigrationDocument>): Promise<void> {
+    await this.collection.updateOne({ _id: id, state: 'running' }, { $set: set });
+  }
+
   /** Of a request that got nothing: as if it had not been made. */
   async remove(id: string): Promise<void> {
     await this.collection.deleteOne({ _id: id, state: 'running' });

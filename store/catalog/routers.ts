@@ -1,3 +1,4 @@
+import { randomInt } from 'node:crypto';
 import type { Collection } from 'mongodb';
 
 export interface RouterDocument {
@@ -31,7 +32,8 @@ export class Routers {
     const { _id, ...rest } = router;
     await this.routers.updateOne(
       { _id },
-      { $set: rest, $inc: { renewals: 1 }, $currentDate: { renewedAt: true } },
+      // A number of its own: who still counts for an earlier registration must not take this one for it.
+      { $set: { ...rest, renewals: randomInt(2 ** 40) }, $currentDate: { renewedAt: true } },
       { upsert: true },
     );
   }
