@@ -224,7 +224,8 @@ describe('moving by command', () => {
     // Unless a worker has already had another one end it.
     expect(migration.abandoned ?? migration.state === 'rolledBack').toBe(true);
     // A worker finds it, and has another workflow end it.
-    const ended = async () => (await the.control.catalog.partitions.get(KEYSPACE, 'p2')).handover === null;
+    const ended = async () =>
+      (await the.control.catalog.migrations.list({ partition: 'p2' }))[0]!.state === 'rolledBack';
     await until('the migration is ended', ended);
     expect((await the.drover('migration', 'show', KEYSPACE, 'p2')).stdout).toMatch(/state +rolled back/);
   });

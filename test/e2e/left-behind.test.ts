@@ -30,8 +30,16 @@ describe('what was left behind', () => {
     await migrate(the.control, { keyspace: the.keyspace, partition: name, target, ...input });
     return { source: route.source, target };
   };
+  /** The partition is free first, its record closed a moment later. */
   const ended = (name: string) =>
-    until(`${name} has ended`, async () => (await the.partition(name)).handover === null, 60_000);
+    until(
+      `${name} has ended`,
+      async () => {
+        const [record] = await the.control.catalog.migrations.list({ partition: name });
+        return (await the.partition(name)).handover === null && record?.state !== 'running';
+      },
+      60_000,
+    );
   const nothingIsLeft = async () => {
     for (const node of the.control.nodes.names) {
       expect(await findLeftovers(the.control.catalog, the.control.nodes, node)).toEqual([]);
