@@ -108,17 +108,7 @@ export function createLifecycleActivities(dependencies: Dependencies) {
     findEnded: async (
       places: readonly { readonly workflowId: string; readonly runId: string }[],
     ): Promise<readonly { readonly workflowId: string; readonly runId: string }[]> => {
-      const ended = await Promise.all(
-        places.map(async ({ workflowId, runId }) => {
-          try {
-            const { status } = await temporal.workflow.getHandle(workflowId, runId).describe();
-            return status.name !== 'RUNNING';
-          } catch (error) {
-            if (error instanceof WorkflowNotFoundError) return true;
-            throw error;
-          }
-        }),
-      );
+      const ended = await Promise.all(places.map((place) => hasEnded(temporal, place)));
       return places.filter((_, i) => ended[i]);
     },
 
@@ -175,6 +165,19 @@ export function createLifecycleActivities(dependencies: Dependencies) {
     migration,
   }: Pick<Move, 'migration' | 'keyspace' | 'partition'>): Promise<boolean> {
     return (await catalog.partitions.get(keyspace, partition)).handover?.migration !== migration;
+  }
+}
+
+/** Whether a run of a workflow is over, however it ended. */
+export async function hasEnded(
+  temporal: Dependencies['temporal'],
+  { workflowId, runId }: { readonly workflowId: string; readonly runId: string },
+): Promise<boolean> {
+  try {
+    return (await temporal.workflow.getHandle(workflowId, runId).describe()).status.name !== 'RUNNING';
+  } catch (error) {
+    if (error instanceof WorkflowNotFoundError) return true;
+    throw error;
   }
 }
 

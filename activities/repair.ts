@@ -1,4 +1,4 @@
-import { WorkflowExecutionAlreadyStartedError, WorkflowNotFoundError } from '@temporalio/client';
+import { WorkflowExecutionAlreadyStartedError } from '@temporalio/client';
 import { nanoid } from 'nanoid';
 import { removeGates, restoreFences, shutOut, takeOver } from '../domain/boundary-step.js';
 import { retire } from '../domain/ending.js';
@@ -13,12 +13,12 @@ import { CHECKPOINTS, MARKERS } from '../store/checkpoint.js';
 import { dropIfExists, replaceByClosed } from '../store/fenced-collection.js';
 import { dropGates } from '../store/gates.js';
 import type { Leftover } from '../store/leftovers.js';
-import { findLeftovers } from '../store/leftovers.js';
+import { findLeftovers, findStandstills } from '../store/leftovers.js';
 import type { RepairReport } from '../workflows/messages.js';
 import { CONTROL_QUEUE, migrationWorkflowId } from '../workflows/messages.js';
 import type { Dependencies } from './dependencies.js';
 import { withHeartbeat } from './heartbeat.js';
-import { completeMove } from './lifecycle.js';
+import { completeMove, hasEnded } from './lifecycle.js';
 import { openHandover, openPartition } from './move-context.js';
 import { fencingWorld, handoverWorld } from './world.js';
 
@@ -43,7 +43,7 @@ export async function recover(
   { temporal }: Dependencies,
   { _id: migration, keyspace, partition, target, workflowId, runId }: MigrationDocument,
 ): Promise<string | null> {
-  if (await isRunning(temporal.workflow.getHandle(workflowId, runId))) return null;
+  if (!(await hasEnded(temporal, { workflowId, runId }))) return null;
   const recovery = migrationWorkflowId(keyspace, partition);
   try {
     await temporal.workflow.start('recoveryWorkflow', {
@@ -56,29 +56,6 @@ export async function recover(
     if (error instanceof WorkflowExecutionAlreadyStartedError) return null;
     throw error;
   }
-}
-
-async function isRunning(handle: { describe(): Promise<{ status: { name: string } }> }): Promise<boolean> {
-  try {
-    return (await handle.describe()).status.name === 'RUNNING';
-  } catch (error) {
-    if (error instanceof WorkflowNotFoundError) return false;
-    throw error;
-  }
-}
-
-/** How long a step may stand still before nobody goes on with it. */
-const STANDS_STILL_MS = 2_500;
-
-/** Steps that nobody goes on with, as seen by looking twice. */
-export async function stalePartitions({ catalog }: Dependencies): Promise<Partition[]> {
-  const before = await catalog.partitions.unsettled();
-  if (before.length === 0) return [];
-  await new Promise((resolve) => setTimeout(resolve, STANDS_STILL_MS));
-  const after = await catalog.partitions.unsettled();
-  return after.filter((each) =>
-    before.some(({ id, epoch, attempt }) => id === each.id && epoch === each.epoch && attempt === each.attempt),
-  );
 }
 
 export function createRepairActivities(dependencies: Dependencies) {
@@ -96,7 +73,7 @@ export function createRepairActivities(dependencies: Dependencies) {
             report.failed.push(`${what}: ${error instanceof Error ? error.message : String(error)}`);
           }
         };
-        for (const partition of await stalePartitions(dependencies)) {
+        for (const partition of await findStandstills(catalog)) {
           await attempt(`${partition.id}: a step that nobody went on with`, () => settle(dependencies, partition));
         }
         for (const migration of await catalog.migrations.list({ state: 'running' })) {

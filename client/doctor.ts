@@ -1,13 +1,13 @@
 import type { Configuration } from '../config/index.js';
 import { DroverError } from '../domain/errors.js';
-import type { Partition } from '../domain/partition.js';
 import type { Leftover } from '../store/leftovers.js';
-import { findLeftovers } from '../store/leftovers.js';
+import { findLeftovers, findStandstills } from '../store/leftovers.js';
 import { missingRights, unsuitable } from '../store/suitability.js';
 import type { RepairReport } from '../workflows/messages.js';
 import { CONTROL_QUEUE, DATA_QUEUE, REPAIR_WORKFLOW_ID, searchAttributes } from '../workflows/messages.js';
 import type { ControlContext } from './context.js';
 import { openControl } from './context.js';
+import { hasEnded } from './migration-status.js';
 import { answered, NO_WORKER } from './worker-answer.js';
 
 export interface Check {
@@ -23,9 +23,6 @@ export interface Examination {
   /** True when everything is well. */
   readonly healthy: boolean;
 }
-
-/** A step under way changes within this time; one that does not has nobody who goes on with it. */
-const STANDS_STILL_MS = 2_500;
 
 /** Looks at everything Drover relies on, and changes nothing. What can't be reached is a finding, too. */
 export async function examine(configuration: Configuration): Promise<Examination> {
@@ -106,13 +103,8 @@ async function lookAtWorkers(context: ControlContext): Promise<string> {
 }
 
 async function lookAtSteps({ catalog }: ControlContext): Promise<string | Check[]> {
-  const before = await catalog.partitions.unsettled();
-  if (before.length === 0) return 'none is under way';
-  await new Promise((resolve) => setTimeout(resolve, STANDS_STILL_MS));
-  const version = ({ id, epoch, attempt }: Partition) => `${id}/${epoch}/${attempt}`;
-  const known = new Set(before.map(version));
-  const still = (await catalog.partitions.unsettled()).filter((each) => known.has(version(each)));
-  if (still.length === 0) return `${before.length} under way`;
+  const still = await findStandstills(catalog);
+  if (still.length === 0) return 'none stands still';
   return still.map(({ id, handover }) => ({
     subject: `step of ${id}`,
     ok: false,
@@ -121,22 +113,15 @@ async function lookAtSteps({ catalog }: ControlContext): Promise<string | Check[
 }
 
 async function lookAtMigrations(context: ControlContext): Promise<string | Check[]> {
-  const temporal = await context.temporal();
   const running = await context.catalog.migrations.list({ state: 'running' });
   const left: Check[] = [];
-  for (const { _id, keyspace, partition, workflowId, runId } of running) {
-    const status = await temporal.workflow
-      .getHandle(workflowId, runId)
-      .describe()
-      .then(
-        ({ status: { name } }) => name,
-        () => 'NOT_FOUND',
-      );
-    if (status === 'RUNNING') continue;
+  for (const migration of running) {
+    if (!(await hasEnded(context, migration))) continue;
+    const { _id, keyspace, partition } = migration;
     left.push({
       subject: `migration of ${keyspace}/${partition}`,
       ok: false,
-      finding: `its workflow has ended (${status}) without finishing it (${_id}); a worker's janitor, or --repair, has it ended`,
+      finding: `its workflow has ended without finishing it (${_id}); a worker's janitor, or --repair, has it ended`,
     });
   }
   return left.length > 0 ? left : `${running.length} running`;

@@ -75,7 +75,8 @@ export async function migrationStatus(
   }
 }
 
-async function hasEnded(context: ControlContext, { workflowId, runId }: MigrationDocument): Promise<boolean> {
+/** Whether the migration's workflow is over, however it ended. */
+export async function hasEnded(context: ControlContext, { workflowId, runId }: MigrationDocument): Promise<boolean> {
   const temporal = await context.temporal();
   try {
     const { status } = await temporal.workflow.getHandle(workflowId, runId).describe();

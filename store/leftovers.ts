@@ -24,6 +24,17 @@ export interface Leftover {
   readonly what: string;
 }
 
+/** A step under way changes within this time; one that does not has nobody who goes on with it. */
+const STANDS_STILL_MS = 2_500;
+
+/** Partitions with a step that nobody goes on with, as seen by looking twice. */
+export async function findStandstills({ partitions }: Catalog): Promise<Partition[]> {
+  const before = new Set((await partitions.unsettled()).map(versionOf));
+  if (before.size === 0) return [];
+  await new Promise((resolve) => setTimeout(resolve, STANDS_STILL_MS));
+  return (await partitions.unsettled()).filter((each) => before.has(versionOf(each)));
+}
+
 /** A collection of a keyspace on a node, and the partitions that it may hold. */
 interface Place {
   readonly node: string;
@@ -76,8 +87,8 @@ async function confirmed(
   });
 }
 
-const versionOf = ({ epoch, attempt, handover }: Partition): string =>
-  `${epoch}/${attempt}/${handover?.migration ?? ''}`;
+const versionOf = ({ id, epoch, attempt, handover }: Partition): string =>
+  `${id}/${epoch}/${attempt}/${handover?.migration ?? ''}`;
 
 const isSettled = ({ handover }: Partition): boolean => handover === null || handover.state.kind === 'idle';
 

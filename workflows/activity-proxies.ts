@@ -30,10 +30,13 @@ export const validation = proxyActivities<ControlActivities>({
   retry: { initialInterval: '500ms', maximumAttempts: 3, nonRetryableErrorTypes },
 });
 
-/** Steps of a hand-over: an attempt that does not come back is followed by another at once, which takes it over. */
+/**
+ * Steps of a hand-over, as long as they take: for some a large collection has to be read. An attempt that does not come
+ * back is followed by another at once, which takes it over.
+ */
 export const steps = proxyActivities<ControlActivities>({
   taskQueue: CONTROL_QUEUE,
-  startToCloseTimeout: '1d',
+  startToCloseTimeout: '30d',
   heartbeatTimeout,
   retry: { initialInterval: '200ms', maximumInterval: '5s', maximumAttempts: 30, nonRetryableErrorTypes },
 });
@@ -44,14 +47,6 @@ export const watching = proxyActivities<ControlActivities>({
   startToCloseTimeout: '30d',
   heartbeatTimeout,
   retry: { initialInterval: '200ms', maximumInterval: '5s', nonRetryableErrorTypes },
-});
-
-/** Getting ready, for which a large collection has to be read. */
-export const patient = proxyActivities<ControlActivities>({
-  taskQueue: CONTROL_QUEUE,
-  startToCloseTimeout: '30d',
-  heartbeatTimeout,
-  retry: { initialInterval: '200ms', maximumInterval: '5s', maximumAttempts: 30, nonRetryableErrorTypes },
 });
 
 /** Clean-up goes on until it is done: while a server is away the migration waits, and says what for. */

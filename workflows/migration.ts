@@ -8,7 +8,7 @@ import {
   workflowInfo,
 } from '@temporalio/workflow';
 import type { ClaimRequest, Move, MovePlan } from '../activities/index.js';
-import { cleanUp, data, messages, patient, steps, validation, watching } from './activity-proxies.js';
+import { cleanUp, data, messages, steps, validation, watching } from './activity-proxies.js';
 import { describeFailure, isRefusal } from './failure.js';
 import { Followers } from './followers.js';
 import type { MigrationInput, MigrationResult } from './messages.js';
@@ -105,7 +105,7 @@ async function cutOver(steering: Steering, move: MovePlan, saga: Saga, followers
   const cutover = await phase(steering, move, MigrationPhase.cutover);
   followers.start('back');
   saga.compensateWith(() => cleanUp.withdrawTarget(move));
-  await patient.publishTarget(cutover);
+  await steps.publishTarget(cutover);
 
   saga.compensateWith(async () => steering.reached(0, await cleanUp.shiftWeight({ ...move, weight: 0 })));
   for (;;) {

@@ -1,5 +1,5 @@
 import { CancellationScope, workflowInfo } from '@temporalio/workflow';
-import { cleanUp, control, messages, patient } from './activity-proxies.js';
+import { cleanUp, control, messages, steps } from './activity-proxies.js';
 import { describeFailure } from './failure.js';
 import { Followers } from './followers.js';
 import type { MigrationResult, RecoveryInput, RepairReport } from './messages.js';
@@ -41,5 +41,5 @@ export async function recoveryWorkflow(input: RecoveryInput): Promise<MigrationR
 
 /** Clears what is left on the nodes, and has migrations ended that were left; what the janitor does by and by, at once. */
 export async function repairWorkflow(): Promise<RepairReport> {
-  return await patient.repair();
+  return await steps.repair();
 }
