@@ -2,7 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { Partition } from '../domain/partition.js';
 import { findBrokenFences } from '../store/leftovers.js';
 import type { Dependencies } from './dependencies.js';
-import { clear, openGates, recover, settle } from './repair.js';
+import { awaitsGates, clear, openGates, recover, settle } from './repair.js';
 
 const LOOK_MS = 250;
 /** A step is over within the time-outs of its parts; one that has not changed for longer has nobody any more. */
@@ -52,10 +52,13 @@ export class Janitor {
       stale.map(async (partition) => {
         const { id, handover } = partition;
         const about = { partition: id, state: handover?.state.kind, migration: handover?.migration };
-        log.warn('taking a step over that stands still', about);
         // Whatever comes of it, the next look starts counting anew.
         this.seen.delete(id);
-        await this.attempt('taking a step over', () => settle(this.dependencies, partition));
+        await this.attempt('taking a step over', async () => {
+          if (await awaitsGates(this.dependencies, partition)) return;
+          log.warn('taking a step over that stands still', about);
+          await settle(this.dependencies, partition);
+        });
       }),
     );
   }
@@ -69,8 +72,12 @@ export class Janitor {
       // A node that is away must not keep the others from being looked at.
       await this.attempt(`looking at the fences of ${node}`, async () => {
         for (const leftover of await findBrokenFences(catalog, nodes, node)) {
-          log.error('a collection is not fenced as it has to be: it is fenced again', { ...leftover });
-          await this.attempt('restoring a fence', () => clear(this.dependencies, leftover));
+          await this.attempt('restoring a fence', async () => {
+            const partition = await catalog.partitions.get(leftover.keyspace, leftover.partition!);
+            if (await awaitsGates(this.dependencies, partition)) return;
+            log.error('a collection is not fenced as it has to be: it is fenced again', { ...leftover });
+            await clear(this.dependencies, leftover);
+          });
         }
       });
     }

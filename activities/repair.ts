@@ -11,7 +11,7 @@ import { fenceOf } from '../store/catalog/keyspaces.js';
 import type { MigrationDocument } from '../store/catalog/migrations.js';
 import { CHECKPOINTS, MARKERS } from '../store/checkpoint.js';
 import { dropIfExists, replaceByClosed } from '../store/fenced-collection.js';
-import { dropGates } from '../store/gates.js';
+import { dropGates, isMakingGates } from '../store/gates.js';
 import type { Leftover } from '../store/leftovers.js';
 import { findLeftovers, findStandstills } from '../store/leftovers.js';
 import type { RepairReport } from '../workflows/messages.js';
@@ -150,6 +150,17 @@ export async function clear(dependencies: Dependencies, leftover: Leftover): Pro
         `${db.databaseName}.${collection} on "${node}" is gone: restore it from a backup`,
       );
   }
+}
+
+/** Whether somebody is at making gates for a partition: it must not be taken over, or that would begin anew each time. */
+export async function awaitsGates({ catalog, nodes }: Dependencies, partition: Partition): Promise<boolean> {
+  if (partition.gates.length > 0) return false;
+  const { database } = await catalog.keyspaces.get(partition.keyspace);
+  const { name, attempt, collection } = partition;
+  for (const node of nodesOf(partition)) {
+    if (await isMakingGates(await nodes.get(node), { database, collection, partition: name, attempt })) return true;
+  }
+  return false;
 }
 
 /** The gates of a repair that did not come to its end: they keep others from the collection. */

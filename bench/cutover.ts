@@ -14,7 +14,7 @@ import { initialOrders, KEY } from './orders.js';
 import { quantile } from './statistics.js';
 import type { LoggedStep } from './step-log.js';
 import { PARTS, stepLog } from './step-log.js';
-import { AFTERMATH_MS, stepWaits } from './step-waits.js';
+import { stepWaits } from './step-waits.js';
 import { stopCopySwitch } from './stop-copy-switch.js';
 
 const AGAINST = 'stop, copy, switch';
@@ -23,7 +23,7 @@ const ROUNDS = 3;
 const COLLECTION = 'orders';
 const MIGRATION = {
   // Steps stand apart, so that a write is waiting for one of them only.
-  dwell: `${AFTERMATH_MS + 500}ms`,
+  dwell: '1500ms',
   soak: '1s',
 };
 /** Servers that can't carry the load never let a hand-over through: then there is no figure. */

@@ -35,7 +35,9 @@ export function* moveBoundary(held: Partition, boundary: Token): Step {
   yield* perform<'awaitReplication'>({ do: 'awaitReplication', direction });
 
   const fencing = yield* advance(idle, { kind: 'begin', boundary });
-  return yield* finish(yield* handOver(fencing));
+  const settled = yield* finish(yield* handOver(fencing));
+  // Those of the next step: made right before it, they would keep the nodes busy during it.
+  return settled.gates.length > SPARE_GATES ? settled : yield* makeGates(settled);
 }
 
 /** A take-over uses one up, also in the middle of a step, where making new ones would make writes wait. */

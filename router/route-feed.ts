@@ -78,9 +78,9 @@ export class RouteFeed {
   }
 
   /** Reads one route again; without the catalog it stays as it is. @returns whether it was read */
-  async refresh({ keyspace, name }: Partition): Promise<boolean> {
+  async refresh({ keyspace, name }: Partition, level?: 'linearizable'): Promise<boolean> {
     try {
-      this.take([await this.catalog.partitions.get(keyspace, name)]);
+      this.take([await this.catalog.partitions.get(keyspace, name, level)]);
       return true;
     } catch (error) {
       this.onProblem('reading a route again', error);

@@ -1,3 +1,4 @@
+import { setTimeout as delay } from 'node:timers/promises';
 import type {
   AnyBulkWriteOperation,
   ClientSession,
@@ -35,6 +36,14 @@ export interface FollowerProgress {
   readonly lagSeconds: number;
 }
 
+/**
+ * A transaction for each few changes would cost both servers more than the changes do. They gather for a moment, but not
+ * after a marker: another one is likely to follow, for which writes wait.
+ */
+const GATHER_MS = 25;
+const ENOUGH_EVENTS = 200;
+const ATTENTIVE_MS = 500;
+
 /** An empty batch moves the stored position only this often, so that an idle follower costs next to nothing. */
 const IDLE_POSITION_MS = 1_000;
 
@@ -65,6 +74,7 @@ async function followFrom(
 ): Promise<void> {
   let applied = 0;
   let storedAt = 0;
+  let markerAt = 0;
   const log = changeLog(
     origin,
     origin.db(database),
@@ -75,11 +85,17 @@ async function followFrom(
   for await (const batch of log) {
     const idle = batch.events.length === 0;
     if (!idle || performance.now() - storedAt > IDLE_POSITION_MS) {
-      applied += await apply.batch(batch);
+      const { written, marker } = await apply.batch(batch);
+      applied += written;
       storedAt = performance.now();
+      if (marker) markerAt = storedAt;
     }
     onProgress({ applied, lagSeconds: batch.lagSeconds });
     if (signal.aborted) return;
+    const attentive = performance.now() - markerAt < ATTENTIVE_MS;
+    if (!idle && !attentive && batch.events.length < ENOUGH_EVENTS) {
+      await delay(GATHER_MS, undefined, { signal }).catch(() => undefined);
+    }
   }
   if (!signal.aborted)
     throw new DroverError('SourceChanged', `the change stream of ${database}.${collection} has ended`);
@@ -103,16 +119,16 @@ class BatchApplier {
     this.target = options.destination.db(options.database).collection(options.collection);
   }
 
-  /** @returns how many documents were written or deleted */
-  async batch(batch: ChangeBatch): Promise<number> {
-    let applied = 0;
+  /** @returns how many documents were written or deleted, and whether there was a marker */
+  async batch(batch: ChangeBatch): Promise<{ readonly written: number; readonly marker: boolean }> {
+    let written = 0;
     const segments = this.segments(batch.events);
     for (const [i, segment] of segments.entries()) {
       const last = i === segments.length - 1;
       const position = last ? batch.resumeToken : undefined;
-      applied += await this.segment(segment, position);
+      written += await this.segment(segment, position);
     }
-    return applied;
+    return { written, marker: segments.length > 1 };
   }
 
   private segments(events: readonly ChangeEvent[]): Segment[] {
@@ -290,10 +306,15 @@ function entryOf(entries: Map<string, LastState>, id: unknown): LastState {
 const sameKey = (a: unknown, b: unknown): boolean => idHex(a) === idHex(b);
 
 /** Waits until the follower has read a marker, looking every few milliseconds: nobody may write meanwhile. */
-export async function markerRead(checkpoint: Checkpoint, marker: string, timeoutMs: number): Promise<boolean> {
+export async function markerRead(
+  checkpoint: Checkpoint,
+  isRead: (checkpoint: CheckpointDocument) => boolean,
+  timeoutMs: number,
+): Promise<boolean> {
   const deadline = performance.now() + timeoutMs;
   for (;;) {
-    if ((await checkpoint.find())?.marker === marker) return true;
+    const found = await checkpoint.find();
+    if (found !== undefined && isRead(found)) return true;
     if (performance.now() > deadline) return false;
     await new Promise((resolve) => setTimeout(resolve, 2));
   }

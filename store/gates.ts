@@ -1,4 +1,4 @@
-import type { Db } from 'mongodb';
+import type { Db, MongoClient } from 'mongodb';
 import { MongoWriteConcernError } from 'mongodb';
 import { nanoid } from 'nanoid';
 import { hasCode } from './server-errors.js';
@@ -33,6 +33,26 @@ export const newGates = (partition: string, attempt: number): string[] =>
 export async function makeGates(db: Db, collection: string, names: readonly string[]): Promise<void> {
   const indexes = names.map((name) => ({ name, key: { [name]: 1 }, sparse: true, hidden: true }));
   await db.command({ createIndexes: collection, indexes, ...MAJORITY });
+}
+
+/** Whether the server is at making gates in behalf of this attempt: for a large collection that takes its time. */
+export async function isMakingGates(
+  client: MongoClient,
+  { database, collection, ...of }: Omit<Gate, 'name'> & { readonly database: string; readonly collection: string },
+): Promise<boolean> {
+  const found = await client
+    .db('admin')
+    .aggregate<{ readonly names?: readonly string[] }>(
+      [
+        { $currentOp: { allUsers: true } },
+        { $match: { 'command.createIndexes': collection, 'command.$db': database } },
+        { $project: { names: '$command.indexes.name' } },
+      ],
+      { readConcern: { level: 'local' } },
+    )
+    .toArray();
+  const gates = found.flatMap(({ names }) => (names ?? []).flatMap((name) => parseGate(name) ?? []));
+  return gates.some(({ partition, attempt }) => partition === of.partition && attempt === of.attempt);
 }
 
 /** Part of the command: the driver does not add its own write concern to commands. */

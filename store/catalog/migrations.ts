@@ -56,9 +56,10 @@ export class Migrations {
 
   async list(
     filter: Partial<Pick<MigrationDocument, 'keyspace' | 'partition' | 'state'>> = {},
-    limit = 200,
+    limit?: number,
   ): Promise<MigrationDocument[]> {
-    return this.collection.find(filter, { sort: { startedAt: -1 }, limit }).toArray();
+    const cursor = this.collection.find(filter).sort({ startedAt: -1 });
+    return (limit === undefined ? cursor : cursor.limit(limit)).toArray();
   }
 
   async update(id: string, update: UpdateFilter<MigrationDocument>): Promise<void> {

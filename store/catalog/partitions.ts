@@ -29,14 +29,21 @@ export class Partitions {
       .sort((a, b) => a.keyspace.localeCompare(b.keyspace) || (a.box[0].low < b.box[0].low ? -1 : 1));
   }
 
-  async find(keyspace: string, name: string): Promise<Partition | undefined> {
-    const document = await this.collection.findOne({ _id: partitionId(keyspace, name) });
+  async find(
+    keyspace: string,
+    name: string,
+    level: 'majority' | 'linearizable' = 'majority',
+  ): Promise<Partition | undefined> {
+    const document = await this.collection.findOne({ _id: partitionId(keyspace, name) }, { readConcern: { level } });
     return document === null ? undefined : partitionFromBson(document);
   }
 
-  /** @throws DroverError `InvalidRequest` when there is no such partition */
-  async get(keyspace: string, name: string): Promise<Partition> {
-    const partition = await this.find(keyspace, name);
+  /**
+   * @param level `linearizable`: no answer from a primary that has been replaced and does not know it yet
+   * @throws DroverError `InvalidRequest` when there is no such partition
+   */
+  async get(keyspace: string, name: string, level?: 'linearizable'): Promise<Partition> {
+    const partition = await this.find(keyspace, name, level);
     if (partition !== undefined) return partition;
     const known = (await this.list(keyspace)).map((each) => each.name);
     throw new DroverError(

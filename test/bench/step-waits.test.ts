@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { AFTERMATH_MS, stepWaits } from '../../bench/step-waits.js';
+import { stepWaits } from '../../bench/step-waits.js';
 
 const waits = (...pairs: [intended: number, answered: number][]) => ({
   intended: Float64Array.from(pairs, ([intended]) => intended),
@@ -22,18 +22,19 @@ describe('the longest wait per step', () => {
   });
 
   it('counts writes that wait behind the held ones, but not those long after', () => {
-    const late = 10_050 + AFTERMATH_MS;
-    expect(stepWaits(steps, waits([late - 1, late + 200])).steps).toEqual([201, 0]);
-    expect(stepWaits(steps, waits([late + 1, late + 200]))).toEqual({ steps: [0, 0], quiet: [199] });
+    const held: [number, number] = [10_040, 10_300];
+    expect(stepWaits(steps, waits(held, [10_299, 10_600])).steps).toEqual([301, 0]);
+    expect(stepWaits(steps, waits(held, [10_301, 10_800]))).toEqual({ steps: [260, 0], quiet: [499] });
   });
 
   it('counts a wait that reaches over two steps in each', () => {
     expect(stepWaits(steps, waits([10_040, 20_060])).steps).toEqual([10_020, 10_020]);
   });
 
-  it('ends the aftermath where the next step begins', () => {
+  it('counts what comes after the next step began there only', () => {
     const close = [steps[0]!, { begin: 10_200, settle: 10_250 }];
-    expect(stepWaits(close, waits([10_210, 10_240])).steps).toEqual([0, 30]);
+    expect(stepWaits(close, waits([10_040, 10_300], [10_210, 10_240])).steps).toEqual([260, 260]);
+    expect(stepWaits(close, waits([10_040, 10_190], [10_210, 10_240])).steps).toEqual([150, 30]);
   });
 
   it('knows nothing of what was before the first step and after the last', () => {

@@ -136,6 +136,14 @@ describe('a boundary step', () => {
     expect((ended as Partition).gates).toEqual(['g2', 'n1', 'n2', 'n3']);
   });
 
+  it('makes those of the next step when nobody waits any more', () => {
+    const enough = play(moveBoundary({ ...published, gates: ['g1', 'g2', 'g3', 'g4', 'g5'] }, 4n));
+    expect(enough.effects.at(-1)).toBe('settle');
+    const { effects, ended } = play(moveBoundary({ ...published, gates: ['g1', 'g2', 'g3', 'g4'] }, 4n));
+    expect(effects.slice(-3)).toEqual(['settle', 'makeGates', 'gate']);
+    expect((ended as Partition).gates).toEqual(['g2', 'g3', 'g4', 'n1', 'n2', 'n3']);
+  });
+
   it('is over at once where the boundary is already', () => {
     expect(play(moveBoundary(published, 0n)).effects).toEqual(['takeOver', 'dropGates']);
   });

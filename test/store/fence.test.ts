@@ -11,7 +11,7 @@ import {
   replaceByClosed,
   TOUCH_FIELD,
 } from '../../store/fenced-collection.js';
-import { dropGates, gatesOf, makeGates, newGates } from '../../store/gates.js';
+import { dropGates, gatesOf, isMakingGates, makeGates, newGates } from '../../store/gates.js';
 import { tokenOfKey } from '../../store/key-token.js';
 import { endTransactions, openTransactions } from '../../store/transactions.js';
 import { createFenced, setAccepted } from './fences.js';
@@ -191,6 +191,24 @@ describe('a gate', () => {
     const index = (await db().collection('orders').indexes()).find(({ name }) => name === gate);
     expect(index).toMatchObject({ hidden: true, sparse: true });
     await dropGates(db(), 'orders', () => true);
+  });
+
+  it('that is being made is seen to be, by whom it is made', async () => {
+    const large = db().collection('large');
+    await createFenced(db(), 'large', 'customerId', EVERYTHING);
+    const making = (attempt: number) =>
+      isMakingGates(clients[0]!, { database: 'shop', collection: 'large', partition: 'p0', attempt });
+    for (let batch = 0; batch < 20; batch++) {
+      await large.insertMany(Array.from({ length: 10_000 }, (_, i) => ({ customerId: `${batch}-${i}` })));
+    }
+    let done = false;
+    const made = makeGates(db(), 'large', newGates('p0', 7)).finally(() => (done = true));
+    let seen = false;
+    while (!done && !seen) seen = await making(7);
+    expect(seen).toBe(true);
+    expect(await making(6)).toBe(false);
+    await made;
+    expect(await making(7)).toBe(false);
   });
 
   it('of a collection that is not there is dropped already', async () => {

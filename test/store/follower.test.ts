@@ -93,7 +93,8 @@ describe('a follower', () => {
     const [origin, destination] = direction === 'forward' ? [source, target] : [target, source];
     const id = `m/${direction}/ping/${markers++}`;
     await new Markers(origin).write(id, 'm', direction);
-    if (!(await markerRead(new Checkpoint(destination, 'm', direction), id, 10_000))) throw new Error('not caught up');
+    const checkpoint = new Checkpoint(destination, 'm', direction);
+    if (!(await markerRead(checkpoint, ({ marker }) => marker === id, 10_000))) throw new Error('not caught up');
   }
 
   const bytes = async (collection: Collection<Document>) => {
