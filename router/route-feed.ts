@@ -7,6 +7,7 @@ import { partitionFromBson } from '../store/codec.js';
 import type { RouteTable } from './route-table.js';
 
 const RECONNECT_MS = 250;
+const ACKNOWLEDGE_AGAIN_MS = 2_000;
 
 /**
  * Keeps the route table up to date: registers the router, reads all routes, then takes every change as the catalog
@@ -21,6 +22,9 @@ export class RouteFeed {
   private closed = false;
   private stream: ReturnType<Catalog['partitions']['watch']> | undefined;
   private renewal: NodeJS.Timeout | undefined;
+  private reminder: NodeJS.Timeout | undefined;
+  /** Epochs of held partitions that were acknowledged. */
+  private readonly acknowledged = new Map<string, number>();
   private running: Promise<void> = Promise.resolve();
   /** End of the lease, by `performance.now()`. */
   private leasedUntil = -Infinity;
@@ -42,6 +46,10 @@ export class RouteFeed {
       this.renew().catch((error: unknown) => this.onProblem('renewing the registration', error));
     }, LEASE_RENEW_MS);
     this.renewal.unref();
+    this.reminder = setInterval(() => {
+      this.acknowledgeAgain().catch((error: unknown) => this.onProblem('acknowledging a route again', error));
+    }, ACKNOWLEDGE_AGAIN_MS);
+    this.reminder.unref();
     await this.open();
     this.leasedUntil = leaseEnd(sentAt);
     this.running = this.follow();
@@ -91,6 +99,7 @@ export class RouteFeed {
   async close(): Promise<void> {
     this.closed = true;
     clearInterval(this.renewal);
+    clearInterval(this.reminder);
     await this.stream?.close();
     await this.running;
     await this.catalog.routers.leave(this.id).catch((error: unknown) => this.onProblem('leaving', error));
@@ -144,12 +153,22 @@ export class RouteFeed {
     while (!this.closed && route.epoch === epoch) {
       try {
         await this.catalog.routers.acknowledge(this.id, id, epoch);
+        this.acknowledged.set(id, epoch);
         return;
       } catch (error) {
         if (this.closed) return;
         this.onProblem('acknowledging a route', error);
         await new Promise((resolve) => setTimeout(resolve, RECONNECT_MS));
       }
+    }
+  }
+
+  /** The catalog may lose an acknowledgement when its primary changes: the next step would wait for it in vain. */
+  private async acknowledgeAgain(): Promise<void> {
+    for (const [id, epoch] of this.acknowledged) {
+      const route = this.table.route(id);
+      if (route?.epoch !== epoch || route.partition.handover === null) this.acknowledged.delete(id);
+      else await this.catalog.routers.acknowledge(this.id, id, epoch);
     }
   }
 }

@@ -31,16 +31,13 @@ const MIGRATIONS: readonly { readonly version: number; readonly apply: (db: Db) 
         .createIndexes([
           { key: { '_id.partition': 1, epoch: 1 } },
           { key: { '_id.router': 1 } },
-          { key: { at: 1 }, expireAfterSeconds: 30 * 24 * 3600 },
+          { key: { at: 1 }, expireAfterSeconds: 24 * 3600 },
         ]);
     },
   },
   {
     version: 2,
     apply: async (db) => {
-      // A router acknowledges a route once: it has to be remembered for longer than any migration waits.
-      const acknowledgements = { keyPattern: { at: 1 }, expireAfterSeconds: 30 * 24 * 3600 };
-      await db.command({ collMod: 'acknowledgements', index: acknowledgements });
       const partitions = db.collection('partitions');
       await partitions.updateMany({ attempt: { $exists: false } }, { $set: { attempt: 0, gates: [], locks: [] } });
       await partitions.createIndexes([

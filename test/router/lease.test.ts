@@ -223,6 +223,14 @@ describe('a route that no longer names a node', () => {
     await until('the acknowledgement', () => isAcknowledged(retired), 1_000);
   });
 
+  it('is acknowledged again when the catalog has lost that', async () => {
+    const retired = await retire();
+    await until('the acknowledgement', () => isAcknowledged(retired), 1_000);
+    await cluster.plainClient().db('drover').collection('acknowledgements').deleteMany({});
+    expect(await isAcknowledged(retired)).toBe(false);
+    await until('the acknowledgement', () => isAcknowledged(retired), 5_000);
+  });
+
   it('is acknowledged at once when nobody reads there', async () => {
     const cursor = orders.find({ customerId });
     await cursor.toArray();
