@@ -14,7 +14,7 @@ import { until, useServers } from '../store/servers.js';
 
 export type Node = 'a' | 'b';
 
-const keys = Array.from({ length: 60 }, (_, i) => `customer-${i}`);
+export const keys = Array.from({ length: 60 }, (_, i) => `customer-${i}`);
 /** Keys of the partition that moves, and of the one that stays on `b`. */
 export const lower = keys.filter((key) => tokenOfKey(key) < 0n);
 export const upper = keys.filter((key) => tokenOfKey(key) >= 0n);

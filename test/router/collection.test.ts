@@ -1,87 +1,35 @@
 import { MockActivityEnvironment } from '@temporalio/testing';
 import type { Collection, Document } from 'mongodb';
 import { MongoBulkWriteError, MongoInvalidArgumentError } from 'mongodb';
-import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import type { Dependencies } from '../../activities/index.js';
 import { createControlActivities } from '../../activities/index.js';
-import type { Partition } from '../../domain/partition.js';
-import { acceptedTokens } from '../../domain/partition.js';
-import { TOKEN_END, TOKEN_MIN } from '../../domain/token.js';
-import type { DroverCollection } from '../../router/index.js';
-import { DroverClient } from '../../router/index.js';
-import { Catalog } from '../../store/catalog/catalog.js';
-import { createFenced, setAccepted } from '../store/fences.js';
-import { tokenOfKey } from '../../store/key-token.js';
+import { TOKEN_MIN } from '../../domain/token.js';
+import type { DroverClient, DroverCollection } from '../../router/index.js';
+import type { Catalog } from '../../store/catalog/catalog.js';
 import { NodePool } from '../../store/node-pool.js';
-import { until, useServers } from '../store/servers.js';
+import { setAccepted } from '../store/fences.js';
+import { tokenOfKey } from '../../store/key-token.js';
+import { keys, lower, upper, useCluster } from './cluster.js';
 
-const { clients, uris } = useServers(2);
+const cluster = useCluster();
 
-const keys = Array.from({ length: 60 }, (_, i) => `customer-${i}`);
-const upper = keys.filter((key) => tokenOfKey(key) >= 0n);
-const lower = keys.filter((key) => tokenOfKey(key) < 0n);
-const db = (node: 'a' | 'b') => clients[node === 'a' ? 0 : 1]!.db('shop');
-
-let catalog: Catalog;
 let client: DroverClient;
-let keyspaces = 0;
-let name: string;
 let orders: DroverCollection<Document>;
 /** What the same calls do with the driver alone. */
 let plain: Collection<Document>;
 
 beforeAll(async () => {
-  catalog = await Catalog.open(uris[0]!);
-  for (const node of ['a', 'b']) await catalog.nodes.put({ _id: node, region: 'eu', address: 'x' }, new Date());
-  client = await DroverClient.connect(uris[0]!, {
-    region: 'eu',
-    nodes: { a: uris[0]!, b: uris[1]! },
-    holdTimeoutMS: 1_500,
-  });
+  client = await cluster.connect();
 });
-afterAll(async () => {
-  await client.close();
-  await catalog.close();
-});
-
-/** A keyspace of two partitions: the lower half on node `a`, the upper half on node `b`. */
-beforeEach(async () => {
-  name = `orders${keyspaces++}`;
-  const partition = (part: string, low: bigint, high: bigint, source: 'a' | 'b'): Partition => ({
-    id: `shop.${name}/${part}`,
-    keyspace: `shop.${name}`,
-    name: part,
-    box: [{ low, high }],
-    collection: `${name}.${part}`,
-    epoch: 1,
-    route: { source, target: null, boundary: low, fence: null },
-    attempt: 0,
-    gates: [],
-    handover: null,
-    lastMovedAt: null,
-  });
-  const partitions = [partition('p0', TOKEN_MIN, 0n, 'a'), partition('p1', 0n, TOKEN_END, 'b')] as const;
-  for (const each of partitions) {
-    const node = each.route.source as 'a' | 'b';
-    await createFenced(db(node), each.collection, 'customerId', acceptedTokens(each, node));
-  }
-  await catalog.keyspaces.insert({
-    _id: `shop.${name}`,
-    database: 'shop',
-    collection: name,
-    dimensions: [{ kind: 'hashed', field: 'customerId' }],
-    createdAt: new Date(),
-  });
-  await catalog.partitions.insert(partitions);
-  orders = client.db('shop').collection(name);
-  plain = clients[0]!.db('plain').collection(name);
+beforeEach(() => {
+  orders = cluster.orders(client);
+  plain = cluster.plain();
 });
 
 const stored = async () => {
   const rows = await Promise.all(
-    (['a', 'b'] as const).flatMap((node) =>
-      ['p0', 'p1'].map((part) => db(node).collection(`${name}.${part}`).find().toArray()),
-    ),
+    (['a', 'b'] as const).flatMap((node) => ['p0', 'p1'].map((part) => cluster.stored(node, part).find().toArray())),
   );
   return rows.flat();
 };
@@ -91,8 +39,8 @@ const byId = (documents: readonly Document[]) =>
 describe('a partitioned collection', () => {
   it('keeps every document on the node that owns its key', async () => {
     await orders.insertMany(keys.map((customerId, i) => ({ _id: i as never, customerId })));
-    expect(await db('a').collection(`${name}.p0`).countDocuments()).toBe(lower.length);
-    expect(await db('b').collection(`${name}.p1`).countDocuments()).toBe(upper.length);
+    expect(await cluster.stored('a').countDocuments()).toBe(lower.length);
+    expect(await cluster.stored('b', 'p1').countDocuments()).toBe(upper.length);
     expect((await stored()).length).toBe(keys.length);
   });
 
@@ -209,18 +157,6 @@ describe('insertMany over several partitions', () => {
 });
 
 describe('while a partition changes hands', () => {
-  const partition = () => catalog.partitions.get(`shop.${name}`, 'p0');
-  const target = () => db('b');
-  const advance = async (...events: Parameters<Catalog['partitions']['advance']>[1][]) => {
-    let now = await partition();
-    for (const event of events) now = await catalog.partitions.advance(now, event);
-    return now;
-  };
-  const fenceAs = async (now: Partition) => {
-    for (const node of ['a', 'b'] as const) {
-      await setAccepted(db(node), now.collection, 'customerId', acceptedTokens(now, node));
-    }
-  };
   const middle = TOKEN_MIN / 2n;
   const [gone, staying] = [
     lower.filter((key) => tokenOfKey(key) < middle),
@@ -229,66 +165,64 @@ describe('while a partition changes hands', () => {
 
   beforeEach(async () => {
     await orders.findOne({ customerId: lower[0] });
-    await createFenced(target(), `${name}.p0`, 'customerId', []);
-    await advance({ kind: 'claim', migration: 'm', target: 'b' }, { kind: 'publish' });
+    await cluster.announce();
   });
 
   it('a write of a fenced token waits for the end of the step, any other one does not', async () => {
-    await fenceAs(await advance({ kind: 'begin', boundary: middle }));
-    await until('the router to know', async () => (await catalog.routers.missing(`shop.${name}/p0`, 3)).length === 0);
+    await cluster.advance({ kind: 'begin', boundary: middle });
+    await cluster.acknowledged();
     let written = false;
     const held = orders.insertOne({ _id: 1 as never, customerId: gone[0] }).then(() => (written = true));
     await orders.insertOne({ _id: 2 as never, customerId: staying[0] });
     await orders.insertOne({ _id: 3 as never, customerId: upper[0] });
     await new Promise((resolve) => setTimeout(resolve, 50));
     expect(written).toBe(false);
-    await fenceAs(await advance({ kind: 'own', since: 1n }));
+    await cluster.advance({ kind: 'own', since: 1n });
     await new Promise((resolve) => setTimeout(resolve, 50));
     expect(written).toBe(false);
-    await advance({ kind: 'settle' });
+    await cluster.advance({ kind: 'settle' });
     await held;
-    expect(await target().collection(`${name}.p0`).find().toArray()).toEqual([{ _id: 1, customerId: gone[0] }]);
+    expect(await cluster.stored('b').find().toArray()).toEqual([{ _id: 1, customerId: gone[0] }]);
   });
 
   it('a held write goes back to the source when the step is undone', async () => {
-    await fenceAs(await advance({ kind: 'begin', boundary: middle }));
+    await cluster.advance({ kind: 'begin', boundary: middle });
     const held = orders.insertOne({ _id: 1 as never, customerId: gone[0] });
-    await fenceAs(await advance({ kind: 'undo' }));
-    await advance({ kind: 'settle' });
+    await cluster.advance({ kind: 'undo' });
+    await cluster.advance({ kind: 'settle' });
     await held;
-    expect(await db('a').collection(`${name}.p0`).countDocuments()).toBe(1);
+    expect(await cluster.stored('a').countDocuments()).toBe(1);
   });
 
   it('a write that waits longer than the application allows fails, and was not written', async () => {
-    await fenceAs(await advance({ kind: 'begin', boundary: middle }));
-    await until('the router to know', async () => (await catalog.routers.missing(`shop.${name}/p0`, 3)).length === 0);
+    await cluster.advance({ kind: 'begin', boundary: middle });
+    await cluster.acknowledged();
     await expect(orders.insertOne({ customerId: gone[0] })).rejects.toMatchObject({ code: 'TimedOut' });
     expect(await stored()).toEqual([]);
   });
 
   it('a write that the fence refuses, because the route was old, goes to the new owner', async () => {
-    await setAccepted(db('a'), `${name}.p0`, 'customerId', [{ low: middle, high: 0n }]);
+    await setAccepted(cluster.db('a'), `${cluster.name}.p0`, 'customerId', [{ low: middle, high: 0n }]);
     const refused = orders.insertOne({ _id: 1 as never, customerId: gone[0] });
     await new Promise((resolve) => setTimeout(resolve, 20));
-    await fenceAs(await advance({ kind: 'begin', boundary: middle }, { kind: 'own', since: 1n }, { kind: 'settle' }));
+    await cluster.advance({ kind: 'begin', boundary: middle }, { kind: 'own', since: 1n }, { kind: 'settle' });
     expect((await refused).acknowledged).toBe(true);
-    expect(await target().collection(`${name}.p0`).countDocuments()).toBe(1);
+    expect(await cluster.stored('b').countDocuments()).toBe(1);
   });
 
   describe('and both nodes own a part of it', () => {
     const mixed = () => lower.map((customerId, i) => ({ _id: i as never, customerId }));
 
     beforeEach(async () => {
-      const half = await advance({ kind: 'begin', boundary: middle }, { kind: 'own', since: 1n }, { kind: 'settle' });
-      await fenceAs(half);
-      await until('the router to know', async () => (await catalog.routers.missing(half.id, half.epoch)).length === 0);
+      await cluster.advance({ kind: 'begin', boundary: middle }, { kind: 'own', since: 1n }, { kind: 'settle' });
+      await cluster.acknowledged();
     });
 
     it.each([true, false])('insertMany (ordered: %s) stores every document where it belongs, once', async (ordered) => {
       const { insertedCount } = await orders.insertMany(mixed(), { ordered });
       expect(insertedCount).toBe(lower.length);
-      expect(await db('a').collection(`${name}.p0`).countDocuments()).toBe(staying.length);
-      expect(await target().collection(`${name}.p0`).countDocuments()).toBe(gone.length);
+      expect(await cluster.stored('a').countDocuments()).toBe(staying.length);
+      expect(await cluster.stored('b').countDocuments()).toBe(gone.length);
     });
 
     it.each([true, false])('insertMany (ordered: %s) tells of errors as the driver does', async (ordered) => {
@@ -316,18 +250,14 @@ describe('while a partition changes hands', () => {
 
 describe('a router that was there before a migration', () => {
   const activities = () => {
-    const dependencies = { catalog, nodes: new NodePool(new Map([['a', uris[0]!], ['b', uris[1]!]])) }; // prettier-ignore
+    const [a, b] = cluster.uris as [string, string];
+    const dependencies = { catalog: cluster.catalog, nodes: new NodePool(new Map(Object.entries({ a, b }))) };
     return { ...dependencies, ...createControlActivities(dependencies as Dependencies) };
   };
 
   it('does not keep it from being given up before its target was published', async () => {
     await orders.insertOne({ customerId: lower[0] });
-    const [keyspace, partition] = [`shop.${name}`, 'p0'];
-    await catalog.partitions.advance(await catalog.partitions.get(keyspace, partition), {
-      kind: 'claim',
-      migration: 'm',
-      target: 'b',
-    });
+    const { keyspace, name: partition } = await cluster.advance({ kind: 'claim', migration: 'm', target: 'b' });
     const { nodes, withdrawTarget } = activities();
     const move = { migration: 'm', keyspace, partition, source: 'a', target: 'b' };
     try {
