@@ -7,8 +7,8 @@ import { awaitsGates, clear, openGates, recover, settle } from './repair.js';
 const LOOK_MS = 250;
 /** A step is over within the time-outs of its parts; one that has not changed for longer has nobody any more. */
 const STEP_STALE_MS = 2_000;
-/** Retiring waits for cursors, making gates for a large collection to be read: neither needs help for so long. */
-const PATIENT_MS = 60_000;
+/** Retiring waits for cursors: it needs no help for so long. */
+const RETIRE_STALE_MS = 60_000;
 const LOOK_AT_FENCES_MS = 10_000;
 const LOOK_AT_WORKFLOWS_MS = 10_000;
 
@@ -22,6 +22,7 @@ const LOOK_AT_WORKFLOWS_MS = 10_000;
  */
 export class Janitor {
   private readonly seen = new Map<string, { readonly version: string; readonly since: number }>();
+  private readonly settling = new Map<string, Promise<void>>();
   private readonly stopping = new AbortController();
   private readonly running: Promise<void>[] = [];
 
@@ -37,7 +38,7 @@ export class Janitor {
 
   async stop(): Promise<void> {
     this.stopping.abort();
-    await Promise.all(this.running);
+    await Promise.all([...this.running, ...this.settling.values()]);
   }
 
   /** Steps that have not changed for too long, by this process's own clock. */
@@ -46,21 +47,21 @@ export class Janitor {
     const unsettled = await catalog.partitions.unsettled();
     const ids = new Set(unsettled.map(({ id }) => id));
     for (const id of this.seen.keys()) if (!ids.has(id)) this.seen.delete(id);
-    const stale = unsettled.filter((each) => this.isStale(each));
-    // Side by side: one on a node that is away must not hold up another whose writes wait.
-    await Promise.all(
-      stale.map(async (partition) => {
-        const { id, handover } = partition;
-        const about = { partition: id, state: handover?.state.kind, migration: handover?.migration };
-        // Whatever comes of it, the next look starts counting anew.
+    for (const partition of unsettled.filter((each) => !this.settling.has(each.id) && this.isStale(each))) {
+      const { id, handover } = partition;
+      const about = { partition: id, state: handover?.state.kind, migration: handover?.migration };
+      // Nobody waits for it here: one on a node that is away must not hold up another whose writes wait.
+      const settled = this.attempt('taking a step over', async () => {
+        if (await awaitsGates(this.dependencies, partition)) return;
+        log.warn('taking a step over that stands still', about);
+        await settle(this.dependencies, partition);
+      }).finally(() => {
+        this.settling.delete(id);
+        // Whatever came of it, the next look starts counting anew.
         this.seen.delete(id);
-        await this.attempt('taking a step over', async () => {
-          if (await awaitsGates(this.dependencies, partition)) return;
-          log.warn('taking a step over that stands still', about);
-          await settle(this.dependencies, partition);
-        });
-      }),
-    );
+      });
+      this.settling.set(id, settled);
+    }
   }
 
   async lookAtFences(): Promise<void> {
@@ -72,12 +73,8 @@ export class Janitor {
       // A node that is away must not keep the others from being looked at.
       await this.attempt(`looking at the fences of ${node}`, async () => {
         for (const leftover of await findBrokenFences(catalog, nodes, node)) {
-          await this.attempt('restoring a fence', async () => {
-            const partition = await catalog.partitions.get(leftover.keyspace, leftover.partition!);
-            if (await awaitsGates(this.dependencies, partition)) return;
-            log.error('a collection is not fenced as it has to be: it is fenced again', { ...leftover });
-            await clear(this.dependencies, leftover);
-          });
+          log.error('a collection is not fenced as it has to be', { ...leftover });
+          await this.attempt('restoring a fence', () => clear(this.dependencies, leftover));
         }
       });
     }
@@ -95,16 +92,14 @@ export class Janitor {
   }
 
   private isStale({ id, epoch, attempt, gates, handover }: Partition): boolean {
-    const version = `${epoch}/${attempt}`;
+    const version = [epoch, attempt, ...gates].join('/');
     const before = this.seen.get(id);
     const now = performance.now();
     if (before?.version !== version) {
       this.seen.set(id, { version, since: now });
       return false;
     }
-    // Without gates somebody may be making new ones, for which the collection is read.
-    const patiently = handover?.state.kind === 'retiring' || gates.length === 0;
-    return now - before.since > (patiently ? PATIENT_MS : STEP_STALE_MS);
+    return now - before.since > (handover?.state.kind === 'retiring' ? RETIRE_STALE_MS : STEP_STALE_MS);
   }
 
   private async every(ms: number, what: string, look: () => Promise<void>): Promise<void> {

@@ -11,7 +11,7 @@ import { fenceOf } from '../store/catalog/keyspaces.js';
 import type { MigrationDocument } from '../store/catalog/migrations.js';
 import { CHECKPOINTS, MARKERS } from '../store/checkpoint.js';
 import { dropIfExists, replaceByClosed } from '../store/fenced-collection.js';
-import { dropGates, isMakingGates } from '../store/gates.js';
+import { dropGates, indexBuilds, parseGate } from '../store/gates.js';
 import type { Leftover } from '../store/leftovers.js';
 import { findLeftovers, findStandstills } from '../store/leftovers.js';
 import type { RepairReport } from '../workflows/messages.js';
@@ -21,6 +21,8 @@ import { withHeartbeat } from './heartbeat.js';
 import { completeMove, hasEnded } from './lifecycle.js';
 import { openHandover, openPartition } from './move-context.js';
 import { fencingWorld, handoverWorld } from './world.js';
+
+const GATES_ARE_MADE = 'its gates are being made, for which a large collection is read: look again later';
 
 /** Brings a step that nobody goes on with to one of its two ends; a migration that is being retired is completed. */
 export async function settle(dependencies: Dependencies, partition: Partition): Promise<void> {
@@ -74,7 +76,10 @@ export function createRepairActivities(dependencies: Dependencies) {
           }
         };
         for (const partition of await findStandstills(catalog)) {
-          await attempt(`${partition.id}: a step that nobody went on with`, () => settle(dependencies, partition));
+          await attempt(`${partition.id}: a step that nobody went on with`, async () => {
+            if (await awaitsGates(dependencies, partition)) throw new DroverError('Refused', GATES_ARE_MADE);
+            await settle(dependencies, partition);
+          });
         }
         for (const migration of await catalog.migrations.list({ state: 'running' })) {
           const workflowId = await recover(dependencies, migration);
@@ -107,7 +112,7 @@ const describe = ({ node, keyspace, collection, what }: Leftover): string =>
 /**
  * Puts right what {@link findLeftovers} has found.
  *
- * @throws DroverError `Refused` for what a person has to decide: a collection that is gone
+ * @throws DroverError `Refused` for what a person has to decide (a collection that is gone), and while gates are being made
  */
 export async function clear(dependencies: Dependencies, leftover: Leftover): Promise<void> {
   const { catalog, nodes } = dependencies;
@@ -118,6 +123,7 @@ export async function clear(dependencies: Dependencies, leftover: Leftover): Pro
     case 'fence':
     case 'gates': {
       const partition = await catalog.partitions.get(leftover.keyspace, leftover.partition!);
+      if (await awaitsGates(dependencies, partition)) throw new DroverError('Refused', GATES_ARE_MADE);
       if (nodesOf(partition).includes(node)) {
         return onPartition(dependencies, partition, kind === 'fence' ? restoreFences : clearGates);
       }
@@ -152,13 +158,15 @@ export async function clear(dependencies: Dependencies, leftover: Leftover): Pro
   }
 }
 
-/** Whether somebody is at making gates for a partition: it must not be taken over, or that would begin anew each time. */
+/**
+ * Whether gates are being made for a partition. Who is at it must not be taken over: that would begin anew, and then be
+ * taken over itself.
+ */
 export async function awaitsGates({ catalog, nodes }: Dependencies, partition: Partition): Promise<boolean> {
-  if (partition.gates.length > 0) return false;
   const { database } = await catalog.keyspaces.get(partition.keyspace);
-  const { name, attempt, collection } = partition;
   for (const node of nodesOf(partition)) {
-    if (await isMakingGates(await nodes.get(node), { database, collection, partition: name, attempt })) return true;
+    const builds = await indexBuilds((await nodes.get(node)).db(database), partition.collection);
+    if (builds.some((index) => parseGate(index)?.partition === partition.name)) return true;
   }
   return false;
 }

@@ -10,7 +10,7 @@ import type { CheckpointDocument } from '../store/checkpoint.js';
 import { scopeFromBson } from '../store/codec.js';
 import { markerRead } from '../store/follower.js';
 import type { Gate } from '../store/gates.js';
-import { dropGates, makeGates, newGates } from '../store/gates.js';
+import { dropGates, indexBuilds, makeGates, newGates } from '../store/gates.js';
 import type { Dependencies } from './dependencies.js';
 import type { MoveContext, PartitionContext } from './move-context.js';
 import { endOrphanedTransactions, routersAcknowledge } from './routers.js';
@@ -23,15 +23,8 @@ const TRANSACTIONS_END_MS = 3_000;
 /** Plain writes that queued up behind a `collMod` get through before it is tried again. */
 const BETWEEN_TRIES_MS = 50;
 const DROP_TRIES = 10;
-const BEFORE_GATES_MS = 200;
-/**
- * A step begun while a server is busy with itself (a storage checkpoint, a backup) makes writes wait longer. It is put off,
- * for a while, until replication answers at once, or no slower than it ever does where nodes are far apart.
- */
-const CALM_MS = 40;
-const USUAL = 1.25;
-const FIND_OUT_MS = 1_000;
-const PUT_OFF_MS = 5_000;
+/** Making gates keeps the nodes busy: what queued up meanwhile goes first. */
+const AFTER_GATES_MS = 1_000;
 
 type Fencing = 'advance' | 'dropGates' | 'makeGates' | 'awaitTransactions' | 'setAccepted';
 
@@ -66,15 +59,25 @@ export function fencingWorld(
 
     makeGates: async ({ partition }) => {
       const names = newGates(partition.name, partition.attempt);
-      // Reads the whole collection: first whoever the last step kept waiting, and one node after the other.
-      await sleep(BEFORE_GATES_MS);
-      for (const node of nodesOf(partition)) await makeGates(db(node), collection, names);
+      const make = (node: NodeName) => makeGates(db(node), collection, names);
+      if (partition.route.fence === null) {
+        // Nobody waits: one node after the other, as it reads the whole collection.
+        for (const node of nodesOf(partition)) await make(node);
+        await sleep(AFTER_GATES_MS);
+      } else await Promise.all(nodesOf(partition).map(make));
       return names;
     },
 
     awaitTransactions: async ({ partition }) => {
       const deadline = performance.now() + TRANSACTIONS_END_MS;
       for (const node of nodesOf(partition)) {
+        const building = await indexBuilds(db(node), collection);
+        if (building.length > 0) {
+          throw new DroverError(
+            'StepUndone',
+            `${building.join(', ')} is being built on ${node}: the step was not begun`,
+          );
+        }
         // Whoever holds one for longer makes `collMod` give up soon, and the step is undone.
         while ((await endOrphans(node)) > 0 && performance.now() < deadline) await sleep(LONG_TRANSACTION_MS);
       }
@@ -109,25 +112,20 @@ export function handoverWorld(dependencies: Dependencies, context: MoveContext):
   const { collection } = context.partition;
   const stepTimeout = () => dependencies.migration.stepTimeout;
   // A follower that was killed leaves its transaction open at its destination.
+  const moment = new Moment();
   const endOwn = (node: NodeName) => context.checkpoint(node === move.target ? 'forward' : 'back').endTransaction();
   return {
     ...fencingWorld(dependencies, context, endOwn),
 
-    awaitRouters: ({ partition, patiently }) =>
-      routersAcknowledge(dependencies, partition, patiently ? ROUTERS_FOLLOW_MS : stepTimeout()),
+    awaitRouters: async ({ partition, patiently }) => {
+      if (patiently) moment.begin();
+      await routersAcknowledge(dependencies, partition, patiently ? ROUTERS_FOLLOW_MS : stepTimeout());
+    },
 
     awaitReplication: async ({ direction }) => {
-      const began = performance.now();
-      let fastest = Infinity;
-      for (let sent = began; ; sent = performance.now()) {
-        if (!(await ping(context, direction, stepTimeout()))) {
-          throw new DroverError('StepUndone', 'replication is behind: the step was not begun');
-        }
-        const took = performance.now() - sent;
-        fastest = Math.min(fastest, took);
-        const waited = sent - began;
-        if (took <= CALM_MS || waited > PUT_OFF_MS || (waited > FIND_OUT_MS && took <= USUAL * fastest)) return;
-      }
+      if (await ping(context, direction, stepTimeout())) return moment.isGood();
+      if (moment.mayPutOff()) return false;
+      throw new DroverError('StepUndone', 'replication is behind: the step was not begun');
     },
 
     passMarker: async ({ direction, marker }) => {
@@ -174,6 +172,43 @@ export async function ping(context: MoveContext, direction: Direction, timeoutMs
   const id = `${migration}/${direction}/ping/${nanoid()}`;
   await context.markers(direction).write(id, migration, direction);
   return markerRead(context.checkpoint(direction), ({ marker }) => marker === id, timeoutMs);
+}
+
+const AT_ONCE_MS = 50;
+const USUAL = 1.25;
+const FIND_OUT_MS = 1_000;
+const PUT_OFF_MS = 5_000;
+
+/**
+ * Chooses when a step begins. While a server is busy with itself (a storage checkpoint, a backup) writes would wait for
+ * longer: it is put off, for a while, until everybody answers at once, or no slower than ever where nodes are far apart.
+ */
+class Moment {
+  private since: number | undefined;
+  private beganAt = 0;
+  private fastest = Infinity;
+
+  /** Everybody is asked. */
+  begin(): void {
+    this.beganAt = performance.now();
+    this.since ??= this.beganAt;
+  }
+
+  /** Everybody has answered. */
+  isGood(): boolean {
+    const took = performance.now() - this.beganAt;
+    this.fastest = Math.min(this.fastest, took);
+    const usual = this.passed() > FIND_OUT_MS && took <= USUAL * this.fastest;
+    return took <= AT_ONCE_MS || usual || !this.mayPutOff();
+  }
+
+  mayPutOff(): boolean {
+    return this.passed() < PUT_OFF_MS;
+  }
+
+  private passed(): number {
+    return performance.now() - (this.since ?? Infinity);
+  }
 }
 
 const sleep = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));

@@ -173,11 +173,13 @@ export async function migrationProgress(
   }
 }
 
-/** The catalog's records, newest first. */
+const LISTED = 200;
+
+/** The newest of the catalog's records, newest first. */
 export const listMigrations = (
   { catalog }: ControlContext,
   filter: { keyspace?: string; partition?: string; state?: MigrationDocument['state'] } = {},
-): Promise<MigrationDocument[]> => catalog.migrations.list(filter);
+): Promise<MigrationDocument[]> => catalog.migrations.list(filter, LISTED);
 
 const notMoving = (keyspace: string, partition: string) =>
   new DroverError(

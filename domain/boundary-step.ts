@@ -9,7 +9,7 @@ import type { Token } from './token.js';
 /**
  * Hands the tokens between the present boundary and `boundary` over, in either direction, without losing a write:
  *
- *     0  nobody waits yet: older attempts are shut out, routers know the route, replication is close behind
+ *     0  nobody waits yet: older attempts are shut out, routers answer, replication is close behind
  *     1  catalog: fencing, epoch + 1                                    <- pause of [a, b) starts
  *     2  routers hold writes of [a, b), finish those under way, acknowledge
  *     3  collMod closes [a, b) at the losing side
@@ -28,16 +28,16 @@ export function* moveBoundary(held: Partition, boundary: Token): Step {
   let idle = yield* takeOver(held);
   if (idle.route.boundary === boundary) return idle;
   if (idle.gates.length < SPARE_GATES) idle = yield* makeGates(idle);
-  // Whoever is slow or gone is found out before anybody waits.
-  yield* perform<'awaitRouters'>({ do: 'awaitRouters', partition: idle, patiently: true });
-  yield* perform<'awaitTransactions'>({ do: 'awaitTransactions', partition: idle });
   const direction = boundary > idle.route.boundary ? 'forward' : 'back';
-  yield* perform<'awaitReplication'>({ do: 'awaitReplication', direction });
-
+  // Whoever is slow or gone is found out before anybody waits.
+  for (let goodMoment = false; !goodMoment;) {
+    idle = yield* advance(idle, { kind: 'announce' });
+    yield* perform<'awaitRouters'>({ do: 'awaitRouters', partition: idle, patiently: true });
+    yield* perform<'awaitTransactions'>({ do: 'awaitTransactions', partition: idle });
+    goodMoment = yield* perform<'awaitReplication'>({ do: 'awaitReplication', direction });
+  }
   const fencing = yield* advance(idle, { kind: 'begin', boundary });
-  const settled = yield* finish(yield* handOver(fencing));
-  // Those of the next step: made right before it, they would keep the nodes busy during it.
-  return settled.gates.length > SPARE_GATES ? settled : yield* makeGates(settled);
+  return yield* finish(yield* handOver(fencing));
 }
 
 /** A take-over uses one up, also in the middle of a step, where making new ones would make writes wait. */

@@ -10,9 +10,9 @@ import type { Token } from './token.js';
  * between two of them is in boundary-step.ts and ending.ts. `own` is the point of no return of a step, `retire` that of
  * the migration.
  *
- *     (none) --claim--> idle --publish--> idle --begin--> fencing --own--> owned --settle--> idle
- *                                                           |
- *                                                          undo--> undoing --settle--> idle
+ *     (none) --claim--> idle --publish--> idle --announce--> idle --begin--> fencing --own--> owned --settle--> idle
+ *                                                                              |
+ *                                                                             undo--> undoing --settle--> idle
  *     idle (all at the target) --retire--> retiring --release--> (none)
  *     idle (all at the source) --withdraw--> idle --release--> (none)
  */
@@ -21,6 +21,7 @@ export type HandoverEvent =
   | { readonly kind: 'publish' }
   | { readonly kind: 'takeOver' }
   | { readonly kind: 'gate'; readonly gates: readonly string[] }
+  | { readonly kind: 'announce' }
   | { readonly kind: 'begin'; readonly boundary: Token }
   | { readonly kind: 'own'; readonly since: ClusterTime }
   | { readonly kind: 'undo' }
@@ -38,6 +39,7 @@ export const ALLOWED: Readonly<Record<HandoverEvent['kind'], readonly StateName[
   // Without a migration, too: a fence that was erased from outside is set again by an attempt of its own.
   takeOver: ['none', 'idle', 'fencing', 'owned', 'undoing', 'retiring'],
   gate: ['none', 'idle', 'fencing', 'owned', 'undoing', 'retiring'],
+  announce: ['idle'],
   begin: ['idle'],
   own: ['fencing'],
   undo: ['fencing'],
@@ -82,6 +84,9 @@ export function transition(partition: Partition, event: HandoverEvent): Partitio
   switch (event.kind) {
     case 'publish':
       return route.target === null ? { ...partition, epoch, route: { ...route, target: handover.target } } : partition;
+    case 'announce':
+      // Nothing changes: routers that are there acknowledge it, and so show that they are.
+      return { ...partition, epoch };
     case 'begin': {
       if (route.target === null) refuse('the target is not published yet');
       if (event.boundary < low || event.boundary > high) refuse('the boundary is outside of the partition');

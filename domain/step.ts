@@ -22,9 +22,12 @@ export type Effect =
   | { readonly do: 'makeGates'; readonly partition: Partition }
   /** Waits until all routers have acknowledged the epoch, or have lost their lease. Patiently: where nobody waits for it. */
   | { readonly do: 'awaitRouters'; readonly partition: Partition; readonly patiently: boolean }
-  /** Waits for long transactions on the partition's nodes, and ends those of routers that are gone. */
+  /**
+   * Waits for long transactions and index builds on the partition's nodes, which no fence could be changed past, and ends
+   * transactions of routers that are gone. Fails while an index is being built.
+   */
   | { readonly do: 'awaitTransactions'; readonly partition: Partition }
-  /** Fails when a direction of replication is not close behind. */
+  /** Tells whether a direction of replication is close behind, and the servers are quick: a good moment for a step. */
   | { readonly do: 'awaitReplication'; readonly direction: Direction }
   /**
    * Makes the node's collection accept what the partition's entry says, through the attempt's gate. Other partitions in the
@@ -52,7 +55,7 @@ export interface Outcomes {
   readonly makeGates: readonly string[];
   readonly awaitRouters: void;
   readonly awaitTransactions: void;
-  readonly awaitReplication: void;
+  readonly awaitReplication: boolean;
   /** False when a transaction was in the way: for certain nothing was changed. */
   readonly setAccepted: boolean;
   readonly passMarker: void;

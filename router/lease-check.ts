@@ -37,6 +37,6 @@ export class LeaseCheck {
     const late = new Promise<boolean>((resolve) => {
       timer = setTimeout(() => resolve(false), Math.max(0, deadline - performance.now()));
     });
-    return Promise.race([this.feed.refresh(route.partition, 'linearizable'), late]).finally(() => clearTimeout(timer));
+    return Promise.race([this.feed.confirm(route.partition), late]).finally(() => clearTimeout(timer));
   }
 }

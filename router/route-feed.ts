@@ -25,6 +25,9 @@ export class RouteFeed {
   private reminder: NodeJS.Timeout | undefined;
   /** Epochs of held partitions that were acknowledged. */
   private readonly acknowledged = new Map<string, number>();
+  /** Confirmations of routes, by partition. */
+  private readonly underWay = new Map<string, Promise<boolean>>();
+  private readonly queued = new Map<string, Promise<boolean>>();
   private running: Promise<void> = Promise.resolve();
   /** End of the lease, by `performance.now()`. */
   private leasedUntil = -Infinity;
@@ -93,6 +96,29 @@ export class RouteFeed {
     } catch (error) {
       this.onProblem('reading a route again', error);
       return false;
+    }
+  }
+
+  /**
+   * As {@link refresh}, but no primary of the catalog answers that has been replaced and does not know it yet. Those who ask
+   * while an answer is under way share the next one: it has to be from after they asked.
+   */
+  confirm(partition: Partition): Promise<boolean> {
+    const { id } = partition;
+    const queued = this.queued.get(id) ?? this.confirmAfter(this.underWay.get(id), partition);
+    this.queued.set(id, queued);
+    return queued;
+  }
+
+  private async confirmAfter(before: Promise<boolean> | undefined, partition: Partition): Promise<boolean> {
+    await before;
+    this.queued.delete(partition.id);
+    const answer = this.refresh(partition, 'linearizable');
+    this.underWay.set(partition.id, answer);
+    try {
+      return await answer;
+    } finally {
+      if (this.underWay.get(partition.id) === answer) this.underWay.delete(partition.id);
     }
   }
 

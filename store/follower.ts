@@ -42,7 +42,7 @@ export interface FollowerProgress {
  */
 const GATHER_MS = 25;
 const ENOUGH_EVENTS = 200;
-const ATTENTIVE_MS = 500;
+const ATTENTIVE_MS = 1_500;
 
 /** An empty batch moves the stored position only this often, so that an idle follower costs next to nothing. */
 const IDLE_POSITION_MS = 1_000;

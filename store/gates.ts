@@ -1,4 +1,4 @@
-import type { Db, MongoClient } from 'mongodb';
+import type { Db } from 'mongodb';
 import { MongoWriteConcernError } from 'mongodb';
 import { nanoid } from 'nanoid';
 import { hasCode } from './server-errors.js';
@@ -15,67 +15,78 @@ export interface Gate {
   /** Name of the partition in whose behalf it was made, and the attempt that made it. */
   readonly partition: string;
   readonly attempt: number;
+  /** Those made in one pass. */
+  readonly batch: string;
 }
 
 const PREFIX = 'droverGate';
 const MADE_AT_ONCE = 12;
 
 export function parseGate(index: string): Gate | undefined {
-  const [prefix, partition, attempt] = index.split(':');
-  return prefix === PREFIX && partition !== undefined
-    ? { name: index, partition, attempt: Number(attempt) }
+  const [prefix, partition, attempt, batch] = index.split(':');
+  return prefix === PREFIX && partition !== undefined && batch !== undefined
+    ? { name: index, partition, attempt: Number(attempt), batch }
     : undefined;
 }
 
-export const newGates = (partition: string, attempt: number): string[] =>
-  Array.from({ length: MADE_AT_ONCE }, () => [PREFIX, partition, attempt, nanoid()].join(':'));
+export function newGates(partition: string, attempt: number): string[] {
+  const batch = nanoid();
+  return Array.from({ length: MADE_AT_ONCE }, (_, i) => [PREFIX, partition, attempt, batch, i].join(':'));
+}
 
 export async function makeGates(db: Db, collection: string, names: readonly string[]): Promise<void> {
   const indexes = names.map((name) => ({ name, key: { [name]: 1 }, sparse: true, hidden: true }));
   await db.command({ createIndexes: collection, indexes, ...MAJORITY });
 }
 
-/** Whether the server is at making gates in behalf of this attempt: for a large collection that takes its time. */
-export async function isMakingGates(
-  client: MongoClient,
-  { database, collection, ...of }: Omit<Gate, 'name'> & { readonly database: string; readonly collection: string },
-): Promise<boolean> {
-  const found = await client
-    .db('admin')
-    .aggregate<{ readonly names?: readonly string[] }>(
-      [
-        { $currentOp: { allUsers: true } },
-        { $match: { 'command.createIndexes': collection, 'command.$db': database } },
-        { $project: { names: '$command.indexes.name' } },
-      ],
-      { readConcern: { level: 'local' } },
-    )
-    .toArray();
-  const gates = found.flatMap(({ names }) => (names ?? []).flatMap((name) => parseGate(name) ?? []));
-  return gates.some(({ partition, attempt }) => partition === of.partition && attempt === of.attempt);
+/** Names of the collection's indexes that are being built; the server goes on with one also when its client is gone. */
+export async function indexBuilds(db: Db, collection: string): Promise<string[]> {
+  try {
+    const [stats] = await db
+      .collection(collection)
+      .aggregate<{ storageStats: { indexBuilds?: string[] } }>([{ $collStats: { storageStats: {} } }], LOCAL)
+      .toArray();
+    return stats?.storageStats.indexBuilds ?? [];
+  } catch (error) {
+    if (hasCode(error, 'namespaceNotFound')) return [];
+    throw error;
+  }
 }
 
+/** A majority read does not see what is under way. */
+const LOCAL = { readConcern: { level: 'local' } } as const;
 /** Part of the command: the driver does not add its own write concern to commands. */
 const MAJORITY = { writeConcern: { w: 'majority' } } as const;
 
 /**
- * Drops the gates that `isOver` says are over.
+ * Drops the gates that `isOver` says are over, those that are still being made included.
  *
- * @returns false when a transaction held the collection for too long: for certain nothing was dropped
+ * @returns false when a transaction, or something else that goes on, was in the way: some may be left
  */
 export async function dropGates(db: Db, collection: string, isOver: (gate: Gate) => boolean): Promise<boolean> {
-  const dropped = (await gatesOf(db, collection)).filter(isOver).map(({ name }) => name);
-  if (dropped.length === 0) return true;
+  const batches = new Map<string, string[]>();
+  for (const gate of (await gatesOf(db, collection)).filter(isOver)) {
+    const batch = batches.get(gate.batch);
+    if (batch === undefined) batches.set(gate.batch, [gate.name]);
+    else batch.push(gate.name);
+  }
+  // A build that is under way ends only when exactly its indexes are dropped.
+  for (const names of batches.values()) if (!(await dropBatch(db, collection, names))) return false;
+  return true;
+}
+
+async function dropBatch(db: Db, collection: string, names: readonly string[]): Promise<boolean> {
   try {
-    await db.command({ dropIndexes: collection, index: dropped, maxTimeMS: 100, ...MAJORITY });
+    await db.command({ dropIndexes: collection, index: names, maxTimeMS: 100, ...MAJORITY });
+    return true;
   } catch (error) {
-    // Dropped by somebody else in between: what is left is looked at again.
-    if (hasCode(error, 'indexNotFound')) return dropGates(db, collection, isOver);
+    if (hasCode(error, 'namespaceNotFound')) return true;
+    // Dropped by somebody else, or finished just now: what is left is looked at again.
+    if (hasCode(error, 'indexNotFound')) return false;
     // Done, but not by a majority in time, is something else.
     if (hasCode(error, 'maxTimeExpired') && !(error instanceof MongoWriteConcernError)) return false;
-    if (!hasCode(error, 'namespaceNotFound')) throw error;
+    throw error;
   }
-  return true;
 }
 
 export async function gatesOf(db: Db, collection: string): Promise<Gate[]> {

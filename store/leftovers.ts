@@ -6,7 +6,7 @@ import type { KeyspaceDocument } from './catalog/keyspaces.js';
 import { fenceOf } from './catalog/keyspaces.js';
 import { CHECKPOINTS, MARKERS } from './checkpoint.js';
 import { closedName, isFencedBy } from './fenced-collection.js';
-import { gatesOf } from './gates.js';
+import { gatesOf, indexBuilds } from './gates.js';
 import type { NodePool } from './node-pool.js';
 
 /**
@@ -154,7 +154,7 @@ async function strayGates(places: readonly Place[]): Promise<Leftover[]> {
   for (const { node, db, keyspace, collection, partitions } of places) {
     const known = partitions.flatMap(({ gates }) => gates);
     const stray = (await gatesOf(db, collection)).filter(({ name }) => !known.includes(name));
-    if (stray.length === 0) continue;
+    if (stray.length === 0 || (await indexBuilds(db, collection)).length > 0) continue;
     const partition = partitions[0]!.name;
     const what = `${stray.length} gates of attempts that are over`;
     found.push({ kind: 'gates', node, keyspace: keyspace._id, partition, collection, what });

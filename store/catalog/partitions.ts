@@ -12,6 +12,9 @@ interface PartitionDocument extends Document {
 }
 
 /** The central registry: which node owns which tokens, and the step record of a hand-over under way. */
+/** Such a read waits for a majority, which may be away. */
+const LINEARIZABLE_MS = 5_000;
+
 export class Partitions {
   constructor(
     private readonly client: MongoClient,
@@ -34,7 +37,8 @@ export class Partitions {
     name: string,
     level: 'majority' | 'linearizable' = 'majority',
   ): Promise<Partition | undefined> {
-    const document = await this.collection.findOne({ _id: partitionId(keyspace, name) }, { readConcern: { level } });
+    const options = { readConcern: { level }, ...(level === 'linearizable' ? { maxTimeMS: LINEARIZABLE_MS } : {}) };
+    const document = await this.collection.findOne({ _id: partitionId(keyspace, name) }, options);
     return document === null ? undefined : partitionFromBson(document);
   }
 

@@ -68,7 +68,7 @@ function play(step: Step, answer: Answer = AS_IT_SHOULD): { effects: string[]; e
     if (effect.do === 'advance') return transition(effect.partition, effect.event);
     if (effect.do === 'makeGates') return ['n1', 'n2', 'n3'];
     if (effect.do === 'readTime') return 7n;
-    return effect.do === 'setAccepted' ? true : undefined;
+    return effect.do === 'setAccepted' || effect.do === 'awaitReplication' ? true : undefined;
   };
   try {
     let next = step.next();
@@ -100,7 +100,7 @@ function failing(what: string, error: Error): Answer {
 }
 
 const BEFORE_THE_PAUSE = [
-  'takeOver', 'dropGates', 'await routers patiently', 'awaitTransactions', 'await replication forward',
+  'takeOver', 'dropGates', 'announce', 'await routers patiently', 'awaitTransactions', 'await replication forward',
 ]; // prettier-ignore
 const UNDONE_WITHOUT_CLOSING = ['undo', 'takeBack forward', 'settle'];
 
@@ -124,7 +124,7 @@ describe('a boundary step', () => {
 
   it('goes back with the sides exchanged', () => {
     const { effects } = play(moveBoundary(after(CLAIM, PUBLISH, begin(4n), OWN, SETTLE), 1n));
-    expect(effects.slice(5)).toEqual([
+    expect(effects.slice(BEFORE_THE_PAUSE.length)).toEqual([
       'begin', 'await routers', 'fence b through g2', 'marker back 1-4', 'readTime', 'own', 'receive forward',
       'fence a through g2', 'settle',
     ]); // prettier-ignore
@@ -132,16 +132,15 @@ describe('a boundary step', () => {
 
   it('makes new gates before anybody waits, when few are left', () => {
     const { effects, ended } = play(moveBoundary({ ...published, gates: ['g1', 'g2'] }, 4n));
-    expect(effects.slice(0, 5)).toEqual(['takeOver', 'dropGates', 'makeGates', 'gate', 'await routers patiently']);
+    expect(effects.slice(0, 5)).toEqual(['takeOver', 'dropGates', 'makeGates', 'gate', 'announce']);
     expect((ended as Partition).gates).toEqual(['g2', 'n1', 'n2', 'n3']);
   });
 
-  it('makes those of the next step when nobody waits any more', () => {
-    const enough = play(moveBoundary({ ...published, gates: ['g1', 'g2', 'g3', 'g4', 'g5'] }, 4n));
-    expect(enough.effects.at(-1)).toBe('settle');
-    const { effects, ended } = play(moveBoundary({ ...published, gates: ['g1', 'g2', 'g3', 'g4'] }, 4n));
-    expect(effects.slice(-3)).toEqual(['settle', 'makeGates', 'gate']);
-    expect((ended as Partition).gates).toEqual(['g2', 'g3', 'g4', 'n1', 'n2', 'n3']);
+  it('asks again whether everybody is there, until the moment is good', () => {
+    let asked = 0;
+    const busyTwice: Answer = (what) => (what.startsWith('await replication') ? ++asked > 2 : undefined);
+    const { effects } = play(moveBoundary(published, 4n), busyTwice);
+    expect(effects.slice(2, 15)).toEqual([...Array<string[]>(3).fill(BEFORE_THE_PAUSE.slice(2)).flat(), 'begin']);
   });
 
   it('is over at once where the boundary is already', () => {
@@ -171,13 +170,18 @@ describe('a boundary step', () => {
     const { effects, ended } = play(moveBoundary(published, 4n), (what) =>
       what.startsWith('fence a') ? false : undefined,
     );
-    expect(effects.slice(5)).toEqual(['begin', 'await routers', 'fence a through g2', ...UNDONE_WITHOUT_CLOSING]);
+    expect(effects.slice(BEFORE_THE_PAUSE.length)).toEqual([
+      'begin',
+      'await routers',
+      'fence a through g2',
+      ...UNDONE_WITHOUT_CLOSING,
+    ]);
     expect(ended).toMatchObject({ code: 'StepUndone' });
   });
 
   it('is undone with opening when the marker does not arrive: replication takes back before it opens', () => {
     const { effects } = play(moveBoundary(published, 4n), failing('marker', new DroverError('StepUndone', 'too slow')));
-    expect(effects.slice(8)).toEqual([
+    expect(effects.slice(BEFORE_THE_PAUSE.length + 3)).toEqual([
       'marker forward 0-4',
       'undo',
       'takeBack forward',
@@ -188,7 +192,7 @@ describe('a boundary step', () => {
 
   it('is undone by a new attempt, with another gate, when it is unknown whether the fence was closed', () => {
     const { effects, ended } = play(moveBoundary(published, 4n), failing('fence a', new Error('connection lost')));
-    expect(effects.slice(7)).toEqual([
+    expect(effects.slice(BEFORE_THE_PAUSE.length + 2)).toEqual([
       'fence a through g2', 'takeOver', 'dropGates', 'undo', 'takeBack forward', 'fence a through g3', 'settle',
     ]); // prettier-ignore
     expect(ended).toMatchObject({ code: 'StepUndone', message: 'Error: connection lost' });

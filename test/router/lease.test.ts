@@ -135,6 +135,16 @@ describe('a result that no fence has seen', () => {
     expect(reads).toEqual(['linearizable']);
   });
 
+  it('shares the look at the catalog with others, but not one that began before it', async () => {
+    const other = await cluster.connect();
+    await cluster.orders(other).findOne({ customerId });
+    const reads = readsOf(other);
+    await expire(other);
+    await Promise.all(Array.from({ length: 40 }, () => cluster.orders(other).deleteOne(missing)));
+    expect(reads.length).toBeGreaterThan(0);
+    expect(reads.length).toBeLessThan(20);
+  });
+
   it.each(resting)('is refused when nothing can tell whether the data has moved: %s', async (_, request) => {
     const other = await cluster.connect();
     await cluster.orders(other).findOne({ customerId });

@@ -42,10 +42,11 @@ export function perform(
       return [makeGates(world, effect.partition)];
     case 'awaitRouters':
       return awaitRouters(world, effect.partition.epoch, leftOut).map((after) => ({ world: after }));
+    // Both only make it likely that what follows does not take long.
     case 'awaitTransactions':
-    case 'awaitReplication':
-      // Both only make it likely that what follows does not take long.
       return [{ world }];
+    case 'awaitReplication':
+      return [{ world, value: true }];
     case 'setAccepted':
       return [setAccepted(world, effect.partition, effect.node as Site, sharing, leftOut)];
     case 'passMarker': {

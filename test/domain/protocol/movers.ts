@@ -111,7 +111,7 @@ const withAttempt = (world: World, index: number, at: number, attempt: Attempt):
 /** Waits of no consequence are over at once: see `perform`. */
 function settled(place: Place): Place {
   const waits = place.effect?.do === 'awaitTransactions' || place.effect?.do === 'awaitReplication';
-  return waits ? settled(place.next({ kind: 'returns', value: undefined })) : place;
+  return waits ? settled(place.next({ kind: 'returns', value: true })) : place;
 }
 
 function goOn({ world, goals, index, at }: Mover, attempt: Attempt, outcome: Outcome): World {
