@@ -23,6 +23,7 @@ const TRANSACTIONS_END_MS = 3_000;
 /** Plain writes that queued up behind a `collMod` get through before it is tried again. */
 const BETWEEN_TRIES_MS = 50;
 const DROP_TRIES = 10;
+const INDEX_BUILD_LOOK_MS = 250;
 /** Making gates keeps the nodes busy: what queued up meanwhile goes first. */
 const AFTER_GATES_MS = 1_000;
 
@@ -43,6 +44,14 @@ export function fencingWorld(
     await Promise.all([endOrphans(node), endOwn(node)]);
     await sleep(BETWEEN_TRIES_MS);
   };
+  const indexesBuilt = async (node: NodeName) => {
+    for (let told = false; ; told = true) {
+      const building = await indexBuilds(db(node), collection);
+      if (building.length === 0) return;
+      if (!told) dependencies.log.warn('a step waits for an index to be built', { node, collection, building });
+      await sleep(INDEX_BUILD_LOOK_MS);
+    }
+  };
   return {
     advance: ({ partition, event }) => catalog.partitions.advance(partition, event),
 
@@ -59,7 +68,13 @@ export function fencingWorld(
 
     makeGates: async ({ partition }) => {
       const names = newGates(partition.name, partition.attempt);
-      const make = (node: NodeName) => makeGates(db(node), collection, names);
+      const make = async (node: NodeName) => {
+        // Who comes late must not keep a newer attempt from changing its fences.
+        if ((await catalog.partitions.get(partition.keyspace, partition.name)).attempt !== partition.attempt) {
+          throw new DroverError('Superseded', `${partition.id}: another attempt has taken over`);
+        }
+        await makeGates(db(node), collection, names);
+      };
       if (partition.route.fence === null) {
         // Nobody waits: one node after the other, as it reads the whole collection.
         for (const node of nodesOf(partition)) await make(node);
@@ -71,13 +86,7 @@ export function fencingWorld(
     awaitTransactions: async ({ partition }) => {
       const deadline = performance.now() + TRANSACTIONS_END_MS;
       for (const node of nodesOf(partition)) {
-        const building = await indexBuilds(db(node), collection);
-        if (building.length > 0) {
-          throw new DroverError(
-            'StepUndone',
-            `${building.join(', ')} is being built on ${node}: the step was not begun`,
-          );
-        }
+        await indexesBuilt(node);
         // Whoever holds one for longer makes `collMod` give up soon, and the step is undone.
         while ((await endOrphans(node)) > 0 && performance.now() < deadline) await sleep(LONG_TRANSACTION_MS);
       }

@@ -24,7 +24,7 @@ export type Effect =
   | { readonly do: 'awaitRouters'; readonly partition: Partition; readonly patiently: boolean }
   /**
    * Waits for long transactions and index builds on the partition's nodes, which no fence could be changed past, and ends
-   * transactions of routers that are gone. Fails while an index is being built.
+   * transactions of routers that are gone.
    */
   | { readonly do: 'awaitTransactions'; readonly partition: Partition }
   /** Tells whether a direction of replication is close behind, and the servers are quick: a good moment for a step. */

@@ -208,9 +208,9 @@ describe('in every state that any sequence of events leads to', () => {
       fc.property(history, (events) => {
         run(events, (before, next, after) => {
           const changed = JSON.stringify(before.route, text) !== JSON.stringify(after.route, text);
-          // An undo leaves the route as it is, but voids what routers and replication know of the step; and whoever says
-          // again that the target is withdrawn waits for routers that know it.
-          const counts = changed || next.kind === 'undo' || next.kind === 'withdraw';
+          // An undo leaves the route as it is, but voids what routers and replication know of the step; and whoever
+          // announces a step, or says again that the target is withdrawn, waits for routers that know it.
+          const counts = changed || ['announce', 'undo', 'withdraw'].includes(next.kind);
           expect(after.epoch - before.epoch).toBe(counts ? 1 : 0);
         });
       }),

@@ -1,6 +1,10 @@
 import type { Collection, Document } from 'mongodb';
 import { Long } from 'mongodb';
-import { beforeAll, describe, expect, it } from 'vitest';
+import { beforeAll, describe, expect, it, vi } from 'vitest';
+import type { Dependencies } from '../../activities/index.js';
+import type { PartitionContext } from '../../activities/move-context.js';
+import { fencingWorld } from '../../activities/world.js';
+import type { Partition } from '../../domain/partition.js';
 import { TOKEN_END, TOKEN_MIN } from '../../domain/token.js';
 import * as fences from '../../store/fenced-collection.js';
 import {
@@ -214,6 +218,18 @@ describe('a gate', () => {
     await until('the drop', () => dropGates(db(), 'large', () => true));
     expect(await gatesOf(db(), 'large')).toEqual([]);
     expect(await indexBuilds(db(), 'large')).toEqual([]);
+
+    // An index of anybody's keeps every fence as it is for as long as it is being built: no step begins meanwhile.
+    const built = large.createIndex({ customerId: 1 });
+    await until('the build', async () => (await indexBuilds(db(), 'large')).length > 0);
+    const context = { partition: { collection: 'large' }, sharing: [], client: () => clients[0], db };
+    const log = { warn: vi.fn() };
+    const world = fencingWorld({ log } as unknown as Dependencies, context as unknown as PartitionContext);
+    const partition = { route: { source: 'a', target: null } } as unknown as Partition;
+    await world.awaitTransactions({ do: 'awaitTransactions', partition });
+    expect(await indexBuilds(db(), 'large')).toEqual([]);
+    expect(log.warn).toHaveBeenCalledOnce();
+    await built;
   });
 
   it('of a collection that is not there is dropped already', async () => {
