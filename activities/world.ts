@@ -120,8 +120,8 @@ export function handoverWorld(dependencies: Dependencies, context: MoveContext):
   const { move, db } = context;
   const { collection } = context.partition;
   const stepTimeout = () => dependencies.migration.stepTimeout;
-  // A follower that was killed leaves its transaction open at its destination.
   const moment = new Moment();
+  // A follower that was killed leaves its transaction open at its destination.
   const endOwn = (node: NodeName) => context.checkpoint(node === move.target ? 'forward' : 'back').endTransaction();
   return {
     ...fencingWorld(dependencies, context, endOwn),
