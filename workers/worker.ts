@@ -25,67 +25,70 @@ export async function runWorker(configuration: Configuration, queues: readonly Q
   const log = createLogger({ name: 'worker', level: configuration.log.level, secrets });
   installRuntime(log);
 
-  const catalog = await Catalog.open(configuration.catalog, configuration.catalogDatabase);
-  const nodes = new NodePool(new Map(Object.entries(configuration.nodeUris)));
-  const options = temporalConnectionOptions(configuration);
-  const connection = await NativeConnection.connect(options);
-  const temporal = new Client({
-    connection: await Connection.connect(options),
-    namespace: configuration.temporal.namespace,
-  });
-  const dependencies: Dependencies = {
-    catalog,
-    nodes,
-    temporal,
-    mode: configuration.mode,
-    migration: configuration.policy.migration,
-    score: configuration.policy.score,
-    forecast: configuration.policy.forecast,
-    plan: configuration.policy.plan,
-    decisions: configuration.policy.decisions,
-    now: createClock(configuration),
-    clockRate: configuration.clock.rate,
-    log: {
-      info: (message, meta) => log.info(meta ?? {}, message),
-      warn: (message, meta) => log.warn(meta ?? {}, message),
-      error: (message, meta) => log.error(meta ?? {}, message),
-    },
-  };
-  const janitor = new Janitor(dependencies);
-  const { namespace } = configuration.temporal;
-  const create = async (queue: Queue) =>
-    Worker.create({
-      connection,
-      namespace,
-      ...(queue === 'control' ? await controlWorker(dependencies) : dataWorker(dependencies)),
-      interceptors: {
-        activity: [
-          () => ({
-            inbound: new FailureInterceptor(
-              (text) => secrets.redact(text),
-              (message, error) => log.warn({ err: error }, message),
-            ),
-          }),
-        ],
-      },
-      maxHeartbeatThrottleInterval: HEARTBEAT_MS,
-      defaultHeartbeatThrottleInterval: HEARTBEAT_MS,
-      // A workflow whose worker died goes on elsewhere after this time.
-      stickyQueueScheduleToStartTimeout: '1s',
-      shutdownGraceTime: '10s',
-    });
+  // What stays open keeps the process from ending, also when it could not begin its work.
+  const closing: (() => Promise<void>)[] = [];
   try {
+    const catalog = await Catalog.open(configuration.catalog, configuration.catalogDatabase);
+    closing.push(() => catalog.close());
+    const nodes = new NodePool(new Map(Object.entries(configuration.nodeUris)));
+    closing.push(() => nodes.close());
+    const options = temporalConnectionOptions(configuration);
+    const connection = await NativeConnection.connect(options);
+    closing.push(() => connection.close());
+    const temporal = new Client({
+      connection: await Connection.connect(options),
+      namespace: configuration.temporal.namespace,
+    });
+    closing.push(() => temporal.connection.close());
+    const dependencies: Dependencies = {
+      catalog,
+      nodes,
+      temporal,
+      mode: configuration.mode,
+      migration: configuration.policy.migration,
+      score: configuration.policy.score,
+      forecast: configuration.policy.forecast,
+      plan: configuration.policy.plan,
+      decisions: configuration.policy.decisions,
+      now: createClock(configuration),
+      clockRate: configuration.clock.rate,
+      log: {
+        info: (message, meta) => log.info(meta ?? {}, message),
+        warn: (message, meta) => log.warn(meta ?? {}, message),
+        error: (message, meta) => log.error(meta ?? {}, message),
+      },
+    };
+    const janitor = new Janitor(dependencies);
+    const { namespace } = configuration.temporal;
+    const create = async (queue: Queue) =>
+      Worker.create({
+        connection,
+        namespace,
+        ...(queue === 'control' ? await controlWorker(dependencies) : dataWorker(dependencies)),
+        interceptors: {
+          activity: [
+            () => ({
+              inbound: new FailureInterceptor(
+                (text) => secrets.redact(text),
+                (message, error) => log.warn({ err: error }, message),
+              ),
+            }),
+          ],
+        },
+        maxHeartbeatThrottleInterval: HEARTBEAT_MS,
+        defaultHeartbeatThrottleInterval: HEARTBEAT_MS,
+        // A workflow whose worker died goes on elsewhere after this time.
+        stickyQueueScheduleToStartTimeout: '1s',
+        shutdownGraceTime: '10s',
+      });
     if (queues.includes('control')) await prepareControl(configuration, catalog, temporal);
     const workers = await Promise.all(queues.map(create));
     log.info({ queues }, 'worker started');
+    closing.push(() => janitor.stop());
     if (queues.includes('control')) janitor.start();
     await Promise.all(workers.map((worker) => worker.run()));
   } finally {
-    await janitor.stop();
-    await connection.close();
-    await temporal.connection.close();
-    await nodes.close();
-    await catalog.close();
+    for (const close of closing.reverse()) await close();
   }
   log.info('worker stopped');
 }

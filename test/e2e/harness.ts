@@ -24,7 +24,7 @@ export interface Scene {
   /** A node that does not own the partition. */
   otherNode(partition: Partition): string;
   connect(region?: string): Promise<DroverClient>;
-  startWorker(): ReturnType<typeof startWorkerProcess>;
+  startWorker(env?: Readonly<Record<string, string>>): ReturnType<typeof startWorkerProcess>;
   stop(): Promise<void>;
 }
 
@@ -77,9 +77,10 @@ export async function scene({
         clients.push(client);
         return client;
       },
-      startWorker: () =>
+      startWorker: (env = {}) =>
         startWorkerProcess({
           directory,
+          env,
           log: join(directory, 'logs', `worker-${workersStarted++}.log`),
           detached: false,
         }),

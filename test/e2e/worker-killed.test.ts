@@ -76,6 +76,12 @@ describe('a worker killed', () => {
     expect(await writers.check(the.control, the.keyspace)).toMatchObject({ lost: 0, resurrected: 0, duplicates: 0 });
   });
 
+  it('that can’t reach Temporal ends, so that whoever looks after it starts another one', async () => {
+    const alone = the.startWorker({ TEMPORAL_ADDRESS: '127.0.0.1:1' });
+    const ended = alone.then((one) => until('the worker to end', () => !one.isRunning()));
+    await ended.catch((error: unknown) => expect(error).toMatchObject({ code: 'Unavailable' }));
+  });
+
   const moments: readonly HandoverState['kind'][] = ['fencing', 'owned'];
   it.each(moments)(
     'in the middle of a boundary step, when it is "%s": the step is undone or finished',
