@@ -4,6 +4,7 @@ import { LEASE_MARGIN_MS, LEASE_MS } from '../domain/lease.js';
 import type { Direction, NodeName, Partition } from '../domain/partition.js';
 import { acceptedBy, nodesOf } from '../domain/partition.js';
 import type { World } from '../domain/step.js';
+import type { Catalog } from '../store/catalog/catalog.js';
 import { operationTime } from '../store/change-log.js';
 import { inspect, replaceByClosed, setAccepted } from '../store/fenced-collection.js';
 import type { CheckpointDocument } from '../store/checkpoint.js';
@@ -70,9 +71,7 @@ export function fencingWorld(
       const names = newGates(partition.name, partition.attempt);
       const make = async (node: NodeName) => {
         // Who comes late must not keep a newer attempt from changing its fences.
-        if ((await catalog.partitions.get(partition.keyspace, partition.name)).attempt !== partition.attempt) {
-          throw new DroverError('Superseded', `${partition.id}: another attempt has taken over`);
-        }
+        await confirmAttempt(catalog, partition);
         await makeGates(db(node), collection, names);
       };
       if (partition.route.fence === null) {
@@ -103,6 +102,13 @@ export function fencingWorld(
       return false;
     },
   };
+}
+
+/** @throws DroverError `Superseded` when a later attempt, of this migration or of another one, has taken over */
+async function confirmAttempt(catalog: Catalog, { keyspace, name, id, attempt, handover }: Partition): Promise<void> {
+  const now = await catalog.partitions.get(keyspace, name);
+  if (now.attempt === attempt && now.handover?.migration === handover?.migration) return;
+  throw new DroverError('Superseded', `${id}: another attempt has taken over`);
 }
 
 /**
@@ -165,12 +171,8 @@ export function handoverWorld(dependencies: Dependencies, context: MoveContext):
       if (context.sharing.length > 0) {
         throw new DroverError('Refused', `${collection} holds other partitions, too: it can't be closed as a whole`);
       }
-      const stillMine = async () => {
-        const now = await catalog.partitions.get(partition.keyspace, partition.name);
-        if (now.attempt === partition.attempt && now.handover?.migration === move.migration) return;
-        throw new DroverError('Superseded', `${partition.id}: another attempt has taken over`);
-      };
-      await replaceByClosed(db(node), collection, context.fence, `${move.migration}-${partition.attempt}`, stillMine);
+      const name = `${move.migration}-${partition.attempt}`;
+      await replaceByClosed(db(node), collection, context.fence, name, () => confirmAttempt(catalog, partition));
     },
   };
 }

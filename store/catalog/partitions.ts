@@ -11,10 +11,10 @@ interface PartitionDocument extends Document {
   _id: string;
 }
 
-/** The central registry: which node owns which tokens, and the step record of a hand-over under way. */
 /** Such a read waits for a majority, which may be away. */
 const LINEARIZABLE_MS = 5_000;
 
+/** The central registry: which node owns which tokens, and the step record of a hand-over under way. */
 export class Partitions {
   constructor(
     private readonly client: MongoClient,
