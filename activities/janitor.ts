@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Partition } from '../domain/partition.js';
-import { findBrokenFences } from '../store/leftovers.js';
+import { findBrokenFences, findStrayReplication } from '../store/leftovers.js';
 import type { Dependencies } from './dependencies.js';
 import { awaitsGates, clear, openGates, recover, settle } from './repair.js';
 
@@ -9,7 +9,7 @@ const LOOK_MS = 250;
 const STEP_STALE_MS = 2_000;
 /** Retiring waits for cursors: it needs no help for so long. */
 const RETIRE_STALE_MS = 60_000;
-const LOOK_AT_FENCES_MS = 10_000;
+const LOOK_AT_NODES_MS = 10_000;
 const LOOK_AT_WORKFLOWS_MS = 10_000;
 
 /**
@@ -18,6 +18,7 @@ const LOOK_AT_WORKFLOWS_MS = 10_000;
  *  - A boundary step that stands still is taken over, and undone or finished. Neither Temporal nor the worker that began
  *    it is needed: writes wait for it.
  *  - A fence that somebody else's `collMod` has erased is set again.
+ *  - What an activity of a migration that has ended still wrote on a node is removed.
  *  - A migration whose workflow was terminated is handed to one that ends it.
  */
 export class Janitor {
@@ -31,7 +32,8 @@ export class Janitor {
   start(): void {
     this.running.push(
       this.every(LOOK_MS, 'looking for stale steps', () => this.lookAtSteps()),
-      this.every(LOOK_AT_FENCES_MS, 'looking for erased fences', () => this.lookAtFences()),
+      this.every(LOOK_AT_NODES_MS, 'looking for erased fences', () => this.lookAtFences()),
+      this.every(LOOK_AT_NODES_MS, 'looking for what migrations have left', () => this.lookAtReplication()),
       this.every(LOOK_AT_WORKFLOWS_MS, 'looking for ended workflows', () => this.lookAtWorkflows()),
     );
   }
@@ -69,14 +71,30 @@ export class Janitor {
     for (const partition of await catalog.partitions.gatedInVain()) {
       await this.attempt('removing the gates of a repair', () => openGates(this.dependencies, partition));
     }
-    for (const node of nodes.names) {
-      // A node that is away must not keep the others from being looked at.
-      await this.attempt(`looking at the fences of ${node}`, async () => {
-        for (const leftover of await findBrokenFences(catalog, nodes, node)) {
-          log.error('a collection is not fenced as it has to be', { ...leftover });
-          await this.attempt('restoring a fence', () => clear(this.dependencies, leftover));
-        }
-      });
+    await this.eachNode('the fences', async (node) => {
+      for (const leftover of await findBrokenFences(catalog, nodes, node)) {
+        log.error('a collection is not fenced as it has to be', { ...leftover });
+        await this.attempt('restoring a fence', () => clear(this.dependencies, leftover));
+      }
+    });
+  }
+
+  /** Of migrations that this catalog knows to have ended; of anything else a person decides. */
+  async lookAtReplication(): Promise<void> {
+    const { catalog, nodes, log } = this.dependencies;
+    await this.eachNode('what was left', async (node) => {
+      for (const leftover of await findStrayReplication(catalog, nodes, node)) {
+        if ((await catalog.migrations.find(leftover.migration!))?.endedAt === undefined) continue;
+        log.warn('removing what a migration has left', { ...leftover });
+        await this.attempt('removing it', () => clear(this.dependencies, leftover));
+      }
+    });
+  }
+
+  /** A node that is away must not keep the others from being looked at. */
+  private async eachNode(what: string, look: (node: string) => Promise<void>): Promise<void> {
+    for (const node of this.dependencies.nodes.names) {
+      await this.attempt(`looking at ${what} on ${node}`, () => look(node));
     }
   }
 

@@ -7,6 +7,7 @@ import type { Partition } from '../domain/partition.js';
 import { nodesOf } from '../domain/partition.js';
 import type { Step, World } from '../domain/step.js';
 import { run } from '../domain/step.js';
+import type { Catalog } from '../store/catalog/catalog.js';
 import { fenceOf } from '../store/catalog/keyspaces.js';
 import type { MigrationDocument } from '../store/catalog/migrations.js';
 import { CHECKPOINTS, MARKERS } from '../store/checkpoint.js';
@@ -21,8 +22,6 @@ import { withHeartbeat } from './heartbeat.js';
 import { completeMove, hasEnded } from './lifecycle.js';
 import { openHandover, openPartition } from './move-context.js';
 import { fencingWorld, handoverWorld } from './world.js';
-
-const GATES_ARE_MADE = 'its gates are being made, for which a large collection is read: look again later';
 
 /** Brings a step that nobody goes on with to one of its two ends; a migration that is being retired is completed. */
 export async function settle(dependencies: Dependencies, partition: Partition): Promise<void> {
@@ -77,7 +76,7 @@ export function createRepairActivities(dependencies: Dependencies) {
         };
         for (const partition of await findStandstills(catalog)) {
           await attempt(`${partition.id}: a step that nobody went on with`, async () => {
-            if (await awaitsGates(dependencies, partition)) throw new DroverError('Refused', GATES_ARE_MADE);
+            await refuseWhileGatesAreMade(dependencies, partition);
             await settle(dependencies, partition);
           });
         }
@@ -123,7 +122,7 @@ export async function clear(dependencies: Dependencies, leftover: Leftover): Pro
     case 'fence':
     case 'gates': {
       const partition = await catalog.partitions.get(leftover.keyspace, leftover.partition!);
-      if (await awaitsGates(dependencies, partition)) throw new DroverError('Refused', GATES_ARE_MADE);
+      await refuseWhileGatesAreMade(dependencies, partition);
       if (nodesOf(partition).includes(node)) {
         return onPartition(dependencies, partition, kind === 'fence' ? restoreFences : clearGates);
       }
@@ -139,16 +138,14 @@ export async function clear(dependencies: Dependencies, leftover: Leftover): Pro
       return replaceByClosed(db, collection, fenceOf(keyspace), nanoid(), stillForeign);
     }
     case 'replication':
-      // It may have begun while the left-overs were looked for.
-      if ((await catalog.migrations.find(collection))?.state === 'running') {
-        throw new DroverError('Superseded', `migration ${collection} has begun meanwhile`);
-      }
+      await refuseWhileRunning(catalog, leftover);
       await db
         .collection<{ _id: string }>(CHECKPOINTS)
-        .deleteMany({ _id: { $in: [`${collection}/forward`, `${collection}/back`] } });
-      await db.collection(MARKERS).deleteMany({ migration: collection });
+        .deleteMany({ _id: { $in: [`${leftover.migration!}/forward`, `${leftover.migration!}/back`] } });
+      await db.collection(MARKERS).deleteMany({ migration: leftover.migration! });
       return;
     case 'temporary':
+      await refuseWhileRunning(catalog, leftover);
       return dropIfExists(db, collection);
     case 'missing':
       throw new DroverError(
@@ -156,6 +153,12 @@ export async function clear(dependencies: Dependencies, leftover: Leftover): Pro
         `${db.databaseName}.${collection} on "${node}" is gone: restore it from a backup`,
       );
   }
+}
+
+/** It may have begun while the left-overs were looked for. */
+async function refuseWhileRunning(catalog: Catalog, { migration }: Leftover): Promise<void> {
+  if ((await catalog.migrations.find(migration!))?.state !== 'running') return;
+  throw new DroverError('Superseded', `migration ${migration!} has begun meanwhile`);
 }
 
 /**
@@ -169,6 +172,11 @@ export async function awaitsGates({ catalog, nodes }: Dependencies, partition: P
     if (builds.some((index) => parseGate(index)?.partition === partition.name)) return true;
   }
   return false;
+}
+
+async function refuseWhileGatesAreMade(dependencies: Dependencies, partition: Partition): Promise<void> {
+  if (!(await awaitsGates(dependencies, partition))) return;
+  throw new DroverError('Refused', 'its gates are being made, for which a large collection is read: look again later');
 }
 
 /** The gates of a repair that did not come to its end: they keep others from the collection. */

@@ -19,6 +19,8 @@ export interface Leftover {
   readonly keyspace: string;
   /** Name of the partition that it concerns; absent where that is not known any more. */
   readonly partition?: string;
+  /** Id of the migration that left it, where that is known. */
+  readonly migration?: string;
   readonly collection: string;
   /** In a sentence. */
   readonly what: string;
@@ -56,17 +58,17 @@ export async function findBrokenFences(catalog: Catalog, nodes: NodePool, node: 
 /** Whether any of the partitions has to do with the node. Elsewhere a collection of the same name may be anybody's. */
 const isMember = ({ node, partitions }: Place): boolean => partitions.some((each) => nodesOf(each).includes(node));
 
+/** What replication of migrations that hold nothing any more has left on a node. */
+export async function findStrayReplication(catalog: Catalog, nodes: NodePool, node: string): Promise<Leftover[]> {
+  return strayReplication(await placesOf(catalog, nodes, node));
+}
+
 /** Everything on a node that is not as the catalog has it. Reads the indexes of every collection: for a person, not for a loop. */
 export async function findLeftovers(catalog: Catalog, nodes: NodePool, node: string): Promise<Leftover[]> {
   const places = await placesOf(catalog, nodes, node);
-  const held = new Set(places.flatMap(({ partitions }) => partitions.map(({ handover }) => handover?.migration)));
   return confirmed(
     catalog,
-    async () => [
-      ...(await brokenFences(places)),
-      ...(await strayGates(places)),
-      ...(await strayReplication(places, held)),
-    ],
+    async () => [...(await brokenFences(places)), ...(await strayGates(places)), ...(await strayReplication(places))],
     places,
   );
 }
@@ -163,7 +165,8 @@ async function strayGates(places: readonly Place[]): Promise<Leftover[]> {
 }
 
 /** Checkpoints and markers of migrations that hold nothing any more, and collections that were to replace a copy. */
-async function strayReplication(places: readonly Place[], held: ReadonlySet<string | undefined>): Promise<Leftover[]> {
+async function strayReplication(places: readonly Place[]): Promise<Leftover[]> {
+  const held = new Set(places.flatMap(({ partitions }) => partitions.map(({ handover }) => handover?.migration)));
   const found: Leftover[] = [];
   for (const [, group] of byDatabase(places)) {
     const { node, db, keyspace } = group[0]!;
@@ -176,13 +179,15 @@ async function strayReplication(places: readonly Place[], held: ReadonlySet<stri
     const migrations = [...checkpoints.map(({ _id }) => _id.split('/')[0]!), ...(markers as string[])];
     for (const migration of new Set(migrations.filter((each) => !held.has(each)))) {
       const what = `checkpoints or markers of migration ${migration}, which is over`;
-      found.push({ ...where, kind: 'replication', collection: migration, what });
+      found.push({ ...where, kind: 'replication', migration, collection: CHECKPOINTS, what });
     }
     for (const { name } of await db.listCollections({}, { nameOnly: true }).toArray()) {
       const closed = closedName(name);
       if (closed === undefined || !group.some(({ collection }) => collection === closed.collection)) continue;
-      if ([...held].some((migration) => migration !== undefined && closed.attempt.startsWith(migration))) continue;
-      found.push({ ...where, kind: 'temporary', collection: name, what: 'a collection that was to replace a copy' });
+      const migration = closed.attempt.slice(0, closed.attempt.lastIndexOf('-'));
+      if (held.has(migration)) continue;
+      const what = 'a collection that was to replace a copy';
+      found.push({ ...where, kind: 'temporary', migration, collection: name, what });
     }
   }
   return found;

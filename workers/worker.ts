@@ -1,6 +1,7 @@
+import { setTimeout as delay } from 'node:timers/promises';
 import { Client, Connection } from '@temporalio/client';
-import type { WorkerOptions } from '@temporalio/worker';
-import { DefaultLogger, NativeConnection, Runtime, Worker } from '@temporalio/worker';
+import type { NativeConnectionOptions, WorkerOptions } from '@temporalio/worker';
+import { DefaultLogger, NativeConnection, Runtime, TransportError, Worker } from '@temporalio/worker';
 import { createControlActivities, createDataActivities, Janitor } from '../activities/index.js';
 import type { Dependencies } from '../activities/index.js';
 import { registerNodes } from '../client/nodes.js';
@@ -19,7 +20,12 @@ export type Queue = (typeof QUEUES)[number];
 /** A heartbeat goes out at least this often: it is also how an activity hears that it is cancelled. */
 const HEARTBEAT_MS = 500;
 
-/** Runs a worker until the process is told to end (SIGINT, SIGTERM). */
+const CONNECT_AGAIN_MS = 1_000;
+
+/**
+ * Runs a worker until the process is told to end (SIGINT, SIGTERM). While Temporal can't be reached, its janitor is at work
+ * already: applications may be waiting for a step that was left in the middle.
+ */
 export async function runWorker(configuration: Configuration, queues: readonly Queue[] = QUEUES): Promise<void> {
   const secrets = Secrets.of(configuration);
   const log = createLogger({ name: 'worker', level: configuration.log.level, secrets });
@@ -32,73 +38,100 @@ export async function runWorker(configuration: Configuration, queues: readonly Q
     closing.push(() => catalog.close());
     const nodes = new NodePool(new Map(Object.entries(configuration.nodeUris)));
     closing.push(() => nodes.close());
-    const options = temporalConnectionOptions(configuration);
-    const connection = await NativeConnection.connect(options);
-    closing.push(() => connection.close());
+    const { namespace } = configuration.temporal;
     const temporal = new Client({
-      connection: await Connection.connect(options),
-      namespace: configuration.temporal.namespace,
+      connection: Connection.lazy(temporalConnectionOptions(configuration)),
+      namespace,
     });
     closing.push(() => temporal.connection.close());
-    const dependencies: Dependencies = {
-      catalog,
-      nodes,
-      temporal,
-      mode: configuration.mode,
-      migration: configuration.policy.migration,
-      score: configuration.policy.score,
-      forecast: configuration.policy.forecast,
-      plan: configuration.policy.plan,
-      decisions: configuration.policy.decisions,
-      now: createClock(configuration),
-      clockRate: configuration.clock.rate,
-      log: {
-        info: (message, meta) => log.info(meta ?? {}, message),
-        warn: (message, meta) => log.warn(meta ?? {}, message),
-        error: (message, meta) => log.error(meta ?? {}, message),
-      },
-    };
-    const janitor = new Janitor(dependencies);
-    const { namespace } = configuration.temporal;
+    const dependencies = dependenciesOf(configuration, catalog, nodes, temporal, log);
+    if (queues.includes('control')) {
+      await registerNodes(catalog, configuration);
+      const janitor = new Janitor(dependencies);
+      closing.push(() => janitor.stop());
+      janitor.start();
+    }
+
+    const connection = await connect(temporalConnectionOptions(configuration), log);
+    if (connection === undefined) return;
+    closing.push(() => connection.close());
+    if (queues.includes('control')) {
+      // The schedule runs by real time, the policy speaks of Drover's.
+      const { clock, policy } = configuration;
+      await ensureForecastSchedule(temporal, { everyMs: policy.forecast.every / clock.rate });
+    }
+    const failures = new FailureInterceptor(
+      (text) => secrets.redact(text),
+      (message, error) => log.warn({ err: error }, message),
+    );
     const create = async (queue: Queue) =>
       Worker.create({
         connection,
         namespace,
         ...(queue === 'control' ? await controlWorker(dependencies) : dataWorker(dependencies)),
-        interceptors: {
-          activity: [
-            () => ({
-              inbound: new FailureInterceptor(
-                (text) => secrets.redact(text),
-                (message, error) => log.warn({ err: error }, message),
-              ),
-            }),
-          ],
-        },
+        interceptors: { activity: [() => ({ inbound: failures })] },
         maxHeartbeatThrottleInterval: HEARTBEAT_MS,
         defaultHeartbeatThrottleInterval: HEARTBEAT_MS,
         // A workflow whose worker died goes on elsewhere after this time.
         stickyQueueScheduleToStartTimeout: '1s',
         shutdownGraceTime: '10s',
       });
-    if (queues.includes('control')) await prepareControl(configuration, catalog, temporal);
     const workers = await Promise.all(queues.map(create));
     log.info({ queues }, 'worker started');
-    closing.push(() => janitor.stop());
-    if (queues.includes('control')) janitor.start();
     await Promise.all(workers.map((worker) => worker.run()));
   } finally {
     for (const close of closing.reverse()) await close();
+    log.info('worker stopped');
   }
-  log.info('worker stopped');
 }
 
-/** What has to be there before anything can be decided; workers that start side by side do it side by side. */
-async function prepareControl(configuration: Configuration, catalog: Catalog, temporal: Client): Promise<void> {
-  await registerNodes(catalog, configuration);
-  const { clock, policy } = configuration;
-  // The schedule runs by real time, the policy speaks of Drover's.
-  await ensureForecastSchedule(temporal, { everyMs: policy.forecast.every / clock.rate });
+/** @returns undefined when the process was told to end before Temporal could be reached */
+async function connect(options: NativeConnectionOptions, log: Logger): Promise<NativeConnection | undefined> {
+  const told = new AbortController();
+  const end = () => told.abort();
+  process.once('SIGINT', end).once('SIGTERM', end);
+  try {
+    while (!told.signal.aborted) {
+      try {
+        return await NativeConnection.connect(options);
+      } catch (error) {
+        if (!(error instanceof TransportError)) throw error;
+        log.error({ err: error, address: options.address }, 'Temporal can not be reached: trying again');
+        await delay(CONNECT_AGAIN_MS, undefined, { signal: told.signal }).catch(() => undefined);
+      }
+    }
+    return undefined;
+  } finally {
+    process.off('SIGINT', end).off('SIGTERM', end);
+  }
+}
+
+function dependenciesOf(
+  configuration: Configuration,
+  catalog: Catalog,
+  nodes: NodePool,
+  temporal: Client,
+  log: Logger,
+): Dependencies {
+  const { migration, score, forecast, plan, decisions } = configuration.policy;
+  return {
+    catalog,
+    nodes,
+    temporal,
+    mode: configuration.mode,
+    migration,
+    score,
+    forecast,
+    plan,
+    decisions,
+    now: createClock(configuration),
+    clockRate: configuration.clock.rate,
+    log: {
+      info: (message, meta) => log.info(meta ?? {}, message),
+      warn: (message, meta) => log.warn(meta ?? {}, message),
+      error: (message, meta) => log.error(meta ?? {}, message),
+    },
+  };
 }
 
 /** Workflows and short activities. Also what tests run in the time-skipping environment, with other dependencies. */

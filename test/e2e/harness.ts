@@ -6,7 +6,7 @@ import { openControl } from '../../client/context.js';
 import { createKeyspace } from '../../client/keyspaces.js';
 import { registerNodes } from '../../client/nodes.js';
 import { loadConfiguration } from '../../config/index.js';
-import type { Partition } from '../../domain/partition.js';
+import type { HandoverState, Partition } from '../../domain/partition.js';
 import type { LedgerReport } from '../../examples/ledger.js';
 import { Ledger } from '../../examples/ledger.js';
 import { storedDocuments } from '../../examples/stored-documents.js';
@@ -14,6 +14,7 @@ import type { DroverCollection } from '../../router/index.js';
 import { DroverClient } from '../../router/index.js';
 import type { Cluster } from '../../temporal-config/dev-cluster.js';
 import { startCluster, startWorkerProcess } from '../../temporal-config/dev-cluster.js';
+import { partitionFromBson } from '../../store/codec.js';
 import { random } from '../../examples/random.js';
 
 export interface Scene {
@@ -24,7 +25,7 @@ export interface Scene {
   /** A node that does not own the partition. */
   otherNode(partition: Partition): string;
   connect(region?: string): Promise<DroverClient>;
-  startWorker(env?: Readonly<Record<string, string>>): ReturnType<typeof startWorkerProcess>;
+  startWorker(): ReturnType<typeof startWorkerProcess>;
   stop(): Promise<void>;
 }
 
@@ -77,10 +78,9 @@ export async function scene({
         clients.push(client);
         return client;
       },
-      startWorker: (env = {}) =>
+      startWorker: () =>
         startWorkerProcess({
           directory,
-          env,
           log: join(directory, 'logs', `worker-${workersStarted++}.log`),
           detached: false,
         }),
@@ -94,6 +94,26 @@ export async function scene({
   } catch (error) {
     await cluster.stop();
     throw error;
+  }
+}
+
+/**
+ * Waits for the `nth` step of a partition to reach a state, by the catalog's own push: at the moment it is written. Called
+ * before the migration is started.
+ */
+export async function stepReaches(the: Scene, name: string, kind: HandoverState['kind'], nth = 1): Promise<void> {
+  const stream = the.control.catalog.partitions.watch();
+  try {
+    let steps = 0;
+    for await (const event of stream) {
+      if (!('fullDocument' in event) || !event.fullDocument) continue;
+      const partition = partitionFromBson(event.fullDocument);
+      if (partition.name !== name || partition.handover?.state.kind !== kind) continue;
+      if (++steps === nth) return;
+    }
+    throw new Error('the change stream of the catalog has ended');
+  } finally {
+    await stream.close();
   }
 }
 

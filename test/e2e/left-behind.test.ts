@@ -3,11 +3,11 @@ import type { CollectionInfo } from 'mongodb';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { examine, repair } from '../../client/doctor.js';
 import { migrate, migrationProgress } from '../../client/migrations.js';
-import type { HandoverState } from '../../domain/partition.js';
+import { CHECKPOINTS } from '../../store/checkpoint.js';
 import { findLeftovers } from '../../store/leftovers.js';
 import { migrationWorkflowId } from '../../workflows/messages.js';
 import type { Order, Scene } from './harness.js';
-import { scene, until, Writers } from './harness.js';
+import { scene, stepReaches, until, Writers } from './harness.js';
 
 /** What nobody goes on with any more is brought to an end: by the janitor of any worker, or by `doctor --repair`. */
 describe('what was left behind', () => {
@@ -47,10 +47,6 @@ describe('what was left behind', () => {
       expect(await findLeftovers(the.control.catalog, the.control.nodes, node)).toEqual([]);
     }
   };
-  const stateOf = async (name: string) => (await the.partition(name)).handover?.state.kind;
-  /** By the catalog's own push, or short states are missed. */
-  const reaches = async (name: string, kind: HandoverState['kind']) =>
-    until(`${name} is ${kind}`, async () => (await stateOf(name)) === kind);
 
   it.each([
     ['p0', 'backfill', { maxMegabytesPerSecond: 0.001 }],
@@ -72,8 +68,9 @@ describe('what was left behind', () => {
   });
 
   it('a migration terminated while it is retired is completed', async () => {
+    const retiring = stepReaches(the, 'p3', 'retiring');
     const { target } = await start('p3', {});
-    await reaches('p3', 'retiring');
+    await retiring;
     await terminate('p3');
     await ended('p3');
     expect((await the.partition('p3')).route).toMatchObject({ source: target, target: null });
@@ -93,24 +90,38 @@ describe('what was left behind', () => {
     expect(await the.partition('p5')).toMatchObject({ handover: null, route });
   });
 
+  it('what an activity still writes when its migration has ended is removed', async () => {
+    const [ended] = await the.control.catalog.migrations.list({ partition: 'p0' });
+    const db = (await the.control.nodes.get(ended!.target)).db('shop');
+    const checkpoints = db.collection<{ _id: string }>(CHECKPOINTS);
+    await checkpoints.insertOne({ _id: `${ended!._id}/forward` });
+    await until('it is gone', async () => (await checkpoints.countDocuments()) === 0, 20_000);
+    await nothingIsLeft();
+  });
+
   it('nothing was lost by all this', async () => {
     await writers.stop();
     expect(writers.errors).toEqual([]);
     expect(await writers.check(the.control, the.keyspace)).toMatchObject({ lost: 0, resurrected: 0, duplicates: 0 });
   });
 
-  it('with Temporal away, a step that stands still is ended all the same', async () => {
-    const [first, second] = the.cluster.workers;
+  it('with Temporal and all workers away, a step that stands still is ended by the next worker that starts', async () => {
+    const fencing = stepReaches(the, 'p6', 'fencing');
     await start('p6', { weights: [30, 60, 100], dwell: '100ms' });
-    await reaches('p6', 'fencing');
+    await fencing;
+    for (const worker of the.cluster.workers) worker.kill('SIGKILL');
     the.cluster.temporal.kill('SIGKILL');
-    first!.kill('SIGKILL');
-    expect(second!.isRunning()).toBe(true);
-    // Whichever of them ran the step: what is left of it is settled without Temporal.
+    await until('they are gone', () => the.cluster.workers.every((worker) => !worker.isRunning()));
     const unsettled = async () => (await the.control.catalog.partitions.unsettled()).length;
+    expect(await unsettled()).toBe(1);
+
+    const worker = await the.startWorker();
     await until('no step under way', async () => (await unsettled()) === 0, 6_000);
-    const { route } = await the.partition('p6');
-    expect(route.fence).toBeNull();
+    expect((await the.partition('p6')).route.fence).toBeNull();
+    // It still waits for Temporal, and ends all the same when it is told to.
+    expect(worker.isRunning()).toBe(true);
+    worker.kill('SIGTERM');
+    await until('the worker has ended', () => !worker.isRunning());
   });
 });
 

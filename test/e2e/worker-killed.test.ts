@@ -3,10 +3,9 @@ import type { Dependencies } from '../../activities/index.js';
 import { Janitor } from '../../activities/index.js';
 import { listMigrations, migrate, migrationProgress, waitForMigration } from '../../client/migrations.js';
 import type { HandoverState } from '../../domain/partition.js';
-import { partitionFromBson } from '../../store/codec.js';
 import type { WorkerProcess } from '../../temporal-config/dev-cluster.js';
 import type { Order, Scene } from './harness.js';
-import { scene, until, Writers } from './harness.js';
+import { scene, stepReaches, until, Writers } from './harness.js';
 
 const janitorDependencies = async ({ control }: Scene): Promise<Dependencies> =>
   ({
@@ -76,12 +75,6 @@ describe('a worker killed', () => {
     expect(await writers.check(the.control, the.keyspace)).toMatchObject({ lost: 0, resurrected: 0, duplicates: 0 });
   });
 
-  it('that can’t reach Temporal ends, so that whoever looks after it starts another one', async () => {
-    const alone = the.startWorker({ TEMPORAL_ADDRESS: '127.0.0.1:1' });
-    const ended = alone.then((one) => until('the worker to end', () => !one.isRunning()));
-    await ended.catch((error: unknown) => expect(error).toMatchObject({ code: 'Unavailable' }));
-  });
-
   const moments: readonly HandoverState['kind'][] = ['fencing', 'owned'];
   it.each(moments)(
     'in the middle of a boundary step, when it is "%s": the step is undone or finished',
@@ -91,27 +84,13 @@ describe('a worker killed', () => {
       await until('some documents', () => writers.ledger.documents > 200);
       const target = the.otherNode(await the.partition(partitionName));
 
-      // The catalog pushes the state the moment it is written.
-      const stream = the.control.catalog.partitions.watch();
-      const killed = (async () => {
-        let steps = 0;
-        for await (const event of stream) {
-          if (!('fullDocument' in event) || !event.fullDocument) continue;
-          const partition = partitionFromBson(event.fullDocument);
-          if (partition.name !== partitionName || partition.handover?.state.kind !== moment) continue;
-          if (++steps < 2) continue;
-          worker.kill('SIGKILL');
-          return partition.epoch;
-        }
-        return 0;
-      })();
+      const reached = stepReaches(the, partitionName, moment, 2);
       await migrate(the.control, { keyspace: the.keyspace, partition: partitionName, target, weights: [10, 40, 100] });
-      const epoch = await killed;
+      await reached;
+      worker.kill('SIGKILL');
       // That of a second worker: it needs neither Temporal nor the dead one.
       const janitor = new Janitor(await janitorDependencies(the));
       janitor.start();
-      await stream.close();
-      expect(epoch).toBeGreaterThan(0);
       await until('the worker is gone', () => !worker.isRunning());
       await until('the step is ended', async () => (await the.control.catalog.partitions.unsettled()).length === 0);
       worker = await the.startWorker();
