@@ -7,9 +7,10 @@ import { backfill } from '../store/backfill.js';
 import type { BulkWork } from '../store/bulk-work.js';
 import type { MigrationDocument } from '../store/catalog/migrations.js';
 import { operationTime } from '../store/change-log.js';
+import { createLanes } from '../store/copy-lane.js';
 import { createFenced, dropClosed, inspect } from '../store/fenced-collection.js';
 import { follow } from '../store/follower.js';
-import { parseGate } from '../store/gates.js';
+import { buildIndexes, indexesToCopy } from '../store/shadow-indexes.js';
 import { Throttle } from '../store/throttle.js';
 import type { VerifyProgress } from '../store/verify.js';
 import { verify } from '../store/verify.js';
@@ -81,17 +82,14 @@ export function createCopyActivities(dependencies: Dependencies) {
         await dropClosed(db, name);
         // What is there from an earlier attempt, or from an earlier stay of the partition, is closed and empty.
         if (!(await inspect(db, name)).exists) await createFenced(db, name, { ...context.fence, accepted: [] });
-        const indexes = await context.db(move.source).collection(name).indexes();
-        const wanted = indexes
-          .filter(({ name: index }) => index !== '_id_' && parseGate(index!) === undefined)
-          .map(({ v: _version, ns: _namespace, ...index }) => index);
-        if (wanted.length > 0) {
-          await db.command({ createIndexes: name, indexes: wanted, writeConcern: { w: 'majority' } });
-        }
+        const { unique } = await indexesToCopy(context.db(move.source), name);
+        await buildIndexes(db, name, unique);
         const startAt = await operationTime(context.db(move.source));
         await context.checkpoint('forward').create(tokensOf(context.partition), startAt);
+        await createLanes(db, move.migration);
       }),
 
+    /** All documents, then the indexes that are cheaper to build once these are there. */
     backfill: (move: ThrottledMove): Promise<CopyResult> =>
       withHeartbeat(async (report, signal) => {
         const context = await openMove(dependencies, move);
@@ -100,6 +98,8 @@ export function createCopyActivities(dependencies: Dependencies) {
           bytes: progress.bytes,
         }));
         const { documents, bytes } = await backfill({ ...work, migration: move.migration });
+        const { others } = await indexesToCopy(context.db(move.source), context.partition.collection);
+        await buildIndexes(context.db(move.target), context.partition.collection, others);
         await catalog.migrations.update(move.migration, { $set: { documents, bytes } });
         return { documents, bytes };
       }),

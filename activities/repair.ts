@@ -141,7 +141,7 @@ export async function clear(dependencies: Dependencies, leftover: Leftover): Pro
       await refuseWhileRunning(catalog, leftover);
       await db
         .collection<{ _id: string }>(CHECKPOINTS)
-        .deleteMany({ _id: { $in: [`${leftover.migration!}/forward`, `${leftover.migration!}/back`] } });
+        .deleteMany({ _id: { $gte: `${leftover.migration!}/`, $lt: `${leftover.migration!}0` } });
       await db.collection(MARKERS).deleteMany({ migration: leftover.migration! });
       return;
     case 'temporary':

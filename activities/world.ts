@@ -6,6 +6,7 @@ import { acceptedBy, nodesOf } from '../domain/partition.js';
 import type { World } from '../domain/step.js';
 import type { Catalog } from '../store/catalog/catalog.js';
 import { operationTime } from '../store/change-log.js';
+import { removeLanes } from '../store/copy-lane.js';
 import { inspect, replaceByClosed, setAccepted } from '../store/fenced-collection.js';
 import type { CheckpointDocument } from '../store/checkpoint.js';
 import { scopeFromBson } from '../store/codec.js';
@@ -159,6 +160,7 @@ export function handoverWorld(dependencies: Dependencies, context: MoveContext):
     receive: ({ direction, owned, since }) => context.checkpoint(direction).receive({ ...owned, since }),
 
     endReplication: async () => {
+      await removeLanes(db(move.target), move.migration);
       for (const direction of ['forward', 'back'] as const) {
         await context.checkpoint(direction).remove();
         await context.markers(direction).removeAll(move.migration);

@@ -1,11 +1,11 @@
-import type { ClientSession, Document, MongoServerError } from 'mongodb';
-import { BSON } from 'mongodb';
-import { DroverError } from '../domain/errors.js';
+import type { Db } from 'mongodb';
 import type { BulkWork } from './bulk-work.js';
-import { UNPROMOTED } from './change-log.js';
-import type { CheckpointDocument } from './checkpoint.js';
 import { Checkpoint } from './checkpoint.js';
-import { hasCode } from './server-errors.js';
+import type { Copied, CopiedBatches, CopyLane, CopyPosition } from './copy-lane.js';
+import { takeLanes } from './copy-lane.js';
+import { decode, field } from './raw-bson.js';
+import type { RawBatch, RecordPosition } from './raw-documents.js';
+import { inNaturalOrder, recordPosition } from './raw-documents.js';
 
 export interface BackfillOptions extends BulkWork<CopyProgress> {
   readonly migration: string;
@@ -17,124 +17,153 @@ export interface CopyProgress {
   readonly documentsInAll: number;
 }
 
-const BATCH_DOCUMENTS = 1_000;
-const BATCH_BYTES = 4 * 1024 * 1024;
+/** Of what a reply of the source holds; it is at most 16 MB, whatever is asked for. */
+const BATCH_BYTES = 3 * 1024 * 1024;
+const BATCH_DOCUMENTS = 20_000;
+/** As many may be deleted before a later attempt has nowhere to go on. */
+const POSITIONS = 5;
 
 /**
- * Copies every document of the source that was there when its turn came, in order of `_id`; what changes before or
- * after is in the change log, which is followed from a position taken before the copy began.
+ * Copies every document of the source that was there when its turn came, in natural order; what changes before or after
+ * is in the change log, which is followed from a position taken before the copy began.
  *
- * Each batch is one transaction with its position: a repeated attempt goes on behind the last batch, and one that was
- * taken over can't write.
+ * The next documents are read while others are written, by several inserts under way. Each insert is one transaction with
+ * its position: a repeated attempt goes on there, and one that was taken over can't write.
  *
  * @throws DroverError `Superseded`
  */
 export async function backfill(options: BackfillOptions): Promise<CopyProgress> {
-  const { source, target, database, migration } = options;
-  const checkpoint = new Checkpoint(target.db(database), migration, 'forward');
-  const writing = target.startSession();
-  // A majority read may lag behind the position in the change log: what is in neither would be lost.
-  const reading = source.startSession({ causalConsistency: true });
+  const { source, target, database, collection, migration } = options;
+  const [from, to] = [source.db(database), target.db(database)];
+  const checkpoint = new Checkpoint(to, migration, 'forward');
+  const reading = source.startSession();
   try {
-    const mine = await checkpoint.takeOver(writing);
-    reading.advanceOperationTime(mine.startAt);
-    return await new Backfill(options, checkpoint, mine, writing).run(reading);
+    const { attempt, startAt, ...before } = await checkpoint.takeOver(reading);
+    const { count, averageBytes } = await sizeOf(from, collection);
+    if (before.copyDone === true) return { documents: before.documents, bytes: before.bytes, documentsInAll: count };
+    const { lanes, copied } = await takeLanes(to, collection, migration, attempt);
+    try {
+      const position = await placeToGoOn(from, collection, copied);
+      const batchSize = Math.min(BATCH_DOCUMENTS, Math.max(1, Math.round(BATCH_BYTES / averageBytes)));
+      const order = inNaturalOrder(from, collection, {
+        session: reading,
+        afterClusterTime: startAt,
+        batchSize,
+        ...position,
+      });
+      const { documents, bytes } = copied;
+      const copy = new Backfill(options, await memberOf(from), copied, { documents, bytes, documentsInAll: count });
+      await copy.run(order, lanes);
+      await checkpoint.endCopy(attempt, copy.progress);
+      return copy.progress;
+    } finally {
+      await Promise.all(lanes.map((lane) => lane.end()));
+    }
   } finally {
     await reading.endSession();
-    await writing.endSession();
   }
+}
+
+async function sizeOf(db: Db, collection: string): Promise<{ count: number; averageBytes: number }> {
+  const [stats] = await db
+    .collection(collection)
+    .aggregate([{ $collStats: { storageStats: {} } }])
+    .toArray();
+  const { count, size } = stats!['storageStats'] as { count: number; size: number };
+  return { count, averageBytes: count > 0 ? size / count : BATCH_BYTES };
+}
+
+/** Positions are those of one member: another one may have its records in another order. */
+const memberOf = async (db: Db): Promise<string> => (await db.command({ hello: 1 }))['me'] as string;
+
+/** Behind the last document that was copied and is still where it was; from the beginning where there is none. */
+async function placeToGoOn(
+  db: Db,
+  collection: string,
+  { positions }: Copied,
+): Promise<{ readonly after?: RecordPosition }> {
+  const member = await memberOf(db);
+  for (const position of positions) {
+    if (position.member !== member) continue;
+    const now = await recordPosition(db, collection, position._id);
+    if (now?.$recordId.equals(position.record.$recordId) === true) return { after: now };
+  }
+  return {};
 }
 
 class Backfill {
-  private progress: CopyProgress;
-  private batch: Document[] = [];
-  private bytes = 0;
+  private copied: CopiedBatches;
+  /** Ends of the batches under way, and of those that were copied before an earlier one. */
+  private readonly ends = new Map<number, CopyPosition>();
+  private readonly done = new Set<number>();
 
   constructor(
     private readonly options: BackfillOptions,
-    private readonly checkpoint: Checkpoint,
-    private readonly mine: CheckpointDocument,
-    private readonly writing: ClientSession,
+    private readonly member: string,
+    { positions }: Copied,
+    public progress: CopyProgress,
   ) {
-    this.progress = { documents: mine.documents, bytes: mine.bytes, documentsInAll: 0 };
+    this.copied = { batches: 0, positions };
   }
 
-  async run(reading: ClientSession): Promise<CopyProgress> {
-    const { source, database, collection, signal } = this.options;
-    const copied = source.db(database).collection(collection);
-    this.progress = { ...this.progress, documentsInAll: await copied.estimatedDocumentCount() };
-    if (this.mine.copyDone === true) return this.progress;
-
-    const cursor = copied.find({}, { raw: true, batchSize: BATCH_DOCUMENTS, session: reading }).hint({ _id: 1 });
-    // `min` is inclusive and, unlike `$gt`, goes on across types of `_id`.
-    let atPosition = 'copiedTo' in this.mine;
-    if (atPosition) cursor.min({ _id: this.mine.copiedTo });
-    try {
-      for await (const raw of cursor as AsyncIterable<unknown>) {
-        signal.throwIfAborted();
-        const { length } = raw as Buffer;
-        const document = BSON.deserialize(raw as Buffer, UNPROMOTED);
-        // The document at the position was copied already, unless it has been deleted since.
-        const seen = atPosition && sameId(document['_id'], this.mine.copiedTo);
-        atPosition = false;
-        if (seen) continue;
-        if (this.bytes + length > BATCH_BYTES) await this.flush();
-        this.batch.push(document);
-        this.bytes += length;
-        if (this.batch.length >= BATCH_DOCUMENTS) await this.flush();
-      }
-    } finally {
-      await cursor.close();
-    }
-    await this.flush();
-    await this.transaction({ copyDone: true }, { documents: 0, bytes: 0 }, async () => {});
-    return this.progress;
+  async run(order: AsyncGenerator<RawBatch>, lanes: readonly CopyLane[]): Promise<void> {
+    const batches = readAhead(order);
+    const lanesEnd = await Promise.allSettled(lanes.map((lane) => this.copy(batches, lane)));
+    for (const end of lanesEnd) if (end.status === 'rejected') throw end.reason;
   }
 
-  private async flush(): Promise<void> {
-    const { batch, bytes } = this;
-    if (batch.length === 0) return;
-    await this.options.throttle.take(bytes);
-    const counts = { documents: batch.length, bytes };
-    await this.transaction({ copiedTo: batch.at(-1)!['_id'] }, counts, () => this.insert(batch));
-    const { documents, bytes: before, documentsInAll } = this.progress;
-    this.progress = { documents: documents + batch.length, bytes: before + bytes, documentsInAll };
-    this.options.onProgress(this.progress);
-    this.batch = [];
-    this.bytes = 0;
-  }
-
-  private async insert(batch: readonly Document[]): Promise<void> {
-    const { target, database, collection } = this.options;
-    try {
-      await target
-        .db(database)
-        .collection(collection)
-        .insertMany([...batch], { session: this.writing, bypassDocumentValidation: true });
-    } catch (error) {
-      if (!hasCode(error, 'duplicateKey')) throw error;
-      throw new DroverError('DuplicateId', `the copy breaks a unique index: ${(error as MongoServerError).message}`);
+  /** Whichever lane is free takes the next batch. When one fails there are no more for the others. */
+  private async copy(batches: AsyncGenerator<NumberedBatch>, lane: CopyLane): Promise<void> {
+    const { signal, throttle, onProgress } = this.options;
+    for await (const { number, documents, bytes, position } of batches) {
+      signal.throwIfAborted();
+      await throttle.take(bytes);
+      const _id = decode(field(documents.at(-1)!, '_id')!);
+      this.ends.set(number, { _id, record: position, member: this.member });
+      const inserted = await lane.insert(documents, this.copied, this.reached(number));
+      this.done.add(number);
+      this.copied = this.reached();
+      for (const ended of this.done) if (ended < this.copied.batches) this.forget(ended);
+      const { progress } = this;
+      this.progress = {
+        ...progress,
+        documents: progress.documents + inserted.documents,
+        bytes: progress.bytes + inserted.bytes,
+      };
+      onProgress(this.progress);
     }
   }
 
-  /** Data and position in one transaction, which only the present attempt can commit. */
-  private async transaction(
-    set: Partial<CheckpointDocument>,
-    counts: { documents: number; bytes: number },
-    write: () => Promise<void>,
-  ): Promise<void> {
-    await this.writing.withTransaction(
-      async () => {
-        await this.checkpoint.advance(this.mine.attempt, set, counts, this.writing);
-        await write();
-      },
-      { writeConcern: { w: 'majority' } },
-    );
+  private forget(batch: number): void {
+    this.done.delete(batch);
+    this.ends.delete(batch);
+  }
+
+  /** What has been copied without a gap, with the batch `also`. */
+  private reached(also?: number): CopiedBatches {
+    let { batches, positions } = this.copied;
+    for (; this.done.has(batches) || batches === also; batches++) {
+      positions = [this.ends.get(batches)!, ...positions].slice(0, POSITIONS);
+    }
+    return { batches, positions };
   }
 }
 
-/** Equal in type and bytes; values promoted by the driver are compared by what they stand for. */
-function sameId(a: unknown, b: unknown): boolean {
-  const plain = (id: unknown) => BSON.EJSON.stringify({ id }, { relaxed: true });
-  return plain(a) === plain(b);
+type NumberedBatch = RawBatch & { readonly number: number };
+
+/** Asks for the next batch before the one that it gives is worked off. */
+async function* readAhead(order: AsyncGenerator<RawBatch>): AsyncGenerator<NumberedBatch> {
+  let next = order.next();
+  try {
+    for (let number = 0; ; number++) {
+      const { done, value } = await next;
+      if (done === true) return;
+      next = order.next();
+      // Whoever asks for it gets the error.
+      next.catch(() => undefined);
+      yield { ...value, number };
+    }
+  } finally {
+    await order.return(undefined);
+  }
 }

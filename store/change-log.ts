@@ -1,31 +1,38 @@
 import type { ClientSession, Db, Document, MongoClient, MongoServerError, ResumeToken } from 'mongodb';
-import { Long, Timestamp } from 'mongodb';
+import { BSON, Long, Timestamp } from 'mongodb';
 import { DroverError } from '../domain/errors.js';
 import type { ClusterTime } from '../domain/partition.js';
+import type { RawValue } from './raw-bson.js';
+import { field, fields, textOf, uint64Of, UNPROMOTED } from './raw-bson.js';
 import { hasCode } from './server-errors.js';
 
-/** Keeps BSON types as they are: an int64 stays one, a double 5.0 does not become an int32. */
-export const UNPROMOTED = {
-  promoteValues: false,
-  promoteLongs: false,
-  promoteBuffers: false,
-  bsonRegExp: true,
-} as const;
-
-export interface ChangeEvent {
+/** A change without the document: who applies it asks for the document's present state. */
+export interface Change {
   readonly operationType: string;
-  readonly ns: { readonly db: string; readonly coll: string };
-  readonly clusterTime: Timestamp;
-  readonly documentKey?: { readonly _id: unknown };
-  readonly fullDocument?: Document | null;
+  readonly collection: string;
+  readonly time: ClusterTime;
+  /** `_id` of the document; undefined for what happened to the collection. */
+  readonly id?: RawValue;
+  /** Partition key of a document that was inserted or replaced. */
+  readonly key?: RawValue;
+  /** The whole document, where it was inserted into one of the `verbatim` collections. */
+  readonly document?: Document;
 }
 
 export interface ChangeBatch {
-  readonly events: readonly ChangeEvent[];
+  readonly changes: readonly Change[];
   /** Position behind the batch; it moves on even when there was nothing of interest. */
   readonly resumeToken: ResumeToken;
   /** How far the position is behind the server's own last operation, in seconds. */
   readonly lagSeconds: number;
+}
+
+/** What of a database is followed. */
+export interface Followed {
+  readonly collection: string;
+  readonly keyField: string;
+  /** A collection of small documents, which come with their changes. */
+  readonly verbatim: string;
 }
 
 /** Where to begin: at a time, or (kept by a checkpoint) behind the last change that was applied. */
@@ -35,17 +42,18 @@ export interface ChangeLogPosition {
 }
 
 /**
- * The change stream of some collections of a database, batch by batch, by the server's own commands: these give whole
- * batches, and with every reply (an empty one, too) the position in the log.
+ * The change stream of a collection, batch by batch, by the server's own commands: these give whole batches, and with
+ * every reply (an empty one, too) the position in the log. Documents stay where they are: one of 16 MB would not fit into
+ * its change, and of the many changes of one the last is enough.
  *
- * The pipeline is part of a resume token's validity: it depends on `collections` alone.
+ * The pipeline is part of a resume token's validity: it depends on `followed` alone.
  *
  * @throws DroverError `ChangeLogLost` when the position has left the server's change log
  */
 export async function* changeLog(
   client: MongoClient,
   db: Db,
-  collections: readonly string[],
+  followed: Followed,
   position: ChangeLogPosition,
   options: { readonly maxWaitMs: number; readonly batchSize: number; readonly signal: AbortSignal },
 ): AsyncGenerator<ChangeBatch> {
@@ -56,15 +64,12 @@ export async function* changeLog(
       aggregate: 1,
       pipeline: [
         {
-          $changeStream: {
-            fullDocument: 'updateLookup',
-            ...(position.resumeToken === undefined
+          $changeStream:
+            position.resumeToken === undefined
               ? { startAtOperationTime: position.startAt }
-              : { resumeAfter: position.resumeToken }),
-          },
+              : { resumeAfter: position.resumeToken },
         },
-        // A collection renamed over one of them names it as `to`.
-        { $match: { $or: [{ 'ns.coll': { $in: [...collections] } }, { 'to.coll': { $in: [...collections] } }] } },
+        ...stages(followed),
       ],
       cursor: { batchSize: options.batchSize },
       readConcern: { level: 'majority' },
@@ -73,7 +78,7 @@ export async function* changeLog(
       cursorId = reply['cursor'].id as Long;
       const { firstBatch, nextBatch, postBatchResumeToken } = reply['cursor'] as Document;
       yield {
-        events: (firstBatch ?? nextBatch) as ChangeEvent[],
+        changes: ((firstBatch ?? nextBatch) as Uint8Array[]).map(changeOf),
         resumeToken: postBatchResumeToken as ResumeToken,
         lagSeconds: lag(reply['operationTime'] as Timestamp, postBatchResumeToken as Document),
       };
@@ -96,9 +101,44 @@ export async function* changeLog(
   }
 }
 
+function stages({ collection, keyField, verbatim }: Followed): Document[] {
+  const names = [collection, verbatim];
+  return [
+    // A collection renamed over one of them names it as `to`.
+    { $match: { $or: [{ 'ns.coll': { $in: names } }, { 'to.coll': { $in: names } }] } },
+    {
+      $project: {
+        operationType: 1,
+        clusterTime: 1,
+        'ns.coll': 1,
+        'documentKey._id': 1,
+        key: `$fullDocument.${keyField}`,
+        document: { $cond: [{ $eq: ['$ns.coll', verbatim] }, '$fullDocument', '$$REMOVE'] },
+      },
+    },
+  ];
+}
+
+function changeOf(event: Uint8Array): Change {
+  const found = fields(event);
+  const documentKey = found.get('documentKey');
+  const id = documentKey && field(documentKey.bytes, '_id');
+  const key = found.get('key');
+  const document = found.get('document');
+  return {
+    operationType: textOf(found.get('operationType')!),
+    collection: textOf(field(found.get('ns')!.bytes, 'coll')!),
+    time: uint64Of(found.get('clusterTime')!),
+    ...(id === undefined ? {} : { id }),
+    ...(key === undefined ? {} : { key }),
+    ...(document === undefined ? {} : { document: BSON.deserialize(document.bytes, UNPROMOTED) }),
+  };
+}
+
 async function run(db: Db, session: ClientSession, command: Document): Promise<Document> {
   try {
-    return await db.command(command, { session, ...UNPROMOTED });
+    const raw = { firstBatch: true, nextBatch: true };
+    return await db.command(command, { session, ...UNPROMOTED, fieldsAsRaw: raw });
   } catch (error) {
     if (hasCode(error, 'changeStreamHistoryLost', 'changeStreamFatal')) {
       const { message } = error as MongoServerError;

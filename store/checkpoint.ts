@@ -27,11 +27,12 @@ export interface CheckpointDocument {
   resumeToken?: ResumeToken;
   /** Id of the last marker that was read. */
   marker?: string;
-  /** Backfill: the last `_id` copied (forward direction only). */
-  copiedTo?: unknown;
+  /** Of the backfill, when it is over (forward direction only). */
   copyDone?: boolean;
   documents: number;
   bytes: number;
+  /** So many have moved it on. */
+  transactions?: number;
 }
 
 /** Longer than a transaction of a follower that is alive. */
@@ -113,16 +114,27 @@ export class Checkpoint {
   async advance(
     attempt: number,
     set: Partial<CheckpointDocument>,
-    copied: { documents: number; bytes: number },
     session: ClientSession,
   ): Promise<CheckpointDocument> {
     const before = await this.collection.findOneAndUpdate(
       { _id: this._id, attempt },
-      { $set: set, $inc: copied },
+      // Never without an effect: only what a transaction writes keeps another attempt from getting in between.
+      { $set: set, $inc: { transactions: 1 } },
       { returnDocument: 'before', session },
     );
     if (before === null) throw new DroverError('Superseded', `${this._id}: another attempt has taken over`);
     return before;
+  }
+
+  /**
+   * The backfill has come to its end.
+   *
+   * @throws DroverError `Superseded` when another attempt has taken over
+   */
+  async endCopy(attempt: number, { documents, bytes }: { documents: number; bytes: number }): Promise<void> {
+    const set = { $set: { copyDone: true, documents, bytes } };
+    const { matchedCount } = await this.collection.updateOne({ _id: this._id, attempt }, set);
+    if (matchedCount === 0) throw new DroverError('Superseded', `${this._id}: another attempt has taken over`);
   }
 
   async setScope(attempt: number, scope: ReplicationScope, session: ClientSession): Promise<void> {

@@ -3,6 +3,8 @@ import type { Document } from 'mongodb';
 import { BSON, Decimal128, Double, Int32, Long } from 'mongodb';
 import { DroverError } from '../domain/errors.js';
 import type { Token } from '../domain/token.js';
+import type { RawValue } from './raw-bson.js';
+import { decode, field } from './raw-bson.js';
 
 /** BSON element type -> canonical type, for the types whose hash was checked against the server (test/e2e). */
 const CANONICAL = new Map([
@@ -45,9 +47,16 @@ export function tokenOfKey(key: unknown): Token {
 }
 
 function hashOther(key: unknown): Token {
-  const encoded = BSON.serialize({ k: key }, { ignoreUndefined: true });
-  const type = encoded.length > 5 ? encoded[4] : undefined;
-  const canonical = type === undefined ? undefined : CANONICAL.get(type);
+  return tokenOfRaw(field(BSON.serialize({ k: key }, { ignoreUndefined: true }), 'k'));
+}
+
+/**
+ * The same for a key as a server sent it; undefined when it is missing.
+ *
+ * @throws DroverError `InvalidRequest` for a key of a type that can't be a partition key
+ */
+export function tokenOfRaw(key: RawValue | undefined): Token {
+  const canonical = key && CANONICAL.get(key.type);
   if (canonical === undefined) {
     throw new DroverError(
       'InvalidRequest',
@@ -55,12 +64,11 @@ function hashOther(key: unknown): Token {
         'expressions and missing keys have no place in a partition',
     );
   }
-  if (canonical === 10) return hashNumber(integerOf(key));
-  // Layout: int32 length, type byte, "k\0", value, final NUL.
-  const value = encoded.subarray(7, encoded.length - 1);
-  const input = Buffer.alloc(8 + value.length);
+  if (canonical === 10) return hashNumber(integerOf(decode(key!)));
+  const input = Buffer.allocUnsafe(8 + key!.bytes.length);
+  input.writeInt32LE(0, 0);
   input.writeInt32LE(canonical, 4);
-  input.set(value, 8);
+  input.set(key!.bytes, 8);
   return digest(input);
 }
 

@@ -1,7 +1,7 @@
 import type { Collection, Document } from 'mongodb';
 import { BSON } from 'mongodb';
 import type { BulkWork } from './bulk-work.js';
-import { idHex } from './follower.js';
+import { idHex } from './raw-bson.js';
 
 export interface VerifyOptions extends BulkWork<VerifyProgress> {
   /** Waits until the target has everything that the source had when it was called. */

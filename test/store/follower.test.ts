@@ -21,7 +21,10 @@ import { Checkpoint, Markers } from '../../store/checkpoint.js';
 import { scopeFromBson } from '../../store/codec.js';
 import { createFenced } from './fences.js';
 import type { FollowerProgress } from '../../store/follower.js';
-import { follow, idHex, markerRead } from '../../store/follower.js';
+import { follow, markerRead } from '../../store/follower.js';
+import type { RawValue } from '../../store/raw-bson.js';
+import { compose, idHex, rawDocument } from '../../store/raw-bson.js';
+import { writeRaw } from '../../store/raw-documents.js';
 import { tokenOfKey } from '../../store/key-token.js';
 import { until, useServers } from './servers.js';
 
@@ -206,6 +209,70 @@ describe('a follower', () => {
     await expectSame();
   });
 
+  it('carries over what a driver can’t make: a name twice, whole-number names out of order, names with dollar signs', async () => {
+    const text = (value: string): RawValue => {
+      const bytes = Buffer.alloc(5 + value.length);
+      bytes.writeInt32LE(value.length + 1, 0);
+      bytes.write(value, 4);
+      return { type: 0x02, bytes };
+    };
+    const ids = [
+      text('plain'),
+      rawDocument(
+        compose([
+          ['10', text('a')],
+          ['9', text('b')],
+        ]),
+      ),
+      text('dollar'),
+    ];
+    const document = (i: number, note: string) =>
+      compose([
+        ['_id', ids[i]!],
+        ['customerId', text(keys[i]!)],
+        ['10', text('a')],
+        ['9', text('b')],
+        ['twice', text(note)],
+        ['twice', text('b')],
+        ...(i === 2
+          ? ([
+              ['$set', text('c')],
+              ['a.b', text('d')],
+            ] as const)
+          : []),
+      ]);
+    const session = clients[0]!.startSession();
+    const write = async (note: string) => {
+      const documents = ids.map((_, i) => document(i, note));
+      expect(await writeRaw(source, 'insert', 'orders', documents, session)).toBeUndefined();
+    };
+    start();
+    await write('first');
+    await caughtUp();
+    await expectSame();
+    await orders.deleteMany({});
+    await write('second');
+    await caughtUp();
+    await expectSame();
+    expect(await copy.countDocuments()).toBe(3);
+    await orders.deleteMany({});
+    await caughtUp();
+    expect(await copy.countDocuments()).toBe(0);
+    await session.endSession();
+  });
+
+  it('carries over documents of 16 MB, and updates of them', async () => {
+    const size = 16 * 1024 * 1024 - 200;
+    start();
+    await orders.insertMany(
+      [0, 1, 2].map((_id) => ({ _id: _id as never, customerId: keys[_id], big: Buffer.alloc(size) })),
+    );
+    await orders.updateMany({}, { $set: { customerId2: 'x' } });
+    await orders.replaceOne({ _id: 1 as never }, { customerId: keys[1], big: Buffer.alloc(size, 1) });
+    await caughtUp();
+    await expectSame();
+  });
+
   it('drops what its scope does not cover: the other node’s own, and the echo of what was copied there', async () => {
     const back = new Checkpoint(source, 'm', 'back');
     await back.create(EVERYTHING, await operationTime(target));
@@ -230,6 +297,22 @@ describe('a follower', () => {
       'its own',
       'kept',
     ]);
+  });
+
+  it('applies what it learns to be its own between reading and writing it', async () => {
+    const back = new Checkpoint(source, 'm', 'back');
+    await back.create(EVERYTHING, await operationTime(target));
+    await target.command({ collMod: 'orders', validator: {} });
+    await copy.insertOne({ _id: 1 as never, customerId: lower[0], seq: 0 });
+    start('back');
+    await caughtUp('back');
+    const since = await operationTime(target);
+    // The follower knows of no token of its own when it reads this.
+    await copy.updateOne({ _id: 1 as never }, { $inc: { seq: 1 } });
+    await copy.insertOne({ _id: 2 as never, customerId: lower[1] });
+    await back.receive({ epoch: 5, interval: { low: TOKEN_MIN, high: 0n }, since });
+    await caughtUp('back');
+    await expectSame();
   });
 
   it('hands an interval over at its marker, in the transaction of the changes before it', async () => {

@@ -1,9 +1,7 @@
 import type { Collection, Db, Document } from 'mongodb';
-import { Binary, Decimal128, Double, Int32, Long, MinKey, ObjectId, Timestamp } from 'mongodb';
+import { Int32, Long } from 'mongodb';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { TOKEN_END, TOKEN_MIN } from '../../domain/token.js';
-import type { CopyProgress } from '../../store/backfill.js';
-import { backfill } from '../../store/backfill.js';
 import { operationTime } from '../../store/change-log.js';
 import { Checkpoint, Markers } from '../../store/checkpoint.js';
 import { createFenced } from './fences.js';
@@ -36,115 +34,6 @@ const bytes = async (collection: Collection<Document>) => {
   return raw.map((document) => Buffer.from(document).toString('base64'));
 };
 const expectSame = async () => expect((await bytes(copy)).join('\n') === (await bytes(orders)).join('\n')).toBe(true);
-
-describe('the backfill', () => {
-  const copyAll = (
-    options: { signal?: AbortSignal; throttle?: Throttle; onProgress?: (now: CopyProgress) => void } = {},
-  ) =>
-    backfill({
-      migration: 'm',
-      source: clients[0]!,
-      target: clients[1]!,
-      database,
-      collection: 'orders',
-      throttle: options.throttle ?? unlimited(),
-      signal: options.signal ?? new AbortController().signal,
-      onProgress: options.onProgress ?? (() => undefined),
-    });
-
-  /** Ids of every type, in their order, and documents so big that a batch holds two or three of them. */
-  const IDS: readonly unknown[] = [
-    new MinKey(),
-    ...[
-      new Int32(-5),
-      Long.fromNumber(1),
-      new Double(1.5),
-      Decimal128.fromString('2.50'),
-      7,
-      Long.fromString('9007199254740993'),
-    ],
-    ...[new Double(Number.POSITIVE_INFINITY), '', 'a', 'ä', '\u{1f680}', { a: 1 }, { a: Long.fromNumber(2), b: 'x' }],
-    ...[new Binary(Buffer.from('b'), 0), new Binary(Buffer.alloc(16, 3), 4), new ObjectId('0123456789abcdef01234567')],
-    ...[false, true, new Date(-1), new Date('2020-01-01'), new Timestamp({ t: 5, i: 1 })],
-  ];
-  const padding = 'x'.repeat(1_700_000);
-  const fill = () =>
-    orders.insertMany(
-      IDS.map((_id, i) => ({ _id: _id as never, customerId: `c${i}`, value: Long.fromNumber(i), padding })),
-    );
-
-  it('copies every document byte for byte, past the fence', async () => {
-    await orders.insertMany(Array.from({ length: 2_500 }, (_, i) => ({ customerId: `c${i % 7}`, i, at: new Date(i) })));
-    const seen: number[] = [];
-    const result = await copyAll({ onProgress: ({ documents }) => seen.push(documents) });
-    await expectSame();
-    expect(result).toMatchObject({ documents: 2_500, documentsInAll: 2_500 });
-    expect(seen).toEqual([1_000, 2_000, 2_500]);
-  });
-
-  it('of nothing is done at once', async () => {
-    expect(await copyAll()).toEqual({ documents: 0, bytes: 0, documentsInAll: 0 });
-    expect((await new Checkpoint(target, 'm', 'forward').get()).copyDone).toBe(true);
-  });
-
-  it('that is aborted after any batch goes on behind it, across all types of _id, and copies nothing twice', async () => {
-    await fill();
-    const attempts: number[] = [];
-    for (;;) {
-      const abort = new AbortController();
-      const outcome: unknown = await copyAll({
-        signal: abort.signal,
-        onProgress: ({ documents }) => {
-          attempts.push(documents);
-          abort.abort();
-        },
-      }).catch((error: unknown) => error);
-      if (!(outcome instanceof Error)) break;
-      expect(abort.signal.aborted).toBe(true);
-    }
-    expect(attempts.length).toBeGreaterThan(8);
-    expect(attempts.at(-1)).toBe(IDS.length);
-    await expectSame();
-  });
-
-  it('goes on where the document it had copied last was deleted in the meantime', async () => {
-    await fill();
-    const abort = new AbortController();
-    await copyAll({ signal: abort.signal, onProgress: () => abort.abort() }).catch(() => undefined);
-    const last = (await copy.find().sort({ _id: -1 }).limit(1).toArray())[0]!;
-    await orders.deleteOne({ _id: last._id });
-    await copyAll();
-    // That the document went is for the change log to tell.
-    await copy.deleteOne({ _id: last._id });
-    await expectSame();
-  });
-
-  it('that is done does nothing when it is repeated', async () => {
-    await fill();
-    const first = await copyAll();
-    await copy.deleteMany({});
-    const again = await copyAll();
-    expect(again).toMatchObject({ documents: first.documents, bytes: first.bytes });
-    expect(await copy.countDocuments()).toBe(0);
-  });
-
-  it('of an attempt that was taken over while it waited writes nothing more', async () => {
-    await fill();
-    let wake!: () => void;
-    let waiting = 0;
-    const asleep = new Promise<void>((resolve) => (wake = resolve));
-    /** Lets the first batch pass, and sleeps before the second one. */
-    const throttle = Object.assign(unlimited(), { take: () => (waiting++ === 0 ? Promise.resolve() : asleep) });
-    const zombie = copyAll({ throttle }).catch((error: unknown) => error);
-    while (waiting < 2) await new Promise((resolve) => setTimeout(resolve, 5));
-    await copyAll();
-    const before = await bytes(copy);
-    wake();
-    expect(await zombie).toMatchObject({ code: 'Superseded' });
-    expect(await bytes(copy)).toEqual(before);
-    await expectSame();
-  });
-});
 
 describe('the verification', () => {
   const compare = (options: Partial<VerifyOptions> = {}) =>

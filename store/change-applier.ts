@@ -1,0 +1,328 @@
+import type { ClientSession, Collection, Db, ResumeToken } from 'mongodb';
+import { MongoServerError } from 'mongodb';
+import { DroverError } from '../domain/errors.js';
+import type { ClusterTime, Direction } from '../domain/partition.js';
+import type { ReplicationScope } from '../domain/replication.js';
+import { handOver, isApplied } from '../domain/replication.js';
+import type { Change } from './change-log.js';
+import type { Checkpoint, MarkerDocument } from './checkpoint.js';
+import { MARKERS, markerBoundary } from './checkpoint.js';
+import { scopeFromBson, timeToBson } from './codec.js';
+import { tokenOfRaw } from './key-token.js';
+import type { RawValue } from './raw-bson.js';
+import { compose, field, fieldAt, hasDollarNames, identity, RAW_ONE, RAW_TRUE, rawDocument } from './raw-bson.js';
+import type { RawDocument } from './raw-documents.js';
+import { findRaw, pieces, writeRaw } from './raw-documents.js';
+import { hasCode } from './server-errors.js';
+
+export interface ApplierOptions {
+  readonly migration: string;
+  readonly direction: Direction;
+  readonly origin: Db;
+  readonly destination: Db;
+  readonly collection: string;
+  readonly keyField: string;
+}
+
+/** Documents of one transaction have about so many bytes, and are at most so many. */
+const TRANSACTION_BYTES = 8 * 1024 * 1024;
+const TRANSACTION_DOCUMENTS = 1_000;
+/** More is neither held in memory nor sent in one message, unless a single document is larger. */
+const MOST_BYTES = 4 * TRANSACTION_BYTES;
+const OPTIONS = { readConcern: { level: 'snapshot' }, writeConcern: { w: 'majority' } } as const;
+/** Of a document, before any has been seen. */
+const FIRST_GUESS_BYTES = 16 * 1024;
+
+/** Changes up to and including a marker of this migration: the scope changes only between segments. */
+interface Segment {
+  readonly changes: Change[];
+  marker?: MarkerDocument;
+}
+
+/** What a segment makes of one document. */
+interface Outcome {
+  readonly id: RawValue;
+  /** Of the last insert or replacement. */
+  key: RawValue | undefined;
+  /** Whether it is there after the last change. */
+  present: boolean;
+  /** Time of the last change. */
+  at: ClusterTime;
+  deletedAt: ClusterTime | undefined;
+}
+
+/** In the transaction, the scope covers a document that was not asked for: it has grown since the last one. */
+class ScopeHasGrown extends Error {}
+
+/** Applies changes of one direction of replication, for one attempt. */
+export class ChangeApplier {
+  private readonly copy: Collection;
+  /** As the last transaction has read or left it. */
+  private scope: ReplicationScope | undefined;
+  private averageBytes = FIRST_GUESS_BYTES;
+
+  constructor(
+    private readonly options: ApplierOptions,
+    private readonly checkpoint: Checkpoint,
+    private readonly attempt: number,
+    private readonly session: ClientSession,
+  ) {
+    this.copy = options.destination.collection(options.collection);
+  }
+
+  /** Whether a change is to be applied soon, by all that is known: its transaction has the last word. */
+  concerns({ collection, key, time }: Change): boolean {
+    return this.scope === undefined || collection === MARKERS || mayCover(this.scope, key, time);
+  }
+
+  /** @returns how many documents were written or deleted, and whether there was a marker */
+  async apply(
+    changes: readonly Change[],
+    position: ResumeToken,
+  ): Promise<{ readonly written: number; readonly marker: boolean }> {
+    const segments = this.segments(changes);
+    let written = 0;
+    for (const segment of segments.slice(0, -1)) written += await this.segment(segment, {});
+    written += await this.segment(segments.at(-1)!, { resumeToken: position });
+    return { written, marker: segments.length > 1 };
+  }
+
+  private segments(changes: readonly Change[]): Segment[] {
+    const { migration, direction } = this.options;
+    const segments: Segment[] = [{ changes: [] }];
+    for (const change of changes) {
+      if (change.collection !== MARKERS) {
+        segments.at(-1)!.changes.push(change);
+        continue;
+      }
+      const marker = change.operationType === 'insert' ? (change.document as MarkerDocument) : undefined;
+      if (marker?.migration === migration && marker.direction === direction) {
+        segments.at(-1)!.marker = marker;
+        segments.push({ changes: [] });
+      }
+    }
+    return segments;
+  }
+
+  private async segment({ changes, marker }: Segment, position: { resumeToken?: ResumeToken }): Promise<number> {
+    const outcomes = outcomesOf(changes, `${this.options.origin.databaseName}.${this.options.collection}`);
+    const end = { ...position, ...(marker === undefined ? {} : { marker }) };
+    const size = Math.max(1, Math.min(TRANSACTION_DOCUMENTS, Math.floor(TRANSACTION_BYTES / this.averageBytes)));
+    let written = 0;
+    let first = 0;
+    try {
+      for (; outcomes.length - first > size; first += size) {
+        written += await this.transaction(outcomes.slice(first, first + size), {}, false);
+      }
+      return written + (await this.transaction(outcomes.slice(first), end, false));
+    } catch (error) {
+      if (!hasCode(error, 'duplicateKey')) throw error;
+    }
+    // The look-up may be ahead of the stream: a document that has since been deleted and inserted under another key meets
+    // its own predecessor here, or one that took its value under a unique index the other one: these have to go first.
+    try {
+      return await this.transaction(outcomes, end, true);
+    } catch (error) {
+      if (!hasCode(error, 'duplicateKey')) throw error;
+      throw new DroverError(
+        'DuplicateId',
+        `a document can't be copied to ${this.copy.namespace}, as another one there has an equal value under a unique index: ` +
+          (error as MongoServerError).message,
+      );
+    }
+  }
+
+  private async transaction(
+    outcomes: readonly Outcome[],
+    end: { readonly resumeToken?: ResumeToken; readonly marker?: MarkerDocument },
+    predecessors: boolean,
+  ): Promise<number> {
+    let asked = outcomes.filter((each) => this.mayBeWritten(each));
+    for (;;) {
+      const documents = await this.lookUp(asked, predecessors ? Infinity : MOST_BYTES);
+      if (documents === undefined) {
+        const half = Math.ceil(outcomes.length / 2);
+        const first = await this.transaction(outcomes.slice(0, half), {}, predecessors);
+        return first + (await this.transaction(outcomes.slice(half), end, predecessors));
+      }
+      try {
+        return await this.session.withTransaction(() => this.write(outcomes, documents, end, predecessors), OPTIONS);
+      } catch (error) {
+        if (!(error instanceof ScopeHasGrown)) throw error;
+        asked = outcomes.filter(({ present }) => present);
+      }
+    }
+  }
+
+  private mayBeWritten({ present, key, at }: Outcome): boolean {
+    return present && (this.scope === undefined || mayCover(this.scope, key, at));
+  }
+
+  /**
+   * The present state of documents at the origin: null of one that is gone, which a later change will say.
+   *
+   * @returns undefined when there are more than `maxBytes` in several documents
+   */
+  private async lookUp(
+    outcomes: readonly Outcome[],
+    maxBytes: number,
+  ): Promise<Map<string, RawDocument | null> | undefined> {
+    const documents = new Map<string, RawDocument | null>(outcomes.map(({ id }) => [identity(id), null]));
+    if (outcomes.length === 0) return documents;
+    const { origin, collection } = this.options;
+    const newest = outcomes.reduce((latest, { at }) => (at > latest ? at : latest), 0n);
+    const readConcern = { level: 'majority' as const, afterClusterTime: timeToBson(newest) };
+    const ids = outcomes.map(({ id }) => id);
+    const limit = outcomes.length === 1 ? Infinity : maxBytes;
+    const found = await findRaw(origin.collection(collection), ids, { readConcern, maxBytes: limit });
+    if (found === undefined) return undefined;
+    for (const document of found) documents.set(identity(field(document, '_id')!), document);
+    if (found.length > 0) this.averageBytes = found.reduce((sum, { length }) => sum + length, 0) / found.length;
+    return documents;
+  }
+
+  /** Inside the transaction. */
+  private async write(
+    outcomes: readonly Outcome[],
+    documents: ReadonlyMap<string, RawDocument | null>,
+    { resumeToken, marker }: { readonly resumeToken?: ResumeToken; readonly marker?: MarkerDocument },
+    predecessors: boolean,
+  ): Promise<number> {
+    const set = {
+      ...(resumeToken === undefined ? {} : { resumeToken }),
+      ...(marker === undefined ? {} : { marker: marker._id }),
+    };
+    const before = await this.checkpoint.advance(this.attempt, set, this.session);
+    const scope = scopeFromBson(before.scope);
+    this.scope = scope;
+
+    const written = await this.writeDocuments(outcomes, documents, predecessors, scope);
+    const boundary = marker && markerBoundary(marker);
+    const next = boundary === undefined ? scope : handOver(scope, boundary);
+    if (next !== scope) {
+      await this.checkpoint.setScope(this.attempt, next, this.session);
+      this.scope = next;
+    }
+    return written;
+  }
+
+  /**
+   * The last state of each document, deletes first: what one document was in between does not matter, and a document that
+   * gave its `_id` to another key has to go before the other one comes.
+   */
+  private async writeDocuments(
+    outcomes: readonly Outcome[],
+    documents: ReadonlyMap<string, RawDocument | null>,
+    predecessors: boolean,
+    scope: ReplicationScope,
+  ): Promise<number> {
+    const { keyField } = this.options;
+    const changes = outcomes
+      .map((outcome) => ({ outcome, document: this.newState(outcome, documents, scope) }))
+      .filter(({ outcome, document }) => document !== undefined || outcome.deletedAt !== undefined);
+    // A delete names the `_id` only; the key, and with it the token, is found in the copy.
+    const asked = changes.filter(
+      ({ outcome, document }) =>
+        predecessors || outcome.deletedAt !== undefined || (document !== undefined && hasDollarNames(document)),
+    );
+    const present = await this.presentKeys(asked.map(({ outcome }) => outcome.id));
+
+    const deletes: RawDocument[] = [];
+    const updates: RawDocument[] = [];
+    const inserts: RawDocument[] = [];
+    for (const { outcome, document } of changes) {
+      const { id, at, deletedAt } = outcome;
+      const there = present.get(identity(id));
+      // Values exchanged under a unique index: every predecessor goes before any of the documents comes.
+      if (there !== undefined && isApplied(scope, tokenOfRaw(there), deletedAt ?? at)) {
+        deletes.push(
+          compose([
+            ['q', rawDocument(compose([['_id', equal(id)]]))],
+            ['limit', RAW_ONE],
+          ]),
+        );
+      }
+      if (document === undefined) continue;
+      // A replacement may not have such names, a document may.
+      if (hasDollarNames(document)) inserts.push(document);
+      else updates.push(replaceOrInsert(id, keyField, fieldAt(document, keyField)!, document));
+    }
+    await this.command('delete', deletes);
+    await this.command('update', updates);
+    await this.command('insert', inserts);
+    return deletes.length + updates.length + inserts.length;
+  }
+
+  /** Of a document that is to be written: undefined when it isn't there any more, or belongs to the other side. */
+  private newState(
+    { id, key, present, at }: Outcome,
+    documents: ReadonlyMap<string, RawDocument | null>,
+    scope: ReplicationScope,
+  ): RawDocument | undefined {
+    if (!present) return undefined;
+    const document = documents.get(identity(id));
+    if (document === undefined && mayCover(scope, key, at)) throw new ScopeHasGrown();
+    // Deleted since, or deleted and inserted again under another key: its own changes follow.
+    if (document === undefined || document === null) return undefined;
+    const now = fieldAt(document, this.options.keyField);
+    if (key !== undefined && (now === undefined || identity(now) !== identity(key))) return undefined;
+    return isApplied(scope, tokenOfRaw(now), at) ? document : undefined;
+  }
+
+  private async presentKeys(ids: readonly RawValue[]): Promise<Map<string, RawValue>> {
+    const { keyField } = this.options;
+    const found = await findRaw(this.copy, ids, { projection: { _id: 1, [keyField]: 1 }, session: this.session });
+    return new Map(found!.map((document) => [identity(field(document, '_id')!), fieldAt(document, keyField)!]));
+  }
+
+  private async command(command: 'insert' | 'update' | 'delete', writes: readonly RawDocument[]): Promise<void> {
+    if (writes.length === 0) return;
+    const { destination, collection } = this.options;
+    for (const piece of pieces(writes, MOST_BYTES)) {
+      const refused = await writeRaw(destination, command, collection, piece, this.session);
+      if (refused !== undefined) throw new MongoServerError(refused);
+    }
+  }
+}
+
+function outcomesOf(changes: readonly Change[], namespace: string): Outcome[] {
+  const byId = new Map<string, Outcome>();
+  for (const { operationType, id, key, time } of changes) {
+    if (id === undefined || !['insert', 'replace', 'update', 'delete'].includes(operationType)) {
+      throw new DroverError('SourceChanged', `"${operationType}" happened to ${namespace} while it moves`);
+    }
+    const name = identity(id);
+    let outcome = byId.get(name);
+    if (outcome === undefined) {
+      outcome = { id, key: undefined, present: false, at: time, deletedAt: undefined };
+      byId.set(name, outcome);
+    }
+    outcome.at = time;
+    outcome.present = operationType !== 'delete';
+    // Keys are immutable as long as a document lives.
+    if (operationType !== 'update') outcome.key = key;
+    if (operationType === 'delete') outcome.deletedAt = time;
+  }
+  return [...byId.values()];
+}
+
+/** Of a change whose key is not known, whatever it may be. */
+const mayCover = (scope: ReplicationScope, key: RawValue | undefined, time: ClusterTime): boolean =>
+  key === undefined ? scope.owned.length > 0 : isApplied(scope, tokenOfRaw(key), time);
+
+const equal = (value: RawValue): RawValue => rawDocument(compose([['$eq', value]]));
+
+const replaceOrInsert = (id: RawValue, keyField: string, key: RawValue, document: RawDocument): RawDocument =>
+  compose([
+    [
+      'q',
+      rawDocument(
+        compose([
+          ['_id', equal(id)],
+          [keyField, equal(key)],
+        ]),
+      ),
+    ],
+    ['u', rawDocument(document)],
+    ['upsert', RAW_TRUE],
+  ]);

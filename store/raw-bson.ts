@@ -1,0 +1,104 @@
+import { BSON } from 'mongodb';
+
+/** The value of a field as the server sent it: its BSON type, and the bytes behind its name. */
+export interface RawValue {
+  readonly type: number;
+  readonly bytes: Uint8Array;
+}
+
+const DOCUMENT = 0x03;
+
+/** All fields of a document by name; of several of one name the first. */
+export function fields(document: Uint8Array): Map<string, RawValue> {
+  const found = new Map<string, RawValue>();
+  for (const [type, nameAt, nameLength, at, length] of BSON.onDemand.parseToElements(document)) {
+    const name = textAt(document, nameAt, nameLength);
+    if (!found.has(name)) found.set(name, { type, bytes: document.subarray(at, at + length) });
+  }
+  return found;
+}
+
+/** The first field of a name, as the server takes it. */
+export function field(document: Uint8Array, name: string): RawValue | undefined {
+  const wanted = Buffer.byteLength(name);
+  for (const [type, nameAt, nameLength, at, length] of BSON.onDemand.parseToElements(document)) {
+    if (nameLength === wanted && textAt(document, nameAt, nameLength) === name) {
+      return { type, bytes: document.subarray(at, at + length) };
+    }
+  }
+  return undefined;
+}
+
+/** The value at a dotted path; undefined also where an array is in the way. */
+export function fieldAt(document: Uint8Array, path: string): RawValue | undefined {
+  let value: RawValue | undefined = { type: DOCUMENT, bytes: document };
+  for (const name of path.split('.')) {
+    if (value?.type !== DOCUMENT) return undefined;
+    value = field(value.bytes, name);
+  }
+  return value;
+}
+
+/** Whether any field's name begins with a dollar sign. */
+export function hasDollarNames(document: Uint8Array): boolean {
+  for (const [, nameAt] of BSON.onDemand.parseToElements(document)) if (document[nameAt] === 0x24) return true;
+  return false;
+}
+
+/** Equal for values of one type and the same bytes, and for no others. */
+export const identity = ({ type, bytes }: RawValue): string => `${type} ${bufferOf(bytes).toString('latin1')}`;
+
+/** The same for a value that was decoded. */
+export const idHex = (id: unknown): string => Buffer.from(BSON.serialize({ _id: id })).toString('hex');
+
+/**
+ * The value as the driver sends it again, type and bytes unchanged: documents as a `Map`, as an object has whole-number
+ * names first.
+ */
+export function decode({ type, bytes }: RawValue): unknown {
+  if (type !== DOCUMENT) return BSON.deserialize(compose([['v', { type, bytes }]]), UNPROMOTED)['v'];
+  const map = new Map<string, unknown>();
+  for (const [each, nameAt, nameLength, at, length] of BSON.onDemand.parseToElements(bytes)) {
+    map.set(textAt(bytes, nameAt, nameLength), decode({ type: each, bytes: bytes.subarray(at, at + length) }));
+  }
+  return map;
+}
+
+/** Of a string. */
+export const textOf = ({ bytes }: RawValue): string => textAt(bytes, 4, bytes.length - 5);
+
+/** Of a timestamp. */
+export const uint64Of = ({ bytes }: RawValue): bigint => bufferOf(bytes).readBigUInt64LE(0);
+
+/** Keeps BSON types as they are: an int64 stays one, a double 5.0 does not become an int32. */
+export const UNPROMOTED = {
+  promoteValues: false,
+  promoteLongs: false,
+  promoteBuffers: false,
+  bsonRegExp: true,
+} as const;
+
+/** A document of values that are bytes already. */
+export function compose(parts: readonly (readonly [name: string, value: RawValue])[]): Buffer {
+  const names = parts.map(([name]) => Buffer.from(name));
+  const length = parts.reduce((sum, [, { bytes }], i) => sum + names[i]!.length + 2 + bytes.length, 5);
+  const document = Buffer.allocUnsafe(length);
+  let at = document.writeInt32LE(length, 0);
+  for (const [i, [, { type, bytes }]] of parts.entries()) {
+    at = document.writeUInt8(type, at);
+    at += names[i]!.copy(document, at);
+    at = document.writeUInt8(0, at);
+    document.set(bytes, at);
+    at += bytes.length;
+  }
+  document.writeUInt8(0, at);
+  return document;
+}
+
+export const rawDocument = (bytes: Uint8Array): RawValue => ({ type: DOCUMENT, bytes });
+export const RAW_TRUE: RawValue = { type: 0x08, bytes: Uint8Array.of(1) };
+export const RAW_ONE: RawValue = { type: 0x10, bytes: Uint8Array.of(1, 0, 0, 0) };
+
+const bufferOf = (bytes: Uint8Array): Buffer => Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
+const textAt = (bytes: Uint8Array, at: number, length: number): string =>
+  bufferOf(bytes).toString('utf8', at, at + length);

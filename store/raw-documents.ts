@@ -1,0 +1,161 @@
+import type { ClientSession, Collection, Db, Document, FindOptions, Timestamp } from 'mongodb';
+import { Long } from 'mongodb';
+import { DocumentSequence } from 'mongodb/lib/cmap/commands.js';
+import type { RawValue } from './raw-bson.js';
+import { decode } from './raw-bson.js';
+
+/**
+ * Documents as the bytes that a server sent: nothing is decoded, so nothing can change on the way (a field name twice,
+ * whole numbers as names in any order), and it costs next to nothing.
+ *
+ * To send them on, this uses `DocumentSequence`, which the driver keeps to itself: the driver's version is therefore exact
+ * in package.json, and tests show that the bytes arrive.
+ */
+export type RawDocument = Uint8Array;
+
+/** A place in the natural order of a collection, valid on one member of a replica set and while the record is there. */
+export interface RecordPosition {
+  readonly $recordId: Long;
+}
+
+/** What one reply of the server holds. */
+export interface RawBatch {
+  readonly documents: readonly RawDocument[];
+  readonly bytes: number;
+  /** Of the last document. */
+  readonly position: RecordPosition;
+}
+
+export interface NaturalOrder {
+  readonly session: ClientSession;
+  /** What was written until then is seen. */
+  readonly afterClusterTime: Timestamp;
+  /** Behind this document. */
+  readonly after?: RecordPosition;
+  readonly batchSize: number;
+}
+
+/**
+ * All documents of a collection in natural order, a reply of the server at a time; a reply holds at most 16 MB.
+ *
+ * @throws MongoServerError `KeyNotFound` when the document at `after` is gone
+ */
+export async function* inNaturalOrder(
+  db: Db,
+  collection: string,
+  { session, afterClusterTime, after, batchSize }: NaturalOrder,
+): AsyncGenerator<RawBatch> {
+  const options = { session, promoteLongs: false, fieldsAsRaw: { firstBatch: true, nextBatch: true } };
+  let reply = await db.command(
+    {
+      find: collection,
+      hint: { $natural: 1 },
+      $_requestResumeToken: true,
+      ...(after === undefined ? {} : { $_resumeAfter: after }),
+      batchSize,
+      readConcern: { level: 'majority', afterClusterTime },
+    },
+    options,
+  );
+  try {
+    for (;;) {
+      const { firstBatch, nextBatch, postBatchResumeToken } = reply['cursor'] as Document;
+      const documents = (firstBatch ?? nextBatch) as RawDocument[];
+      const bytes = documents.reduce((sum, { length }) => sum + length, 0);
+      if (documents.length > 0) yield { documents, bytes, position: postBatchResumeToken as RecordPosition };
+      if (cursorId(reply).isZero()) return;
+      reply = await db.command({ getMore: cursorId(reply), collection, batchSize }, options);
+    }
+  } finally {
+    if (!cursorId(reply).isZero())
+      await db.command({ killCursors: collection, cursors: [cursorId(reply)] }, { session });
+  }
+}
+
+const cursorId = (reply: Document): Long => (reply['cursor'] as { id: Long }).id;
+
+/** Where a document is, or undefined when it is gone. */
+export async function recordPosition(db: Db, collection: string, _id: unknown): Promise<RecordPosition | undefined> {
+  const options = { projection: { _id: 1 }, showRecordId: true, promoteLongs: false };
+  const found = await db.collection(collection).findOne({ _id: { $eq: _id as never } }, options);
+  return found === null ? undefined : { $recordId: Long.fromValue(found['$recordId'] as Long | number) };
+}
+
+/**
+ * Those of the documents that are there, in any order.
+ *
+ * @returns undefined when they would be more than `maxBytes`
+ */
+export async function findRaw(
+  collection: Collection,
+  ids: readonly RawValue[],
+  { maxBytes = Infinity, ...options }: FindOptions & { readonly maxBytes?: number } = {},
+): Promise<RawDocument[] | undefined> {
+  const found: RawDocument[] = [];
+  if (ids.length === 0) return found;
+  const filter = { _id: { $in: ids.map(decode) as never[] } };
+  let bytes = 0;
+  for await (const document of collection.find(filter, {
+    ...options,
+    batchSize: ids.length + 1,
+    raw: true,
+  }) as AsyncIterable<unknown>) {
+    found.push(document as RawDocument);
+    bytes += (document as RawDocument).length;
+    if (bytes > maxBytes) return undefined;
+  }
+  return found;
+}
+
+/** At least one document in each. */
+export function* pieces(documents: readonly RawDocument[], maxBytes: number): Generator<RawDocument[]> {
+  let piece: RawDocument[] = [];
+  let bytes = 0;
+  for (const document of documents) {
+    if (piece.length > 0 && bytes + document.length > maxBytes) {
+      yield piece;
+      piece = [];
+      bytes = 0;
+    }
+    piece.push(document);
+    bytes += document.length;
+  }
+  if (piece.length > 0) yield piece;
+}
+
+/** Why a command that writes several documents stopped. */
+export interface RefusedWrite {
+  readonly index: number;
+  readonly code: number;
+  readonly message: string;
+}
+
+/** One of each for the commands `insert`, `update` and `delete`: what their lists hold, as bytes. */
+const LISTS = { insert: 'documents', update: 'updates', delete: 'deletes' } as const;
+
+/**
+ * Writes in the order of the list, past the collection's validator.
+ *
+ * @returns the first one that was refused, with which a transaction has ended
+ */
+export async function writeRaw(
+  db: Db,
+  command: keyof typeof LISTS,
+  collection: string,
+  writes: readonly RawDocument[],
+  session: ClientSession,
+): Promise<RefusedWrite | undefined> {
+  const sequence = new DocumentSequence(LISTS[command]);
+  for (const write of writes) sequence.push({}, write);
+  const reply = await db.command(
+    {
+      [command]: collection,
+      [LISTS[command]]: sequence,
+      ordered: true,
+      ...(command === 'delete' ? {} : { bypassDocumentValidation: true }),
+    },
+    { session },
+  );
+  const [refused] = (reply['writeErrors'] ?? []) as { index: number; code: number; errmsg: string }[];
+  return refused && { index: refused.index, code: refused.code, message: refused.errmsg };
+}

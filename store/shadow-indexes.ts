@@ -1,0 +1,39 @@
+import type { Db, IndexDescription } from 'mongodb';
+import { parseGate } from './gates.js';
+
+/** The server builds so many at a time, each by a read of its own. */
+const AT_ONCE = 3;
+
+export interface ShadowIndexes {
+  /** Must refuse what breaks them from the first document on. */
+  readonly unique: readonly IndexDescription[];
+  /** Cheaper to build when the documents are there. */
+  readonly others: readonly IndexDescription[];
+}
+
+/** What a copy needs besides the index on `_id`. */
+export async function indexesToCopy(source: Db, collection: string): Promise<ShadowIndexes> {
+  const indexes = (await source.collection(collection).indexes())
+    .filter(({ name }) => name !== '_id_' && parseGate(name!) === undefined)
+    .map(({ v: _version, ns: _namespace, ...index }) => index as IndexDescription);
+  return {
+    unique: indexes.filter(({ unique }) => unique === true),
+    others: indexes.filter(({ unique }) => unique !== true),
+  };
+}
+
+/** Builds those that are not there yet, several at a time; one that is being built already is waited for. */
+export async function buildIndexes(
+  target: Db,
+  collection: string,
+  indexes: readonly IndexDescription[],
+): Promise<void> {
+  const left = [...indexes];
+  const builder = async () => {
+    for (let index = left.shift(); index !== undefined; index = left.shift()) {
+      await target.command({ createIndexes: collection, indexes: [index], writeConcern: { w: 'majority' } });
+    }
+  };
+  const builders = await Promise.allSettled(Array.from({ length: AT_ONCE }, builder));
+  for (const each of builders) if (each.status === 'rejected') throw each.reason;
+}
