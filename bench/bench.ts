@@ -8,6 +8,8 @@ export interface BenchOptions {
   /** Writes per second. */
   readonly rates: readonly number[];
   readonly documents: number;
+  /** Measurements of each case, where a case is one measurement. */
+  readonly rounds: number;
   /** For people, on the way: what is being done, and figures that have no baseline. */
   readonly say: (text: string) => void;
 }
@@ -28,6 +30,7 @@ export interface Comparison {
 export interface Bench {
   /** One line for the list of benches. */
   readonly about: string;
+  readonly defaults: Pick<BenchOptions, 'documents'>;
   run(options: BenchOptions): Promise<readonly Comparison[]>;
 }
 

@@ -36,6 +36,7 @@ const STEP_MAY_TAKE_MS = 10_000;
  */
 export const cutover: Bench = {
   about: 'longest wait of a write in each step of a hand-over under load, against stopping, copying and switching',
+  defaults: { documents: 200_000 },
   run: async (options) => {
     const cluster = await benchCluster(MIGRATION);
     try {

@@ -1,13 +1,15 @@
 import { parseArgs } from 'node:util';
 import type { Bench, Comparison } from './bench.js';
+import { copy } from './copy.js';
 import { cutover } from './cutover.js';
+import { replicate } from './replicate.js';
 import { comparisonTable, toJson } from './report.js';
 
 /**
  * `npm run bench -- NAME [--json]`: measures Drover and a baseline in turn, in the same run. With --json the last line
  * of standard output is the result; everything else goes beside it.
  */
-const BENCHES: Readonly<Record<string, Bench>> = { cutover };
+const BENCHES: Readonly<Record<string, Bench>> = { copy, cutover, replicate };
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
@@ -15,7 +17,8 @@ const { values, positionals } = parseArgs({
     json: { type: 'boolean', default: false },
     steps: { type: 'string', default: '100' },
     rate: { type: 'string', multiple: true, default: ['500', '1500'] },
-    documents: { type: 'string', default: '200000' },
+    documents: { type: 'string' },
+    rounds: { type: 'string', default: '3' },
   },
 });
 
@@ -26,7 +29,8 @@ async function main(): Promise<void> {
   const options = {
     steps: positive('steps', values.steps),
     rates: values.rate.map((rate) => positive('rate', rate)),
-    documents: positive('documents', values.documents),
+    documents: values.documents === undefined ? bench.defaults.documents : positive('documents', values.documents),
+    rounds: positive('rounds', values.rounds),
     say: (text: string) => (values.json ? console.error(text) : console.log(text)),
   };
   const results: readonly Comparison[] = await bench.run(options);
@@ -43,7 +47,7 @@ function positive(name: string, value: string): number {
 
 const usage = (): string =>
   [
-    'usage: npm run bench -- NAME [--json] [--steps N] [--rate N]... [--documents N]; NAME is one of',
+    'usage: npm run bench -- NAME [--json] [--steps N] [--rate N]... [--documents N] [--rounds N]; NAME is one of',
     ...Object.entries(BENCHES).map(([name, { about }]) => `  ${name.padEnd(10)}${about}`),
   ].join('\n');
 
