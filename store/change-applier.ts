@@ -75,16 +75,16 @@ export class ChangeApplier {
     return this.scope === undefined || collection === MARKERS || mayCover(this.scope, key, time);
   }
 
-  /** @returns how many documents were written or deleted, and whether there was a marker */
+  /** @returns how many documents were written or deleted, and the last of the markers */
   async apply(
     changes: readonly Change[],
     position: ResumeToken,
-  ): Promise<{ readonly written: number; readonly marker: boolean }> {
+  ): Promise<{ readonly written: number; readonly marker: MarkerDocument | undefined }> {
     const segments = this.segments(changes);
     let written = 0;
     for (const segment of segments.slice(0, -1)) written += await this.segment(segment, {});
     written += await this.segment(segments.at(-1)!, { resumeToken: position });
-    return { written, marker: segments.length > 1 };
+    return { written, marker: segments.at(-2)?.marker };
   }
 
   private segments(changes: readonly Change[]): Segment[] {

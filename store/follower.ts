@@ -27,11 +27,11 @@ export interface FollowerProgress {
 
 /**
  * A transaction for each few changes would cost both servers more than the changes do. They gather for a moment, but not
- * after a marker: another one is likely to follow, for which writes wait.
+ * after a marker that asks whether replication is close: that of a step is likely to follow, for which writes wait.
  */
-const GATHER_MS = 25;
-const ENOUGH_CHANGES = 200;
-const ATTENTIVE_MS = 1_500;
+const GATHER_MS = 50;
+const ENOUGH_CHANGES = 500;
+const ATTENTIVE_MS = 1_000;
 /** What belongs to the other side by all that is known, the echo of what was applied there above all, gathers for longer. */
 const QUIET_MS = 250;
 
@@ -70,7 +70,7 @@ async function followFrom(
 ): Promise<void> {
   let applied = 0;
   let storedAt = 0;
-  let markerAt = 0;
+  let askedAt = -Infinity;
   let pending: Change[] = [];
   const log = changeLog(
     origin,
@@ -88,11 +88,11 @@ async function followFrom(
       pending = [];
       applied += written;
       storedAt = performance.now();
-      if (marker) markerAt = storedAt;
+      if (marker !== undefined) askedAt = marker.boundary === undefined ? storedAt : -Infinity;
     }
     onProgress({ applied, lagSeconds });
     if (signal.aborted) return;
-    const attentive = performance.now() - markerAt < ATTENTIVE_MS;
+    const attentive = performance.now() - askedAt < ATTENTIVE_MS;
     if (changes.length > 0 && !attentive && changes.length < ENOUGH_CHANGES) {
       await delay(GATHER_MS, undefined, { signal }).catch(() => undefined);
     }
