@@ -127,7 +127,7 @@ async function loopApplies(source: Db, target: Db, events: number, startAt: Time
     .watch([], { fullDocument: 'updateLookup', startAtOperationTime: startAt, batchSize: BATCH });
   let batch: AnyBulkWriteOperation<Document>[] = [];
   for (let n = 0; n < events; n++) {
-    batch.push(...applied((await stream.next())));
+    batch.push(...applied(await stream.next()));
     if (batch.length >= BATCH || n === events - 1) {
       if (batch.length > 0) await target.collection(COLLECTION).bulkWrite(batch);
       batch = [];

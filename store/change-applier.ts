@@ -51,6 +51,16 @@ interface Outcome {
   deletedAt: ClusterTime | undefined;
 }
 
+/** What came of some changes. */
+export interface Applied {
+  /** Documents written or deleted. */
+  readonly written: number;
+  /** The last of the markers. */
+  readonly marker: MarkerDocument | undefined;
+  /** Equal values under a unique index. */
+  readonly conflict?: DroverError;
+}
+
 /** In the transaction, the scope covers a document that was not asked for: it has grown since the last one. */
 class ScopeHasGrown extends Error {}
 
@@ -75,16 +85,18 @@ export class ChangeApplier {
     return this.scope === undefined || collection === MARKERS || mayCover(this.scope, key, time);
   }
 
-  /** @returns how many documents were written or deleted, and the last of the markers */
-  async apply(
-    changes: readonly Change[],
-    position: ResumeToken,
-  ): Promise<{ readonly written: number; readonly marker: MarkerDocument | undefined }> {
+  /** With a conflict, some of the changes may have been applied, and all of them are to be given again. */
+  async apply(changes: readonly Change[], position: ResumeToken): Promise<Applied> {
     const segments = this.segments(changes);
     let written = 0;
-    for (const segment of segments.slice(0, -1)) written += await this.segment(segment, {});
-    written += await this.segment(segments.at(-1)!, { resumeToken: position });
-    return { written, marker: segments.at(-2)?.marker };
+    try {
+      for (const segment of segments.slice(0, -1)) written += await this.segment(segment, {});
+      written += await this.segment(segments.at(-1)!, { resumeToken: position });
+      return { written, marker: segments.at(-2)?.marker };
+    } catch (error) {
+      if (!(error instanceof DroverError) || error.code !== 'DuplicateId') throw error;
+      return { written, marker: undefined, conflict: error };
+    }
   }
 
   private segments(changes: readonly Change[]): Segment[] {

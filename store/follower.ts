@@ -37,6 +37,9 @@ const QUIET_MS = 250;
 
 const BATCH_CHANGES = 4_000;
 
+/** Equal values under a unique index that stay for so long, with all changes read, are no matter of order. */
+const CONFLICT_MS = 5_000;
+
 /** An empty batch moves the stored position only this often, so that an idle follower costs next to nothing. */
 const IDLE_POSITION_MS = 1_000;
 
@@ -71,6 +74,7 @@ async function followFrom(
   let applied = 0;
   let storedAt = 0;
   let askedAt = -Infinity;
+  let conflictSince: number | undefined;
   let pending: Change[] = [];
   const log = changeLog(
     origin,
@@ -84,10 +88,17 @@ async function followFrom(
     const waitMs =
       pending.length === 0 ? IDLE_POSITION_MS : pending.some((each) => applier.concerns(each)) ? 0 : QUIET_MS;
     if (performance.now() - storedAt >= waitMs || pending.length >= BATCH_CHANGES) {
-      const { written, marker } = await applier.apply(pending, position);
-      pending = [];
-      applied += written;
+      const { written, marker, conflict } = await applier.apply(pending, position);
       storedAt = performance.now();
+      applied += written;
+      if (conflict === undefined) {
+        pending = [];
+        conflictSince = undefined;
+      } else {
+        // What was looked up may be ahead of what has been read: the change that resolves it is on its way.
+        conflictSince ??= storedAt;
+        if (storedAt - conflictSince > CONFLICT_MS && lagSeconds < CONFLICT_MS / 1_000) throw conflict;
+      }
       if (marker !== undefined) askedAt = marker.boundary === undefined ? storedAt : -Infinity;
     }
     onProgress({ applied, lagSeconds });

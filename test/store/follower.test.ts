@@ -299,6 +299,25 @@ describe('a follower', () => {
     ]);
   });
 
+  it('carries over a unique value that went from one document to another, also when it reads only one of them at first', async () => {
+    for (const each of [orders, copy]) await each.createIndex({ email: 1 }, { unique: true, sparse: true });
+    await orders.insertMany([
+      { _id: 'A' as never, customerId: keys[0], email: 'x' },
+      { _id: 'B' as never, customerId: keys[1], email: 'z' },
+    ]);
+    const first = start();
+    await caughtUp();
+    await first.stop();
+    await orders.updateOne({ _id: 'B' as never }, { $set: { note: 1 } });
+    // More than the follower reads at once.
+    await orders.insertMany(Array.from({ length: 5_000 }, (_, i) => ({ customerId: keys[i % 40] })));
+    await orders.updateOne({ _id: 'A' as never }, { $set: { email: 'y' } });
+    await orders.updateOne({ _id: 'B' as never }, { $set: { email: 'x' } });
+    start();
+    await caughtUp();
+    await expectSame();
+  });
+
   it('applies what it learns to be its own between reading and writing it', async () => {
     const back = new Checkpoint(source, 'm', 'back');
     await back.create(EVERYTHING, await operationTime(target));
