@@ -75,7 +75,10 @@ export class ChangeApplier {
     private readonly options: ApplierOptions,
     private readonly checkpoint: Checkpoint,
     private readonly attempt: number,
+    /** Of the transactions at the destination. */
     private readonly session: ClientSession,
+    /** Causally consistent, at the origin. */
+    private readonly reading: ClientSession,
   ) {
     this.copy = options.destination.collection(options.collection);
   }
@@ -183,10 +186,12 @@ export class ChangeApplier {
     if (outcomes.length === 0) return documents;
     const { origin, collection } = this.options;
     const newest = outcomes.reduce((latest, { at }) => (at > latest ? at : latest), 0n);
-    const readConcern = { level: 'majority' as const, afterClusterTime: timeToBson(newest) };
+    // After an election the new primary's majority may be behind a change that the old one has told of.
+    this.reading.advanceOperationTime(timeToBson(newest));
+    const options = { readConcern: { level: 'majority' as const }, session: this.reading };
     const ids = outcomes.map(({ id }) => id);
     const limit = outcomes.length === 1 ? Infinity : maxBytes;
-    const found = await findRaw(origin.collection(collection), ids, { readConcern, maxBytes: limit });
+    const found = await findRaw(origin.collection(collection), ids, { ...options, maxBytes: limit });
     if (found === undefined) return undefined;
     for (const document of found) documents.set(identity(field(document, '_id')!), document);
     if (found.length > 0) this.averageBytes = found.reduce((sum, { length }) => sum + length, 0) / found.length;
@@ -274,11 +279,9 @@ export class ChangeApplier {
     if (!present) return undefined;
     const document = documents.get(identity(id));
     if (document === undefined && mayCover(scope, key, at)) throw new ScopeHasGrown();
-    // Deleted since, or deleted and inserted again under another key: its own changes follow.
+    // Deleted since: that change follows.
     if (document === undefined || document === null) return undefined;
-    const now = fieldAt(document, this.options.keyField);
-    if (key !== undefined && (now === undefined || identity(now) !== identity(key))) return undefined;
-    return isApplied(scope, tokenOfRaw(now), at) ? document : undefined;
+    return isApplied(scope, tokenOfRaw(fieldAt(document, this.options.keyField)), at) ? document : undefined;
   }
 
   private async presentKeys(ids: readonly RawValue[]): Promise<Map<string, RawValue>> {

@@ -57,11 +57,13 @@ export async function follow(options: FollowerOptions): Promise<void> {
   const [origin, destination] = [options.origin.db(options.database), options.destination.db(options.database)];
   const checkpoint = new Checkpoint(destination, migration, direction);
   const session = options.destination.startSession();
+  const reading = options.origin.startSession({ causalConsistency: true });
   try {
     const mine = await checkpoint.takeOver(session);
-    const applier = new ChangeApplier({ ...options, origin, destination }, checkpoint, mine.attempt, session);
+    const applier = new ChangeApplier({ ...options, origin, destination }, checkpoint, mine.attempt, session, reading);
     await followFrom(mine, options, applier);
   } finally {
+    await reading.endSession();
     await session.endSession();
   }
 }

@@ -19,6 +19,7 @@ import { TOKEN_END, TOKEN_MIN } from '../../domain/token.js';
 import { operationTime } from '../../store/change-log.js';
 import { Checkpoint, Markers } from '../../store/checkpoint.js';
 import { scopeFromBson } from '../../store/codec.js';
+import { connect } from '../../store/connect.js';
 import { createFenced } from './fences.js';
 import type { FollowerProgress } from '../../store/follower.js';
 import { follow, markerRead } from '../../store/follower.js';
@@ -28,7 +29,7 @@ import { writeRaw } from '../../store/raw-documents.js';
 import { tokenOfKey } from '../../store/key-token.js';
 import { until, useServers } from './servers.js';
 
-const { clients } = useServers(2, ['--setParameter', 'enableTestCommands=1']);
+const { clients, uris } = useServers(2, ['--setParameter', 'enableTestCommands=1']);
 
 const EVERYTHING = { low: TOKEN_MIN, high: TOKEN_END };
 const keys = Array.from({ length: 40 }, (_, i) => `customer-${i}`);
@@ -63,10 +64,10 @@ describe('a follower', () => {
     running = [];
   });
 
-  function start(direction: Direction = 'forward'): Running {
+  function start(direction: Direction = 'forward', from = clients[0]!): Running {
     const abort = new AbortController();
     let progress: FollowerProgress | undefined;
-    const [origin, destination] = direction === 'forward' ? [clients[0]!, clients[1]!] : [clients[1]!, clients[0]!];
+    const [origin, destination] = direction === 'forward' ? [from, clients[1]!] : [clients[1]!, clients[0]!];
     const end = follow({
       migration: 'm',
       direction,
@@ -316,6 +317,25 @@ describe('a follower', () => {
     start();
     await caughtUp();
     await expectSame();
+  });
+
+  it('looks documents up not before the time of their change', async () => {
+    const times: Timestamp[] = [];
+    const watched = await connect(uris[0]!, 'source', { monitorCommands: true });
+    watched.on('commandStarted', ({ commandName, command }) => {
+      if (commandName !== 'find' || command['find'] !== 'orders') return;
+      times.push((command['readConcern'] as { afterClusterTime: Timestamp }).afterClusterTime);
+    });
+    await orders.insertOne({ _id: 1 as never, customerId: keys[0] });
+    const written = await operationTime(source);
+    start('forward', watched);
+    await caughtUp();
+    await expectSame();
+    await Promise.all(running.map((each) => each.stop()));
+    await watched.close();
+    expect(times).toHaveLength(1);
+    expect(BigInt.asUintN(64, times[0]!.toBigInt())).toBeLessThanOrEqual(written);
+    expect(times[0]!.toBigInt()).toBeGreaterThan(0n);
   });
 
   it('applies what it learns to be its own between reading and writing it', async () => {
