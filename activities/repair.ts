@@ -10,7 +10,7 @@ import { run } from '../domain/step.js';
 import type { Catalog } from '../store/catalog/catalog.js';
 import { fenceOf } from '../store/catalog/keyspaces.js';
 import type { MigrationDocument } from '../store/catalog/migrations.js';
-import { CHECKPOINTS, MARKERS } from '../store/checkpoint.js';
+import { removeReplication } from '../store/checkpoint.js';
 import { dropIfExists, replaceByClosed } from '../store/fenced-collection.js';
 import { dropGates, indexBuilds, parseGate } from '../store/gates.js';
 import type { Leftover } from '../store/leftovers.js';
@@ -139,11 +139,7 @@ export async function clear(dependencies: Dependencies, leftover: Leftover): Pro
     }
     case 'replication':
       await refuseWhileRunning(catalog, leftover);
-      await db
-        .collection<{ _id: string }>(CHECKPOINTS)
-        .deleteMany({ _id: { $gte: `${leftover.migration!}/`, $lt: `${leftover.migration!}0` } });
-      await db.collection(MARKERS).deleteMany({ migration: leftover.migration! });
-      return;
+      return removeReplication(db, leftover.migration!);
     case 'temporary':
       await refuseWhileRunning(catalog, leftover);
       return dropIfExists(db, collection);

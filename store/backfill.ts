@@ -38,12 +38,13 @@ export async function backfill(options: BackfillOptions): Promise<CopyProgress> 
   const checkpoint = new Checkpoint(to, migration, 'forward');
   const reading = source.startSession();
   try {
-    const { attempt, startAt, ...before } = await checkpoint.takeOver(reading);
+    const { attempt, startAt, ...before } = await checkpoint.takeOver();
     const { count, averageBytes } = await sizeOf(from, collection);
     if (before.copyDone === true) return { documents: before.documents, bytes: before.bytes, documentsInAll: count };
     const { lanes, copied } = await takeLanes(to, collection, migration, attempt);
     try {
-      const position = await placeToGoOn(from, collection, copied);
+      const member = await memberOf(from);
+      const position = await placeToGoOn(from, collection, member, copied);
       const batchSize = Math.min(BATCH_DOCUMENTS, Math.max(1, Math.round(BATCH_BYTES / averageBytes)));
       const order = inNaturalOrder(from, collection, {
         session: reading,
@@ -52,7 +53,7 @@ export async function backfill(options: BackfillOptions): Promise<CopyProgress> 
         ...position,
       });
       const { documents, bytes } = copied;
-      const copy = new Backfill(options, await memberOf(from), copied, { documents, bytes, documentsInAll: count });
+      const copy = new Backfill(options, member, copied, { documents, bytes, documentsInAll: count });
       await copy.run(order, lanes);
       await checkpoint.endCopy(attempt, copy.progress);
       return copy.progress;
@@ -80,9 +81,9 @@ const memberOf = async (db: Db): Promise<string> => (await db.command({ hello: 1
 async function placeToGoOn(
   db: Db,
   collection: string,
+  member: string,
   { positions }: Copied,
 ): Promise<{ readonly after?: RecordPosition }> {
-  const member = await memberOf(db);
   for (const position of positions) {
     if (position.member !== member) continue;
     const now = await recordPosition(db, collection, position._id);

@@ -12,7 +12,7 @@ import { tokenOfRaw } from './key-token.js';
 import type { RawValue } from './raw-bson.js';
 import { compose, field, fieldAt, hasDollarNames, identity, RAW_ONE, RAW_TRUE, rawDocument } from './raw-bson.js';
 import type { RawDocument } from './raw-documents.js';
-import { findRaw, pieces, writeRaw } from './raw-documents.js';
+import { bytesOf, findRaw, pieces, writeRaw } from './raw-documents.js';
 import { hasCode } from './server-errors.js';
 
 export interface ApplierOptions {
@@ -157,8 +157,8 @@ export class ChangeApplier {
       const documents = await this.lookUp(asked, predecessors ? Infinity : MOST_BYTES);
       if (documents === undefined) {
         const half = Math.ceil(outcomes.length / 2);
-        const first = await this.transaction(outcomes.slice(0, half), {}, predecessors);
-        return first + (await this.transaction(outcomes.slice(half), end, predecessors));
+        const first = await this.transaction(outcomes.slice(0, half), {}, false);
+        return first + (await this.transaction(outcomes.slice(half), end, false));
       }
       try {
         return await this.session.withTransaction(() => this.write(outcomes, documents, end, predecessors), OPTIONS);
@@ -194,7 +194,7 @@ export class ChangeApplier {
     const found = await findRaw(origin.collection(collection), ids, { ...options, maxBytes: limit });
     if (found === undefined) return undefined;
     for (const document of found) documents.set(identity(field(document, '_id')!), document);
-    if (found.length > 0) this.averageBytes = found.reduce((sum, { length }) => sum + length, 0) / found.length;
+    if (found.length > 0) this.averageBytes = bytesOf(found) / found.length;
     return documents;
   }
 
@@ -235,19 +235,20 @@ export class ChangeApplier {
   ): Promise<number> {
     const { keyField } = this.options;
     const changes = outcomes
-      .map((outcome) => ({ outcome, document: this.newState(outcome, documents, scope) }))
+      .map((outcome) => {
+        const document = this.newState(outcome, documents, scope);
+        // A replacement may not have such names, a document may.
+        return { outcome, document, dollars: document !== undefined && hasDollarNames(document) };
+      })
       .filter(({ outcome, document }) => document !== undefined || outcome.deletedAt !== undefined);
     // A delete names the `_id` only; the key, and with it the token, is found in the copy.
-    const asked = changes.filter(
-      ({ outcome, document }) =>
-        predecessors || outcome.deletedAt !== undefined || (document !== undefined && hasDollarNames(document)),
-    );
+    const asked = changes.filter(({ outcome, dollars }) => predecessors || outcome.deletedAt !== undefined || dollars);
     const present = await this.presentKeys(asked.map(({ outcome }) => outcome.id));
 
     const deletes: RawDocument[] = [];
     const updates: RawDocument[] = [];
     const inserts: RawDocument[] = [];
-    for (const { outcome, document } of changes) {
+    for (const { outcome, document, dollars } of changes) {
       const { id, at, deletedAt } = outcome;
       const there = present.get(identity(id));
       // Values exchanged under a unique index: every predecessor goes before any of the documents comes.
@@ -260,8 +261,7 @@ export class ChangeApplier {
         );
       }
       if (document === undefined) continue;
-      // A replacement may not have such names, a document may.
-      if (hasDollarNames(document)) inserts.push(document);
+      if (dollars) inserts.push(document);
       else updates.push(replaceOrInsert(id, keyField, fieldAt(document, keyField)!, document));
     }
     await this.command('delete', deletes);

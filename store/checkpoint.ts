@@ -87,11 +87,11 @@ export class Checkpoint {
    *
    * @throws DroverError `Superseded` when the migration has ended
    */
-  async takeOver(session: ClientSession): Promise<CheckpointDocument> {
+  async takeOver(session?: ClientSession): Promise<CheckpointDocument> {
     await this.endTransaction();
     const taken = await this.collection.findOneAndUpdate(
       { _id: this._id },
-      { $inc: { attempt: 1 }, $set: { session: session.id!.id } },
+      { $inc: { attempt: 1 }, ...(session === undefined ? {} : { $set: { session: session.id!.id } }) },
       { returnDocument: 'after' },
     );
     if (taken === null) {
@@ -102,8 +102,7 @@ export class Checkpoint {
 
   /** Ends the transaction that is under way, if any: its attempt, if it is alive, begins it again. */
   async endTransaction(): Promise<void> {
-    const session = (await this.find())?.session;
-    if (session !== undefined) await this.db.admin().command({ killSessions: [{ id: session }] });
+    await endTransaction(this.db, await this.find());
   }
 
   /**
@@ -175,6 +174,19 @@ export class Checkpoint {
     await this.endTransaction();
     await this.collection.deleteOne({ _id: this._id });
   }
+}
+
+/** Ends the transaction of whoever has noted its session, if one is under way: a killed process holds its locks for a minute. */
+export async function endTransaction(db: Db, noted: { readonly session?: Binary } | null | undefined): Promise<void> {
+  if (noted?.session !== undefined) await db.admin().command({ killSessions: [{ id: noted.session }] });
+}
+
+/** Everything that replication of a migration has left on a node. */
+export async function removeReplication(db: Db, migration: string): Promise<void> {
+  // All ids that begin with the migration's and a slash, after which the digit zero comes.
+  const ids = { $gte: `${migration}/`, $lt: `${migration}0` };
+  await db.collection<{ _id: string }>(CHECKPOINTS).deleteMany({ _id: ids });
+  await new Markers(db).removeAll(migration);
 }
 
 interface MarkerDocument {

@@ -1,10 +1,10 @@
 import type { Binary, ClientSession, Collection, Db } from 'mongodb';
 import { MongoServerError } from 'mongodb';
 import { DroverError } from '../domain/errors.js';
-import { CHECKPOINTS } from './checkpoint.js';
+import { CHECKPOINTS, endTransaction } from './checkpoint.js';
 import { field, identity } from './raw-bson.js';
 import type { RawDocument, RecordPosition, RefusedWrite } from './raw-documents.js';
-import { findRaw, pieces, writeRaw } from './raw-documents.js';
+import { bytesOf, findRaw, pieces, writeRaw } from './raw-documents.js';
 import { hasCode } from './server-errors.js';
 
 /** So many inserts are under way at once. */
@@ -96,11 +96,6 @@ export async function takeLanes(
     await Promise.all(lanes.map((lane) => lane.end()));
     throw error;
   }
-}
-
-/** Ends the transaction that is under way, if any: of a process that was killed, it would hold its locks for a minute. */
-async function endTransaction(target: Db, lane: LaneDocument | null): Promise<void> {
-  if (lane?.session !== undefined) await target.admin().command({ killSessions: [{ id: lane.session }] });
 }
 
 /** One of the inserts under way. */
@@ -213,5 +208,3 @@ export class CopyLane {
     return new DroverError('Superseded', `${this._id}: another attempt has taken over, or the copy is over`);
   }
 }
-
-const bytesOf = (documents: readonly RawDocument[]) => documents.reduce((sum, { length }) => sum + length, 0);

@@ -61,8 +61,8 @@ export async function* inNaturalOrder(
     for (;;) {
       const { firstBatch, nextBatch, postBatchResumeToken } = reply['cursor'] as Document;
       const documents = (firstBatch ?? nextBatch) as RawDocument[];
-      const bytes = documents.reduce((sum, { length }) => sum + length, 0);
-      if (documents.length > 0) yield { documents, bytes, position: postBatchResumeToken as RecordPosition };
+      const position = postBatchResumeToken as RecordPosition;
+      if (documents.length > 0) yield { documents, bytes: bytesOf(documents), position };
       if (cursorId(reply).isZero()) return;
       reply = await db.command({ getMore: cursorId(reply), collection, batchSize }, options);
     }
@@ -106,6 +106,9 @@ export async function findRaw(
   }
   return found;
 }
+
+export const bytesOf = (documents: readonly RawDocument[]): number =>
+  documents.reduce((sum, { length }) => sum + length, 0);
 
 /** At least one document in each. */
 export function* pieces(documents: readonly RawDocument[], maxBytes: number): Generator<RawDocument[]> {

@@ -39,10 +39,8 @@ export async function runWorker(configuration: Configuration, queues: readonly Q
     const nodes = new NodePool(new Map(Object.entries(configuration.nodeUris)));
     closing.push(() => nodes.close());
     const { namespace } = configuration.temporal;
-    const temporal = new Client({
-      connection: Connection.lazy(temporalConnectionOptions(configuration)),
-      namespace,
-    });
+    const options = temporalConnectionOptions(configuration);
+    const temporal = new Client({ connection: Connection.lazy(options), namespace });
     closing.push(() => temporal.connection.close());
     const dependencies = dependenciesOf(configuration, catalog, nodes, temporal, log);
     if (queues.includes('control')) {
@@ -52,7 +50,7 @@ export async function runWorker(configuration: Configuration, queues: readonly Q
       janitor.start();
     }
 
-    const connection = await connect(temporalConnectionOptions(configuration), log);
+    const connection = await connect(options, log);
     if (connection === undefined) return;
     closing.push(() => connection.close());
     if (queues.includes('control')) {

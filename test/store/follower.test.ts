@@ -20,7 +20,6 @@ import { operationTime } from '../../store/change-log.js';
 import { Checkpoint, Markers } from '../../store/checkpoint.js';
 import { scopeFromBson } from '../../store/codec.js';
 import { connect } from '../../store/connect.js';
-import { createFenced } from './fences.js';
 import type { FollowerProgress } from '../../store/follower.js';
 import { follow, markerRead } from '../../store/follower.js';
 import type { RawValue } from '../../store/raw-bson.js';
@@ -28,6 +27,7 @@ import { compose, idHex, rawDocument } from '../../store/raw-bson.js';
 import { writeRaw } from '../../store/raw-documents.js';
 import { tokenOfKey } from '../../store/key-token.js';
 import { until, useServers } from './servers.js';
+import { sourceAndTarget, storedBytes } from './source-and-target.js';
 
 const { clients, uris } = useServers(2, ['--setParameter', 'enableTestCommands=1']);
 
@@ -44,20 +44,13 @@ interface Running {
 }
 
 describe('a follower', () => {
-  let databases = 0;
   let database: string;
   let [source, target]: [Db, Db] = [undefined as never, undefined as never];
   let [orders, copy]: [Collection<Document>, Collection<Document>] = [undefined as never, undefined as never];
   let running: Running[] = [];
 
   beforeEach(async () => {
-    database = `shop${databases++}`;
-    [source, target] = [clients[0]!.db(database), clients[1]!.db(database)];
-    [orders, copy] = [source.collection('orders'), target.collection('orders')];
-    await source.createCollection('orders');
-    // As in a move: nothing but replication may write here.
-    await createFenced(target, 'orders', 'customerId', []);
-    await new Checkpoint(target, 'm', 'forward').create(EVERYTHING, await operationTime(source));
+    ({ database, source, target, orders, copy } = await sourceAndTarget(clients));
   });
   afterEach(async () => {
     await Promise.all(running.map((each) => each.stop()));
@@ -101,11 +94,7 @@ describe('a follower', () => {
     if (!(await markerRead(checkpoint, ({ marker }) => marker === id, 10_000))) throw new Error('not caught up');
   }
 
-  const bytes = async (collection: Collection<Document>) => {
-    const raw = (await collection.find({}, { raw: true, sort: { _id: 1 } }).toArray()) as unknown as Buffer[];
-    return raw.map((document) => Buffer.from(document).toString('hex'));
-  };
-  const expectSame = async () => expect(await bytes(copy)).toEqual(await bytes(orders));
+  const expectSame = async () => expect(await storedBytes(copy)).toEqual(await storedBytes(orders));
 
   it('carries over inserts, updates, replacements and deletes', async () => {
     start();

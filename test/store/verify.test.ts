@@ -1,39 +1,27 @@
 import type { Collection, Db, Document } from 'mongodb';
 import { Int32, Long } from 'mongodb';
 import { beforeEach, describe, expect, it } from 'vitest';
-import { TOKEN_END, TOKEN_MIN } from '../../domain/token.js';
-import { operationTime } from '../../store/change-log.js';
 import { Checkpoint, Markers } from '../../store/checkpoint.js';
-import { createFenced } from './fences.js';
 import { follow, markerRead } from '../../store/follower.js';
 import { Throttle } from '../../store/throttle.js';
 import type { VerifyOptions } from '../../store/verify.js';
 import { verify } from '../../store/verify.js';
 import { useServers } from './servers.js';
+import { sourceAndTarget, storedBytes } from './source-and-target.js';
 
 const { clients } = useServers(2);
 
-let databases = 0;
 let database: string;
 let [source, target]: [Db, Db] = [undefined as never, undefined as never];
 let [orders, copy]: [Collection<Document>, Collection<Document>] = [undefined as never, undefined as never];
 
 beforeEach(async () => {
-  database = `shop${databases++}`;
-  [source, target] = [clients[0]!.db(database), clients[1]!.db(database)];
-  [orders, copy] = [source.collection('orders'), target.collection('orders')];
-  await source.createCollection('orders');
-  await createFenced(target, 'orders', 'customerId', []);
-  const startAt = await operationTime(source);
-  await new Checkpoint(target, 'm', 'forward').create({ low: TOKEN_MIN, high: TOKEN_END }, startAt);
+  ({ database, source, target, orders, copy } = await sourceAndTarget(clients));
 });
 
 const unlimited = () => new Throttle(0);
-const bytes = async (collection: Collection<Document>) => {
-  const raw = (await collection.find({}, { raw: true, sort: { _id: 1 } }).toArray()) as unknown as Buffer[];
-  return raw.map((document) => Buffer.from(document).toString('base64'));
-};
-const expectSame = async () => expect((await bytes(copy)).join('\n') === (await bytes(orders)).join('\n')).toBe(true);
+const expectSame = async () =>
+  expect((await storedBytes(copy)).join('\n') === (await storedBytes(orders)).join('\n')).toBe(true);
 
 describe('the verification', () => {
   const compare = (options: Partial<VerifyOptions> = {}) =>
