@@ -1,3 +1,4 @@
+import type { Collection, MongoClient } from 'mongodb';
 import type { Partition } from '../domain/partition.js';
 import { readOwner, tokensOf, writeOwner } from '../domain/partition.js';
 import type { Interval, Token } from '../domain/token.js';
@@ -7,6 +8,8 @@ import { OpenReads } from './open-reads.js';
 /** One partition as this router knows it, with the requests it has under way there. */
 export class PartitionRoute {
   readonly reads = new OpenReads();
+  /** The driver's handles, which are made once: their settings don't change. */
+  readonly collections = new Map<MongoClient, Collection>();
   private readonly writes = new Set<Token[]>();
   private readonly changed = new Set<() => void>();
   private readonly drains = new Set<{ readonly writes: Set<Token[]>; readonly done: () => void }>();
@@ -53,11 +56,16 @@ export class PartitionRoute {
    * among the writes under way are one step: a fence that comes later waits for the write.
    */
   beginWrite(tokens: Token[]): string | null {
+    const owner = this.ownerOfAll(tokens);
+    if (owner !== null) this.writes.add(tokens);
+    return owner;
+  }
+
+  /** Where a write of these tokens goes now, or `null` while it has to wait. */
+  ownerOfAll(tokens: readonly Token[]): string | null {
     const owners = tokens.map((token) => this.writeOwner(token));
     // Documents of one call may belong to both sides: the node refuses those that it does not own.
-    if (owners.includes(null)) return null;
-    this.writes.add(tokens);
-    return owners[0]!;
+    return owners.includes(null) ? null : owners[0]!;
   }
 
   endWrite(tokens: Token[]): void {

@@ -12,6 +12,7 @@ import type { PartitionRoute, RouteTable } from './route-table.js';
 import type { Place } from './same-transaction.js';
 import type { DroverSession, Routed } from './session.js';
 import { changingHands } from './session.js';
+import { Turnstile } from './turnstile.js';
 
 export interface RouterOptions {
   /** Longest wait of a write for a hand-over, milliseconds. */
@@ -30,12 +31,26 @@ const partsOf = (error: unknown): unknown[] => (error instanceof MongoBulkWriteE
 /** The token may have changed hands before the node answered: the request goes to whoever owns it now. */
 const AGAIN = Symbol('again');
 
+/** A request at its node. */
+interface Within {
+  readonly node: string;
+  readonly client: MongoClient;
+  /** To be left at the end. */
+  readonly turnstile: Turnstile;
+}
+
+/** As many requests as the driver sends at once. Who limits the time that they wait for a connection has them wait there. */
+function connectionsOf({ options: { maxPoolSize, waitQueueTimeoutMS } }: MongoClient): number {
+  return maxPoolSize > 0 && waitQueueTimeoutMS === 0 ? maxPoolSize : Infinity;
+}
+
 /** After a fence has refused a write although the route looks right, the new owner is about to open. */
 const REFUSED_PAUSE_MS = 5;
 
 /** Sends requests to the node that owns their token, and lets writes wait while a token changes hands. */
 export class Router {
   private readonly lease: LeaseCheck;
+  private readonly turnstiles = new Map<string, Turnstile>();
 
   constructor(
     readonly keyspaces: Keyspaces,
@@ -77,13 +92,13 @@ export class Router {
           session,
         );
       }
-      const node = route.readOwner(token);
+      const { node, client, turnstile } = await this.comeInToRead(route, token);
       const read = route.reads.begin(node);
       try {
-        const client = this.nodes.peek(node) ?? (await this.nodes.get(node));
         return await request(this.collection(keyspace, route, client), session?.at(client));
       } finally {
         route.reads.end(read);
+        turnstile.leave();
       }
     });
   }
@@ -198,20 +213,16 @@ export class Router {
     restsOnLease?: RestsOnLease<T>,
     session?: DroverSession,
   ): Promise<T | typeof AGAIN> {
-    let owner: string | null;
-    while ((owner = route.beginWrite(tokens)) === null) {
-      if (performance.now() > deadline) throw this.timedOut(route);
-      await route.nextChange(deadline);
-    }
+    const { client, turnstile } = await this.comeInToWrite(route, tokens, deadline);
     const { epoch } = route;
     try {
-      const client = this.nodes.peek(owner) ?? (await this.nodes.get(owner));
       const collection = this.collection(keyspace, route, client);
       const result = await request({ client, collection, session: session?.at(client), deadline });
       if (restsOnLease === undefined || !restsOnLease(result)) return result;
       if (this.lease.isSure(route, epoch) || (await this.lease.confirm(route, epoch, deadline))) return result;
     } finally {
       route.endWrite(tokens);
+      turnstile.leave();
     }
     if (performance.now() > deadline) throw this.timedOut(route);
     return AGAIN;
@@ -248,6 +259,45 @@ export class Router {
     throw changingHands(route);
   }
 
+  private async comeInToRead(route: PartitionRoute, token: Token): Promise<Within> {
+    const deadline = this.deadline();
+    for (;;) {
+      const node = route.readOwner(token);
+      const within = await this.comeIn(node, deadline);
+      if (route.readOwner(token) === node) return within;
+      within.turnstile.leave();
+    }
+  }
+
+  /** On return the write is among those under way, which a fence waits for. */
+  private async comeInToWrite(route: PartitionRoute, tokens: Token[], deadline: number): Promise<Within> {
+    for (;;) {
+      const owner = route.ownerOfAll(tokens);
+      if (owner === null) {
+        if (performance.now() > deadline) throw this.timedOut(route);
+        await route.nextChange(deadline);
+        continue;
+      }
+      const within = await this.comeIn(owner, deadline);
+      const now = route.beginWrite(tokens);
+      if (now === owner) return within;
+      if (now !== null) route.endWrite(tokens);
+      within.turnstile.leave();
+    }
+  }
+
+  /** Requests wait here rather than for a connection: they cost less, and may still go where their token is by then. */
+  private async comeIn(node: string, deadline: number): Promise<Within> {
+    const client = this.nodes.peek(node) ?? (await this.nodes.get(node));
+    let turnstile = this.turnstiles.get(node);
+    if (turnstile === undefined) {
+      turnstile = new Turnstile(connectionsOf(client), `a free connection to node "${node}"`);
+      this.turnstiles.set(node, turnstile);
+    }
+    if (!turnstile.tryEnter()) await turnstile.enter(deadline);
+    return { node, client, turnstile };
+  }
+
   private timedOut(route: PartitionRoute): DroverError {
     const { holdTimeoutMs } = this.options;
     return new DroverError(
@@ -257,7 +307,12 @@ export class Router {
   }
 
   private collection(keyspace: KeyspaceHandle, route: PartitionRoute, client: MongoClient): Collection {
-    return client.db(keyspace.database).collection<Document>(route.partition.collection);
+    let collection = route.collections.get(client);
+    if (collection === undefined) {
+      collection = client.db(keyspace.database).collection<Document>(route.partition.collection);
+      route.collections.set(client, collection);
+    }
+    return collection;
   }
 
   private async recorded<T>(

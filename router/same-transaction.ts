@@ -9,6 +9,7 @@ import {
 
 import { isValidationFailure, TOUCH_FIELD } from '../store/fenced-collection.js';
 import { MAJORITY } from './majority.js';
+import { borrowSession, returnSession } from './session-pool.js';
 
 /** Where an attempt of a write runs. */
 export interface Place {
@@ -38,7 +39,7 @@ interface Numbered {
  */
 export async function inSameTransaction<T>(place: Place, write: (session: ClientSession) => Promise<T>): Promise<T> {
   if (place.session?.inTransaction()) return write(place.session);
-  const session = place.session ?? place.client.startSession({ causalConsistency: false });
+  const session = place.session ?? borrowSession(place.client);
   try {
     const numbered = session as unknown as Numbered;
     const { serverSession } = numbered;
@@ -56,7 +57,7 @@ export async function inSameTransaction<T>(place: Place, write: (session: Client
       }
     }
   } finally {
-    if (place.session === undefined) await session.endSession();
+    if (place.session === undefined) await returnSession(place.client, session);
   }
 }
 

@@ -2,6 +2,7 @@ import type { ClientSession, MongoClient } from 'mongodb';
 import { MongoError, MongoErrorLabel } from 'mongodb';
 import { MAJORITY } from './majority.js';
 import type { Place } from './same-transaction.js';
+import { borrowSession, returnSession } from './session-pool.js';
 import { Turnstile } from './turnstile.js';
 
 const PAUSE_MS = 5;
@@ -21,21 +22,21 @@ const REPEAT = Symbol('repeat');
  */
 export async function inTransaction<T>(place: Place, body: (session: ClientSession) => Promise<T>): Promise<T> {
   if (place.session?.inTransaction()) return body(place.session);
-  const session = place.session ?? place.client.startSession({ causalConsistency: false });
+  const session = place.session ?? borrowSession(place.client);
   try {
     for (;;) {
-      const outcome = await turnstile(place.client).pass(() => attempt(session, place.deadline, body));
+      const outcome = await turnstile(place.client).pass(place.deadline, () => attempt(session, place.deadline, body));
       if (outcome !== REPEAT) return outcome;
       await pause();
     }
   } finally {
-    if (place.session === undefined) await session.endSession();
+    if (place.session === undefined) await returnSession(place.client, session);
   }
 }
 
 function turnstile(node: MongoClient): Turnstile {
   let known = turnstiles.get(node);
-  if (known === undefined) turnstiles.set(node, (known = new Turnstile(AT_ONCE)));
+  if (known === undefined) turnstiles.set(node, (known = new Turnstile(AT_ONCE, 'transactions of others at its node')));
   return known;
 }
 

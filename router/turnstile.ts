@@ -1,18 +1,86 @@
-/** Lets a few in at a time, in the order in which they came. */
+import { DroverError } from '../domain/errors.js';
+
+interface Waiting {
+  /** By `performance.now()`. */
+  readonly deadline: number;
+  readonly comeIn: () => void;
+  readonly giveUp: (reason: DroverError) => void;
+  next: Waiting | undefined;
+}
+
+/**
+ * Lets a few in at a time, in the order in which they came. Who waits costs little: a promise, and nothing of what the
+ * driver needs for a request.
+ */
 export class Turnstile {
-  private readonly waiting: (() => void)[] = [];
+  private first: Waiting | undefined;
+  private last: Waiting | undefined;
+  private timer: NodeJS.Timeout | undefined;
 
-  constructor(private free: number) {}
+  constructor(
+    private free: number,
+    /** What is waited for, as errors say it. */
+    private readonly what: string,
+  ) {}
 
-  async pass<T>(work: () => Promise<T>): Promise<T> {
-    if (this.free > 0) this.free -= 1;
-    else await new Promise<void>((resolve) => this.waiting.push(resolve));
+  /** Whoever has come in must `leave`. */
+  tryEnter(): boolean {
+    if (this.free === 0) return false;
+    this.free -= 1;
+    return true;
+  }
+
+  /** @throws DroverError `TimedOut` at the deadline (milliseconds of `performance.now()`) */
+  async enter(deadline: number): Promise<void> {
+    if (this.tryEnter()) return;
+    await new Promise<void>((comeIn, giveUp) => {
+      const waiting: Waiting = { deadline, comeIn, giveUp, next: undefined };
+      if (this.last === undefined) this.first = waiting;
+      else this.last.next = waiting;
+      this.last = waiting;
+      this.watch();
+    });
+  }
+
+  leave(): void {
+    const next = this.take();
+    if (next === undefined) this.free += 1;
+    else next.comeIn();
+  }
+
+  async pass<T>(deadline: number, work: () => Promise<T>): Promise<T> {
+    await this.enter(deadline);
     try {
       return await work();
     } finally {
-      const next = this.waiting.shift();
-      if (next === undefined) this.free += 1;
-      else next();
+      this.leave();
     }
+  }
+
+  private take(): Waiting | undefined {
+    const { first } = this;
+    this.first = first?.next;
+    if (this.first === undefined) {
+      this.last = undefined;
+      clearTimeout(this.timer);
+      this.timer = undefined;
+    }
+    return first;
+  }
+
+  /** One timer is enough: who came first has, but for repetitions, the first deadline. */
+  private watch(): void {
+    if (this.timer !== undefined || this.first === undefined) return;
+    this.timer = setTimeout(
+      () => {
+        this.timer = undefined;
+        const now = performance.now();
+        while (this.first !== undefined && this.first.deadline <= now) {
+          this.take()!.giveUp(new DroverError('TimedOut', `a request waited too long for ${this.what}`));
+        }
+        this.watch();
+      },
+      Math.max(1, this.first.deadline - performance.now()),
+    );
   }
 }

@@ -210,6 +210,22 @@ describe('while a partition changes hands', () => {
     expect(await cluster.stored('b').countDocuments()).toBe(1);
   });
 
+  it('a write that waits for a connection keeps no step from beginning, and goes where its token is by then', async () => {
+    const few = cluster.orders(await cluster.connect({ driver: { maxPoolSize: 1 } }));
+    await few.insertOne({ customerId: gone[0] });
+    let answered = false;
+    const slow = few.findOne({ customerId: gone[0], $where: 'sleep(500) || true' }).then(() => (answered = true));
+    const waiting = few.insertOne({ _id: 1 as never, customerId: gone[1] });
+    await cluster.advance({ kind: 'begin', boundary: middle });
+    await cluster.acknowledged();
+    await cluster.advance({ kind: 'own', since: 1n }, { kind: 'settle' });
+    await cluster.acknowledged();
+    expect(answered).toBe(false);
+    await slow;
+    await waiting;
+    expect(await cluster.stored('b').find().toArray()).toEqual([{ _id: 1, customerId: gone[1] }]);
+  });
+
   describe('and both nodes own a part of it', () => {
     const mixed = () => lower.map((customerId, i) => ({ _id: i as never, customerId }));
 
