@@ -10,7 +10,7 @@ import { MARKERS, markerBoundary } from './checkpoint.js';
 import { scopeFromBson, timeToBson } from './codec.js';
 import { tokenOfRaw } from './key-token.js';
 import type { RawValue } from './raw-bson.js';
-import { compose, field, fieldAt, hasDollarNames, identity, RAW_ONE, RAW_TRUE, rawDocument } from './raw-bson.js';
+import { compose, field, fieldAt, hasDollarNames, identity, RAW_ONE, rawDocument } from './raw-bson.js';
 import type { RawDocument } from './raw-documents.js';
 import { bytesOf, findRaw, pieces, writeRaw } from './raw-documents.js';
 import { hasCode } from './server-errors.js';
@@ -73,7 +73,7 @@ export class ChangeApplier {
 
   constructor(
     private readonly options: ApplierOptions,
-    private readonly checkpoint: Checkpoint,
+    readonly checkpoint: Checkpoint,
     private readonly attempt: number,
     /** Of the transactions at the destination. */
     private readonly session: ClientSession,
@@ -235,34 +235,28 @@ export class ChangeApplier {
   ): Promise<number> {
     const { keyField } = this.options;
     const changes = outcomes
-      .map((outcome) => {
-        const document = this.newState(outcome, documents, scope);
-        // A replacement may not have such names, a document may.
-        return { outcome, document, dollars: document !== undefined && hasDollarNames(document) };
-      })
+      .map((outcome) => ({ outcome, document: this.newState(outcome, documents, scope) }))
       .filter(({ outcome, document }) => document !== undefined || outcome.deletedAt !== undefined);
-    // A delete names the `_id` only; the key, and with it the token, is found in the copy.
-    const asked = changes.filter(({ outcome, dollars }) => predecessors || outcome.deletedAt !== undefined || dollars);
-    const present = await this.presentKeys(asked.map(({ outcome }) => outcome.id));
+    // A delete names the `_id` only: the key, and with it the token, is found in the copy. Of the others, to know whether
+    // they are there saves the server the choice of an index for each.
+    const present = await this.presentKeys(changes.map(({ outcome }) => outcome.id));
 
     const deletes: RawDocument[] = [];
     const updates: RawDocument[] = [];
     const inserts: RawDocument[] = [];
-    for (const { outcome, document, dollars } of changes) {
+    for (const { outcome, document } of changes) {
       const { id, at, deletedAt } = outcome;
       const there = present.get(identity(id));
-      // Values exchanged under a unique index: every predecessor goes before any of the documents comes.
-      if (there !== undefined && isApplied(scope, tokenOfRaw(there), deletedAt ?? at)) {
-        deletes.push(
-          compose([
-            ['q', rawDocument(compose([['_id', equal(id)]]))],
-            ['limit', RAW_ONE],
-          ]),
-        );
+      const key = document && fieldAt(document, keyField)!;
+      // A replacement may not have names with dollars, a document may. Values exchanged under a unique index: every
+      // predecessor goes before any of the documents comes.
+      const replaceable = document !== undefined && !predecessors && !hasDollarNames(document);
+      if (there !== undefined && replaceable && identity(there) === identity(key!)) {
+        updates.push(replacement(id, document));
+        continue;
       }
-      if (document === undefined) continue;
-      if (dollars) inserts.push(document);
-      else updates.push(replaceOrInsert(id, keyField, fieldAt(document, keyField)!, document));
+      if (there !== undefined && isApplied(scope, tokenOfRaw(there), deletedAt ?? at)) deletes.push(deletion(id));
+      if (document !== undefined) inserts.push(document);
     }
     await this.command('delete', deletes);
     await this.command('update', updates);
@@ -325,19 +319,17 @@ function outcomesOf(changes: readonly Change[], namespace: string): Outcome[] {
 const mayCover = (scope: ReplicationScope, key: RawValue | undefined, time: ClusterTime): boolean =>
   key === undefined ? scope.owned.length > 0 : isApplied(scope, tokenOfRaw(key), time);
 
-const equal = (value: RawValue): RawValue => rawDocument(compose([['$eq', value]]));
+/** By the `_id` alone, which the server finds without planning. */
+const withId = (id: RawValue): RawValue => rawDocument(compose([['_id', rawDocument(compose([['$eq', id]]))]]));
 
-const replaceOrInsert = (id: RawValue, keyField: string, key: RawValue, document: RawDocument): RawDocument =>
+const deletion = (id: RawValue): RawDocument =>
   compose([
-    [
-      'q',
-      rawDocument(
-        compose([
-          ['_id', equal(id)],
-          [keyField, equal(key)],
-        ]),
-      ),
-    ],
+    ['q', withId(id)],
+    ['limit', RAW_ONE],
+  ]);
+
+const replacement = (id: RawValue, document: RawDocument): RawDocument =>
+  compose([
+    ['q', withId(id)],
     ['u', rawDocument(document)],
-    ['upsert', RAW_TRUE],
   ]);

@@ -96,7 +96,6 @@ export function compose(parts: readonly (readonly [name: string, value: RawValue
 }
 
 export const rawDocument = (bytes: Uint8Array): RawValue => ({ type: DOCUMENT, bytes });
-export const RAW_TRUE: RawValue = { type: 0x08, bytes: Uint8Array.of(1) };
 export const RAW_ONE: RawValue = { type: 0x10, bytes: Uint8Array.of(1, 0, 0, 0) };
 
 const bufferOf = (bytes: Uint8Array): Buffer => Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
