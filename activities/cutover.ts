@@ -2,7 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { Context } from '@temporalio/activity';
 import { makeGates, moveBoundary } from '../domain/boundary-step.js';
 import { DroverError } from '../domain/errors.js';
-import type { Direction } from '../domain/partition.js';
+import type { Direction, Partition } from '../domain/partition.js';
 import { tokensOf } from '../domain/partition.js';
 import type { World } from '../domain/step.js';
 import { run } from '../domain/step.js';
@@ -39,6 +39,8 @@ export interface ShiftResult {
 /** Activities that hand a partition over. */
 export function createCutoverActivities(dependencies: Dependencies) {
   const { catalog } = dependencies;
+  /** By partition, the attempt that a step of this process has brought to rest: the next one goes on with it. */
+  const atRest = new Map<string, number>();
 
   /** Where in the partition its load lies: by requests, and where too few are known, by a sample of the documents. */
   async function loads(context: MoveContext): Promise<readonly TokenLoad[]> {
@@ -82,10 +84,16 @@ export function createCutoverActivities(dependencies: Dependencies) {
         // The load may have shifted since the last weight: what the target has, it keeps.
         const boundary = move.weight > 0 && wanted < partition.route.boundary ? partition.route.boundary : wanted;
         const before = partition.route.boundary;
-        const pause = new Pause();
-        const world = pause.watch(handoverWorld(dependencies, context));
-        const after = await run(moveBoundary(partition, boundary), world);
-        const pauseMs = pause.ms;
+        const log = new StepLog(handoverWorld(dependencies, context));
+        const mine = atRest.get(partition.id);
+        atRest.delete(partition.id);
+        let after: Partition;
+        try {
+          after = await run(moveBoundary(partition, boundary, mine), log.world);
+        } finally {
+          if (log.atRest !== undefined) atRest.set(partition.id, log.atRest);
+        }
+        const { pauseMs } = log;
         const weight = Math.round(weightAt(boundary, tokens, load) * 100) / 100;
         const moved = before !== boundary;
         if (moved) {
@@ -169,18 +177,25 @@ class Pings {
   }
 }
 
-/** How long tokens could not be written: from the closing of the interval in the catalog until its new owner is named. */
-class Pause {
-  ms = 0;
+/** What is to be known of a step beside the partition as it is afterwards. */
+class StepLog {
+  readonly world: World;
+  /** How long tokens could not be written: from the closing of the interval in the catalog until its new owner is named. */
+  pauseMs = 0;
+  /** The attempt, while it has no step under way: everything that it has asked of the nodes has been answered. */
+  atRest: number | undefined;
   private began = 0;
 
-  watch(world: World): World {
-    return {
+  constructor(world: World) {
+    this.world = {
       ...world,
       advance: async (effect) => {
-        if (effect.event.kind === 'begin') this.began = performance.now();
+        const { kind } = effect.event;
+        this.atRest = undefined;
+        if (kind === 'begin') this.began = performance.now();
         const after = await world.advance(effect);
-        if (effect.event.kind === 'settle') this.ms = performance.now() - this.began;
+        if (kind === 'announce' || kind === 'settle') this.atRest = after.attempt;
+        if (kind === 'settle') this.pauseMs = performance.now() - this.began;
         return after;
       },
     };

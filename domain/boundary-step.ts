@@ -22,10 +22,13 @@ import type { Token } from './token.js';
  * Whatever goes wrong before 5 undoes the step; whatever goes wrong after it is completed by the next attempt, or by the
  * janitor, which take the step over from its state in the catalog.
  *
+ * @param mine the attempt that the caller itself has brought to rest before, if any: nothing of it can still be on its
+ * way, so that it goes on without a take-over, for which gates would be dropped and, in the end, made
  * @throws DroverError `StepUndone` (may be tried again), `Superseded` (another attempt has taken over)
  */
-export function* moveBoundary(held: Partition, boundary: Token): Step {
-  let idle = yield* takeOver(held);
+export function* moveBoundary(held: Partition, boundary: Token, mine?: number): Step {
+  const isMine = held.attempt === mine && held.handover?.state.kind === 'idle';
+  let idle = isMine ? held : yield* takeOver(held);
   if (idle.route.boundary === boundary) return idle;
   if (idle.gates.length < SPARE_GATES) idle = yield* makeGates(idle);
   const direction = boundary > idle.route.boundary ? 'forward' : 'back';

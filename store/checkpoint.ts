@@ -49,14 +49,14 @@ export class Checkpoint {
     this.collection = db.collection(CHECKPOINTS);
   }
 
-  private get _id(): string {
+  get id(): string {
     return `${this.migration}/${this.direction}`;
   }
 
   /** Idempotent: a repeated attempt keeps what is there. */
   async create(tokens: Interval, startAt: ClusterTime): Promise<void> {
     await this.collection.updateOne(
-      { _id: this._id },
+      { _id: this.id },
       {
         $setOnInsert: {
           attempt: 0,
@@ -71,13 +71,13 @@ export class Checkpoint {
   }
 
   async find(): Promise<CheckpointDocument | undefined> {
-    return (await this.collection.findOne({ _id: this._id })) ?? undefined;
+    return (await this.collection.findOne({ _id: this.id })) ?? undefined;
   }
 
   async get(): Promise<CheckpointDocument> {
     const found = await this.find();
     if (found === undefined)
-      throw new DroverError('Superseded', `the checkpoint ${this._id} is gone: the migration has ended`);
+      throw new DroverError('Superseded', `the checkpoint ${this.id} is gone: the migration has ended`);
     return found;
   }
 
@@ -90,12 +90,12 @@ export class Checkpoint {
   async takeOver(session?: ClientSession): Promise<CheckpointDocument> {
     await this.endTransaction();
     const taken = await this.collection.findOneAndUpdate(
-      { _id: this._id },
+      { _id: this.id },
       { $inc: { attempt: 1 }, ...(session === undefined ? {} : { $set: { session: session.id!.id } }) },
       { returnDocument: 'after' },
     );
     if (taken === null) {
-      throw new DroverError('Superseded', `the checkpoint ${this._id} is gone: the migration has ended`);
+      throw new DroverError('Superseded', `the checkpoint ${this.id} is gone: the migration has ended`);
     }
     return taken;
   }
@@ -116,12 +116,12 @@ export class Checkpoint {
     session: ClientSession,
   ): Promise<CheckpointDocument> {
     const before = await this.collection.findOneAndUpdate(
-      { _id: this._id, attempt },
+      { _id: this.id, attempt },
       // Never without an effect: only what a transaction writes keeps another attempt from getting in between.
       { $set: set, $inc: { transactions: 1 } },
       { returnDocument: 'before', session },
     );
-    if (before === null) throw new DroverError('Superseded', `${this._id}: another attempt has taken over`);
+    if (before === null) throw new DroverError('Superseded', `${this.id}: another attempt has taken over`);
     return before;
   }
 
@@ -132,12 +132,12 @@ export class Checkpoint {
    */
   async endCopy(attempt: number, { documents, bytes }: { documents: number; bytes: number }): Promise<void> {
     const set = { $set: { copyDone: true, documents, bytes } };
-    const { matchedCount } = await this.collection.updateOne({ _id: this._id, attempt }, set);
-    if (matchedCount === 0) throw new DroverError('Superseded', `${this._id}: another attempt has taken over`);
+    const { matchedCount } = await this.collection.updateOne({ _id: this.id, attempt }, set);
+    if (matchedCount === 0) throw new DroverError('Superseded', `${this.id}: another attempt has taken over`);
   }
 
   async setScope(attempt: number, scope: ReplicationScope, session: ClientSession): Promise<void> {
-    await this.collection.updateOne({ _id: this._id, attempt }, { $set: { scope: scopeToBson(scope) } }, { session });
+    await this.collection.updateOne({ _id: this.id, attempt }, { $set: { scope: scopeToBson(scope) } }, { session });
   }
 
   /** Undo of a step: see {@link takeBack}. */
@@ -157,7 +157,7 @@ export class Checkpoint {
       const after = change(before);
       if (after === before) return;
       // The follower may have handed an interval over in between: the scope is compared by the numbers of its steps.
-      const expected = { _id: this._id, 'scope.handedOver': before.handedOver, 'scope.received': before.received };
+      const expected = { _id: this.id, 'scope.handedOver': before.handedOver, 'scope.received': before.received };
       try {
         const set = { $set: { scope: scopeToBson(after) } };
         const { matchedCount } = await this.collection.updateOne(expected, set, { maxTimeMS: LOCK_WAIT_MS });
@@ -172,7 +172,7 @@ export class Checkpoint {
 
   async remove(): Promise<void> {
     await this.endTransaction();
-    await this.collection.deleteOne({ _id: this._id });
+    await this.collection.deleteOne({ _id: this.id });
   }
 }
 

@@ -1,3 +1,4 @@
+import { EventEmitter } from 'node:events';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { MongoClient } from 'mongodb';
 import { DroverError } from '../domain/errors.js';
@@ -29,7 +30,7 @@ export interface FollowerProgress {
  * A transaction for each few changes would cost both servers more than the changes do. They gather for a moment, but not
  * after a marker that asks whether replication is close: that of a step is likely to follow, for which writes wait.
  */
-const GATHER_MS = 50;
+const GATHER_MS = 100;
 const ENOUGH_CHANGES = 500;
 const ATTENTIVE_MS = 1_000;
 /** What belongs to the other side by all that is known, the echo of what was applied there above all, gathers for longer. */
@@ -101,7 +102,10 @@ async function followFrom(
         conflictSince ??= storedAt;
         if (storedAt - conflictSince > CONFLICT_MS && lagSeconds < CONFLICT_MS / 1_000) throw conflict;
       }
-      if (marker !== undefined) askedAt = marker.boundary === undefined ? storedAt : -Infinity;
+      if (marker !== undefined) {
+        askedAt = marker.boundary === undefined ? storedAt : -Infinity;
+        passing.emit(applier.checkpoint.id);
+      }
     }
     onProgress({ applied, lagSeconds });
     if (signal.aborted) return;
@@ -114,7 +118,10 @@ async function followFrom(
     throw new DroverError('SourceChanged', `the change stream of ${database}.${collection} has ended`);
 }
 
-/** Waits until the follower has read a marker, looking every few milliseconds: nobody may write meanwhile. */
+/** Between two looks for a marker: nobody may write meanwhile. */
+const LOOK_MS = 5;
+
+/** Waits until the follower has read a marker. One in this process says so itself; for another one it is looked up. */
 export async function markerRead(
   checkpoint: Checkpoint,
   isRead: (checkpoint: CheckpointDocument) => boolean,
@@ -122,9 +129,26 @@ export async function markerRead(
 ): Promise<boolean> {
   const deadline = performance.now() + timeoutMs;
   for (;;) {
+    const passed = markerPassed(checkpoint.id, LOOK_MS);
     const found = await checkpoint.find();
     if (found !== undefined && isRead(found)) return true;
     if (performance.now() > deadline) return false;
-    await new Promise((resolve) => setTimeout(resolve, 2));
+    await passed;
   }
+}
+
+const passing = new EventEmitter();
+passing.setMaxListeners(0);
+
+/** Ends when a follower of this process has passed a marker, and after some time in any case. */
+function markerPassed(checkpoint: string, withinMs: number): Promise<void> {
+  return new Promise((resolve) => {
+    const done = () => {
+      clearTimeout(timer);
+      passing.off(checkpoint, done);
+      resolve();
+    };
+    const timer = setTimeout(done, withinMs);
+    passing.on(checkpoint, done);
+  });
 }

@@ -122,6 +122,18 @@ describe('a boundary step', () => {
     expect(ended).toMatchObject({ route: { boundary: 4n, fence: null }, handover: { state: { kind: 'idle' } } });
   });
 
+  it('goes on in an attempt that its caller has brought to rest', () => {
+    const { effects } = play(moveBoundary(published, 4n, published.attempt));
+    expect(effects.slice(0, 2)).toEqual(['announce', 'await routers patiently']);
+  });
+
+  it.each([
+    ['another attempt', published, published.attempt - 1],
+    ['a step that is under way', after(CLAIM, PUBLISH, begin(4n)), published.attempt],
+  ])('takes over from %s', (_from, held, mine) => {
+    expect(play(moveBoundary({ ...held, gates: ['g1', 'g2', 'g3', 'g4'] }, 4n, mine)).effects[0]).toBe('takeOver');
+  });
+
   it('goes back with the sides exchanged', () => {
     const { effects } = play(moveBoundary(after(CLAIM, PUBLISH, begin(4n), OWN, SETTLE), 1n));
     expect(effects.slice(BEFORE_THE_PAUSE.length)).toEqual([

@@ -9,6 +9,15 @@ export const to =
   (held) =>
     moveBoundary(held, BigInt(boundary));
 
+/** One step after the other, without a take-over between them. */
+export const through = (...boundaries: number[]): Program =>
+  function* (held) {
+    let at = held;
+    for (const boundary of boundaries)
+      at = yield* moveBoundary(at, BigInt(boundary), at === held ? undefined : at.attempt);
+    return at;
+  };
+
 export const claim: Program = function* (held) {
   if (held.handover === null) yield* advance(held, { kind: 'claim', migration: `m-${held.name}`, target: 'B' });
 };

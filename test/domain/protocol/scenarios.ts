@@ -1,5 +1,15 @@
 import type { Scenario } from './model.js';
-import { claim, fencesRestored, publish, oldCopyRemoved, shadowRemoved, retired, to, withdrawn } from './programs.js';
+import {
+  claim,
+  fencesRestored,
+  publish,
+  oldCopyRemoved,
+  shadowRemoved,
+  retired,
+  through,
+  to,
+  withdrawn,
+} from './programs.js';
 import { LIVE, STALE, unclaimed } from './world.js';
 
 /** Each is explored wholly within its bounds; what one leaves out, another one has. */
@@ -36,6 +46,12 @@ export const SCENARIOS = {
     routers: [LIVE, STALE],
     kinds: ['put'],
     left: { operations: 2, attempts: 1 },
+  },
+  'there and back in one attempt': {
+    goals: [[through(1, 0)]],
+    tokens: 1,
+    gates: 6,
+    left: { attempts: 1, zombies: 1, faults: 1 },
   },
   'fences alone: three attempts, two of them asleep': {
     goals: [[to(1)]],
