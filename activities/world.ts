@@ -7,6 +7,7 @@ import type { World } from '../domain/step.js';
 import type { Catalog } from '../store/catalog/catalog.js';
 import { operationTime } from '../store/change-log.js';
 import { removeLanes } from '../store/copy-lane.js';
+import { removeVerifyPosition } from '../store/verify.js';
 import { inspect, replaceByClosed, setAccepted } from '../store/fenced-collection.js';
 import type { CheckpointDocument } from '../store/checkpoint.js';
 import { scopeFromBson } from '../store/codec.js';
@@ -161,6 +162,7 @@ export function handoverWorld(dependencies: Dependencies, context: MoveContext):
 
     endReplication: async () => {
       await removeLanes(db(move.target), move.migration);
+      await removeVerifyPosition(db(move.target), move.migration);
       for (const direction of ['forward', 'back'] as const) {
         await context.checkpoint(direction).remove();
         await context.markers(direction).removeAll(move.migration);
@@ -190,7 +192,7 @@ export async function ping(context: MoveContext, direction: Direction, timeoutMs
 const AT_ONCE_MS = 50;
 const USUAL = 1.25;
 const FIND_OUT_MS = 1_000;
-const PUT_OFF_MS = 5_000;
+const PUT_OFF_MS = 10_000;
 
 /**
  * Chooses when a step begins. While a server is busy with itself (a storage checkpoint, a backup) writes would wait for

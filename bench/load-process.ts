@@ -60,7 +60,7 @@ class Load {
 async function connect(settings: LoadSettings): Promise<Application> {
   const { through, uri, nodes, database, collection } = settings;
   if (through === 'gate') return Gate.connect(uri, database, collection);
-  const client = await DroverClient.connect(uri, { region: 'us-east', nodes });
+  const client = await DroverClient.connect(uri, { region: 'us-east', nodes, driver: { maxPoolSize: 32 } });
   const orders = client.db(database).collection<Order>(collection);
   return { write: (request) => request(orders), close: () => client.close() };
 }

@@ -1,4 +1,5 @@
 import type { ClientSessionOptions, Document, MongoClientOptions } from 'mongodb';
+import { nanoid } from 'nanoid';
 import { clientNetwork } from '../domain/client-network.js';
 import { Catalog } from '../store/catalog/catalog.js';
 import { appOfRouter } from '../store/catalog/routers.js';
@@ -6,6 +7,7 @@ import { tokenOfKey } from '../store/key-token.js';
 import { NodePool } from '../store/node-pool.js';
 import { AccessRecorder } from './access-recorder.js';
 import { DroverCollection } from './collection.js';
+import { Entrance } from './entrance.js';
 import { Keyspaces } from './keyspaces.js';
 import { nodeUris } from './node-uris.js';
 import { RouteFeed } from './route-feed.js';
@@ -65,11 +67,13 @@ export class DroverClient {
     const onProblem = options.onProblem ?? (() => undefined);
     const names = (await catalog.nodes.list()).map((node) => node._id);
     const table = new RouteTable();
-    const feed = new RouteFeed(catalog, table, options.region, onProblem);
+    const id = nanoid();
     const nodes = new NodePool(await nodeUris(catalogUri, names, options.nodes), {
       ...options.driver,
-      appName: appOfRouter(feed.id),
+      appName: appOfRouter(id),
     });
+    const entrance = new Entrance(nodes);
+    const feed = new RouteFeed(id, catalog, table, entrance, options.region, onProblem);
     const recorder = new AccessRecorder({
       region: options.region,
       ...(options.ip === undefined ? {} : { network: clientNetwork(options.ip) }),
@@ -78,7 +82,7 @@ export class DroverClient {
       write: options.recordAccess === false ? async () => {} : (records) => catalog.access.append(records),
       onProblem,
     });
-    const router = new Router(new Keyspaces(catalog, feed), table, feed, nodes, recorder, {
+    const router = new Router(new Keyspaces(catalog, feed), table, feed, nodes, entrance, recorder, {
       holdTimeoutMs: options.holdTimeoutMS ?? 30_000,
       onLeaseExpired: options.onLeaseExpired ?? 'refuse',
     });

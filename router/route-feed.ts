@@ -1,13 +1,15 @@
 import { hostname } from 'node:os';
-import { nanoid } from 'nanoid';
 import { LEASE_RENEW_MS, leaseEnd } from '../domain/lease.js';
 import type { Partition } from '../domain/partition.js';
+import { tokensOf } from '../domain/partition.js';
 import type { Catalog } from '../store/catalog/catalog.js';
 import { partitionFromBson } from '../store/codec.js';
-import type { RouteTable } from './route-table.js';
+import type { Entrance } from './entrance.js';
+import type { PartitionRoute, RouteTable } from './route-table.js';
 
 const RECONNECT_MS = 250;
 const ACKNOWLEDGE_AGAIN_MS = 2_000;
+const TRY_MS = 1_000;
 
 /**
  * Keeps the route table up to date: registers the router, reads all routes, then takes every change as the catalog
@@ -17,7 +19,6 @@ const ACKNOWLEDGE_AGAIN_MS = 2_000;
  * no fence sees rests on the lease: while it is valid, no token has changed hands without this router's acknowledgement.
  */
 export class RouteFeed {
-  readonly id = nanoid();
   private readonly registration;
   private closed = false;
   private stream: ReturnType<Catalog['partitions']['watch']> | undefined;
@@ -33,8 +34,10 @@ export class RouteFeed {
   private leasedUntil = -Infinity;
 
   constructor(
+    readonly id: string,
     private readonly catalog: Catalog,
     private readonly table: RouteTable,
+    private readonly entrance: Entrance,
     region: string,
     private readonly onProblem: (problem: string, error: unknown) => void,
   ) {
@@ -174,7 +177,8 @@ export class RouteFeed {
   /** Tells the mover that nothing by an older route is under way here any more. Repeated until a newer route is known. */
   private async acknowledge({ id, epoch, route: { fence, source, target } }: Partition): Promise<void> {
     const route = this.table.route(id)!;
-    if (fence !== null) await route.drain(fence);
+    if (fence === null) await this.tryAsRequest(route, source);
+    else await route.drain(fence);
     await route.reads.only([source, target]);
     while (!this.closed && route.epoch === epoch) {
       try {
@@ -187,6 +191,21 @@ export class RouteFeed {
         await new Promise((resolve) => setTimeout(resolve, RECONNECT_MS));
       }
     }
+  }
+
+  /**
+   * Before a step holds writes up it should be known how long they take as it is: what is under way is waited for, and one more
+   * request is queued, within limits.
+   */
+  private async tryAsRequest(route: PartitionRoute, node: string): Promise<void> {
+    const tried = async () => {
+      const { turnstile } = await this.entrance.comeIn(node, performance.now() + TRY_MS);
+      turnstile.leave();
+      await route.drain(tokensOf(route.partition));
+    };
+    const inVain = new Promise<void>((resolve) => setTimeout(resolve, TRY_MS).unref());
+    const onProblem = (error: unknown) => this.onProblem(`waiting for a turn at node "${node}"`, error);
+    await Promise.race([tried().catch(onProblem), inVain]);
   }
 
   /** The catalog may lose an acknowledgement when its primary changes: the next step would wait for it in vain. */

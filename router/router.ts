@@ -5,6 +5,7 @@ import type { Token } from '../domain/token.js';
 import { isFenced } from '../store/fenced-collection.js';
 import type { NodePool } from '../store/node-pool.js';
 import type { AccessRecorder } from './access-recorder.js';
+import type { Entrance, Within } from './entrance.js';
 import type { KeyspaceHandle, Keyspaces } from './keyspaces.js';
 import { LeaseCheck } from './lease-check.js';
 import type { RouteFeed } from './route-feed.js';
@@ -12,7 +13,6 @@ import type { PartitionRoute, RouteTable } from './route-table.js';
 import type { Place } from './same-transaction.js';
 import type { DroverSession, Routed } from './session.js';
 import { changingHands } from './session.js';
-import { Turnstile } from './turnstile.js';
 
 export interface RouterOptions {
   /** Longest wait of a write for a hand-over, milliseconds. */
@@ -31,32 +31,19 @@ const partsOf = (error: unknown): unknown[] => (error instanceof MongoBulkWriteE
 /** The token may have changed hands before the node answered: the request goes to whoever owns it now. */
 const AGAIN = Symbol('again');
 
-/** A request at its node. */
-interface Within {
-  readonly node: string;
-  readonly client: MongoClient;
-  /** To be left at the end. */
-  readonly turnstile: Turnstile;
-}
-
-/** As many requests as the driver sends at once. Who limits the time that they wait for a connection has them wait there. */
-function connectionsOf({ options: { maxPoolSize, waitQueueTimeoutMS } }: MongoClient): number {
-  return maxPoolSize > 0 && waitQueueTimeoutMS === 0 ? maxPoolSize : Infinity;
-}
-
 /** After a fence has refused a write although the route looks right, the new owner is about to open. */
 const REFUSED_PAUSE_MS = 5;
 
 /** Sends requests to the node that owns their token, and lets writes wait while a token changes hands. */
 export class Router {
   private readonly lease: LeaseCheck;
-  private readonly turnstiles = new Map<string, Turnstile>();
 
   constructor(
     readonly keyspaces: Keyspaces,
     private readonly table: RouteTable,
     private readonly feed: RouteFeed,
     private readonly nodes: NodePool,
+    private readonly entrance: Entrance,
     private readonly recorder: AccessRecorder,
     private readonly options: RouterOptions,
   ) {
@@ -263,7 +250,7 @@ export class Router {
     const deadline = this.deadline();
     for (;;) {
       const node = route.readOwner(token);
-      const within = await this.comeIn(node, deadline);
+      const within = await this.entrance.comeIn(node, deadline);
       if (route.readOwner(token) === node) return within;
       within.turnstile.leave();
     }
@@ -278,24 +265,12 @@ export class Router {
         await route.nextChange(deadline);
         continue;
       }
-      const within = await this.comeIn(owner, deadline);
+      const within = await this.entrance.comeIn(owner, deadline);
       const now = route.beginWrite(tokens);
       if (now === owner) return within;
       if (now !== null) route.endWrite(tokens);
       within.turnstile.leave();
     }
-  }
-
-  /** Requests wait here rather than for a connection: they cost less, and may still go where their token is by then. */
-  private async comeIn(node: string, deadline: number): Promise<Within> {
-    const client = this.nodes.peek(node) ?? (await this.nodes.get(node));
-    let turnstile = this.turnstiles.get(node);
-    if (turnstile === undefined) {
-      turnstile = new Turnstile(connectionsOf(client), `a free connection to node "${node}"`);
-      this.turnstiles.set(node, turnstile);
-    }
-    if (!turnstile.tryEnter()) await turnstile.enter(deadline);
-    return { node, client, turnstile };
   }
 
   private timedOut(route: PartitionRoute): DroverError {

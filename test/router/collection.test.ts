@@ -218,12 +218,23 @@ describe('while a partition changes hands', () => {
     const waiting = few.insertOne({ _id: 1 as never, customerId: gone[1] });
     await cluster.advance({ kind: 'begin', boundary: middle });
     await cluster.acknowledged();
-    await cluster.advance({ kind: 'own', since: 1n }, { kind: 'settle' });
-    await cluster.acknowledged();
     expect(answered).toBe(false);
+    await cluster.advance({ kind: 'own', since: 1n }, { kind: 'settle' });
     await slow;
     await waiting;
     expect(await cluster.stored('b').find().toArray()).toEqual([{ _id: 1, customerId: gone[1] }]);
+  });
+
+  it('a step that is announced waits for what is under way, and for a turn at the node', async () => {
+    const few = await cluster.connect({ driver: { maxPoolSize: 1 } });
+    await cluster.orders(few).insertOne({ customerId: gone[0] });
+    let answered = false;
+    const query = { customerId: gone[0], $where: 'sleep(300) || true' };
+    const slow = cluster.orders(few).findOne(query).then(() => (answered = true)); // prettier-ignore
+    await cluster.advance({ kind: 'announce' });
+    await cluster.acknowledged();
+    expect(answered).toBe(true);
+    await slow;
   });
 
   describe('and both nodes own a part of it', () => {
