@@ -10,7 +10,8 @@ import { operationTime } from '../store/change-log.js';
 import { createLanes } from '../store/copy-lane.js';
 import { createFenced, dropClosed, inspect } from '../store/fenced-collection.js';
 import { follow } from '../store/follower.js';
-import { buildIndexes, indexesToCopy } from '../store/shadow-indexes.js';
+import { giveWay } from '../store/node-pressure.js';
+import { buildIndexes, differentIndexes, indexesToCopy } from '../store/shadow-indexes.js';
 import { Throttle } from '../store/throttle.js';
 import type { VerifyProgress } from '../store/verify.js';
 import { verify } from '../store/verify.js';
@@ -71,6 +72,19 @@ export function createCopyActivities(dependencies: Dependencies) {
     };
   }
 
+  /** Not at the cost of the applications of both nodes. */
+  function givingWay<T>(context: MoveContext, throttle: Throttle, work: () => Promise<T>): Promise<T> {
+    const { migration, source, target } = context.move;
+    const nodes = [
+      { name: source, client: context.client(source), ownWrites: false },
+      { name: target, client: context.client(target), ownWrites: true },
+    ];
+    const onSlower = (node: string, reason: string) => {
+      dependencies.log.info('a migration gives way', { migration, node, reason });
+    };
+    return giveWay(nodes, throttle, onSlower, work);
+  }
+
   return {
     /** An empty collection at the target with the source's options and indexes, which accepts nothing yet. */
     createShadow: (move: Move): Promise<void> =>
@@ -97,7 +111,9 @@ export function createCopyActivities(dependencies: Dependencies) {
           documents: progress.documents,
           bytes: progress.bytes,
         }));
-        const { documents, bytes } = await backfill({ ...work, migration: move.migration });
+        const { documents, bytes } = await givingWay(context, work.throttle, () =>
+          backfill({ ...work, migration: move.migration }),
+        );
         const { others } = await indexesToCopy(context.db(move.source), context.partition.collection);
         await buildIndexes(context.db(move.target), context.partition.collection, others);
         await catalog.migrations.update(move.migration, { $set: { documents, bytes } });
@@ -147,22 +163,32 @@ export function createCopyActivities(dependencies: Dependencies) {
         }
       }),
 
+    /** All documents and indexes of both sides, while writes go on. */
     verify: (move: ThrottledMove): Promise<{ readonly compared: number }> =>
       withHeartbeat(async (report, signal) => {
         const context = await openMove(dependencies, move);
-        const { compared, different } = await verify({
-          ...bulkWork<VerifyProgress>(context, move, signal, report, (progress) => ({ compared: progress.compared })),
-          settle: async () => {
-            if (!(await ping(context, 'forward', 30_000))) {
-              throw new DroverError('Unavailable', 'replication did not catch up within 30 s');
-            }
-          },
-        });
+        const [source, target] = [context.db(move.source), context.db(move.target)];
+        const { collection } = context.partition;
+        // Made since the copy began: the change log says nothing of indexes.
+        const { unique, others } = await indexesToCopy(source, collection);
+        await buildIndexes(target, collection, [...unique, ...others]);
+        const work = bulkWork<VerifyProgress>(context, move, signal, report, ({ compared }) => ({ compared }));
+        const settle = async () => {
+          if (await ping(context, 'forward', 30_000)) return;
+          throw new DroverError('Unavailable', 'replication did not catch up within 30 s');
+        };
+        const { compared, different } = await givingWay(context, work.throttle, () =>
+          verify({ ...work, migration: move.migration, settle }),
+        );
         if (different.length > 0) {
           throw new DroverError(
             'VerificationFailed',
             `${different.length} or more documents differ: ${different.join(', ')}`,
           );
+        }
+        const indexes = await differentIndexes(source, target, collection);
+        if (indexes.length > 0) {
+          throw new DroverError('VerificationFailed', `these indexes are not the same: ${indexes.join(', ')}`);
         }
         await catalog.migrations.update(move.migration, { $set: { compared } });
         return { compared };

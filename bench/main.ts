@@ -3,13 +3,14 @@ import type { Bench, Comparison } from './bench.js';
 import { copy } from './copy.js';
 import { cutover } from './cutover.js';
 import { replicate } from './replicate.js';
+import { verify } from './verify.js';
 import { comparisonTable, toJson } from './report.js';
 
 /**
  * `npm run bench -- NAME [--json]`: measures Drover and a baseline in turn, in the same run. With --json the last line
  * of standard output is the result; everything else goes beside it.
  */
-const BENCHES: Readonly<Record<string, Bench>> = { copy, cutover, replicate };
+const BENCHES: Readonly<Record<string, Bench>> = { copy, cutover, replicate, verify };
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,

@@ -1,6 +1,6 @@
-/** What a mover process is to copy, and how. */
+/** What a mover process is to do. */
 export interface MoverSettings {
-  readonly how: 'drover' | 'driver';
+  readonly how: 'copy' | 'copy by a loop' | 'verify' | 'compare by a loop';
   readonly source: string;
   readonly target: string;
   readonly database: string;
@@ -9,7 +9,9 @@ export interface MoverSettings {
 
 export interface MoverResult {
   readonly seconds: number;
-  /** Resident memory before the copy, and the most during it; in MB. */
+  /** Resident memory before the work, and the most during it; in MB. */
   readonly idleMb: number;
   readonly peakMb: number;
+  /** Documents that are not the same on both sides. */
+  readonly different?: number;
 }

@@ -5,7 +5,7 @@ import type { Copied, CopiedBatches, CopyLane, CopyPosition } from './copy-lane.
 import { takeLanes } from './copy-lane.js';
 import { decode, field } from './raw-bson.js';
 import type { RawBatch, RecordPosition } from './raw-documents.js';
-import { inNaturalOrder, recordPosition } from './raw-documents.js';
+import { batchSizeFor, inNaturalOrder, readAhead, recordPosition } from './raw-documents.js';
 
 export interface BackfillOptions extends BulkWork<CopyProgress> {
   readonly migration: string;
@@ -19,7 +19,6 @@ export interface CopyProgress {
 
 /** Of what a reply of the source holds; it is at most 16 MB, whatever is asked for. */
 const BATCH_BYTES = 3 * 1024 * 1024;
-const BATCH_DOCUMENTS = 20_000;
 /** As many may be deleted before a later attempt has nowhere to go on. */
 const POSITIONS = 5;
 
@@ -39,13 +38,12 @@ export async function backfill(options: BackfillOptions): Promise<CopyProgress> 
   const reading = source.startSession();
   try {
     const { attempt, startAt, ...before } = await checkpoint.takeOver();
-    const { count, averageBytes } = await sizeOf(from, collection);
+    const { count, batchSize } = await batchSizeFor(from, collection, BATCH_BYTES);
     if (before.copyDone === true) return { documents: before.documents, bytes: before.bytes, documentsInAll: count };
     const { lanes, copied } = await takeLanes(to, collection, migration, attempt);
     try {
       const member = await memberOf(from);
       const position = await placeToGoOn(from, collection, member, copied);
-      const batchSize = Math.min(BATCH_DOCUMENTS, Math.max(1, Math.round(BATCH_BYTES / averageBytes)));
       const order = inNaturalOrder(from, collection, {
         session: reading,
         afterClusterTime: startAt,
@@ -65,17 +63,8 @@ export async function backfill(options: BackfillOptions): Promise<CopyProgress> 
   }
 }
 
-async function sizeOf(db: Db, collection: string): Promise<{ count: number; averageBytes: number }> {
-  const [stats] = await db
-    .collection(collection)
-    .aggregate([{ $collStats: { storageStats: {} } }])
-    .toArray();
-  const { count, size } = stats!['storageStats'] as { count: number; size: number };
-  return { count, averageBytes: count > 0 ? size / count : BATCH_BYTES };
-}
-
 /** Positions are those of one member: another one may have its records in another order. */
-const memberOf = async (db: Db): Promise<string> => (await db.command({ hello: 1 }))['me'] as string;
+export const memberOf = async (db: Db): Promise<string> => (await db.command({ hello: 1 }))['me'] as string;
 
 /** Behind the last document that was copied and is still where it was; from the beginning where there is none. */
 async function placeToGoOn(
@@ -108,7 +97,7 @@ class Backfill {
   }
 
   async run(order: AsyncGenerator<RawBatch>, lanes: readonly CopyLane[]): Promise<void> {
-    const batches = readAhead(order);
+    const batches = numbered(readAhead(order));
     const lanesEnd = await Promise.allSettled(lanes.map((lane) => this.copy(batches, lane)));
     for (const end of lanesEnd) if (end.status === 'rejected') throw end.reason;
   }
@@ -152,19 +141,7 @@ class Backfill {
 
 type NumberedBatch = RawBatch & { readonly number: number };
 
-/** Asks for the next batch before the one that it gives is worked off. */
-async function* readAhead(order: AsyncGenerator<RawBatch>): AsyncGenerator<NumberedBatch> {
-  let next = order.next();
-  try {
-    for (let number = 0; ; number++) {
-      const { done, value } = await next;
-      if (done === true) return;
-      next = order.next();
-      // Whoever asks for it gets the error.
-      next.catch(() => undefined);
-      yield { ...value, number };
-    }
-  } finally {
-    await order.return(undefined);
-  }
+async function* numbered(batches: AsyncGenerator<RawBatch>): AsyncGenerator<NumberedBatch> {
+  let number = 0;
+  for await (const batch of batches) yield { ...batch, number: number++ };
 }

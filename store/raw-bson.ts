@@ -29,6 +29,20 @@ export function field(document: Uint8Array, name: string): RawValue | undefined 
   return undefined;
 }
 
+/** `_id` of a stored document, which the server keeps as its first field. */
+export function idOf(document: Uint8Array): RawValue {
+  const isFirst =
+    document[5] === 0x5f && document[6] === 0x69 && document[7] === 0x64 && document[8] === 0 && document.length > 9;
+  const length = isFirst ? LENGTHS[document[4]!] : undefined;
+  if (length === undefined) return field(document, '_id')!;
+  const more = length < 0 ? bufferOf(document).readInt32LE(FIRST_VALUE) : 0;
+  return { type: document[4]!, bytes: document.subarray(FIRST_VALUE, FIRST_VALUE + Math.abs(length) + more) };
+}
+
+const FIRST_VALUE = 9;
+/** Bytes of a value by its type, of the usual ones; negative: added to the length that the value begins with. */
+const LENGTHS: Readonly<Record<number, number>> = { 0x01: 8, 0x02: -4, 0x05: -5, 0x07: 12, 0x09: 8, 0x10: 4, 0x12: 8 };
+
 /** The value at a dotted path; undefined also where an array is in the way. */
 export function fieldAt(document: Uint8Array, path: string): RawValue | undefined {
   let value: RawValue | undefined = { type: DOCUMENT, bytes: document };

@@ -26,13 +26,16 @@ export interface RawBatch {
   readonly position: RecordPosition;
 }
 
-export interface NaturalOrder {
+export interface Reading {
   readonly session: ClientSession;
+  readonly batchSize: number;
+}
+
+export interface NaturalOrder extends Reading {
   /** What was written until then is seen. */
-  readonly afterClusterTime: Timestamp;
+  readonly afterClusterTime?: Timestamp;
   /** Behind this document. */
   readonly after?: RecordPosition;
-  readonly batchSize: number;
 }
 
 /**
@@ -40,23 +43,34 @@ export interface NaturalOrder {
  *
  * @throws MongoServerError `KeyNotFound` when the document at `after` is gone
  */
-export async function* inNaturalOrder(
+export function inNaturalOrder(
   db: Db,
   collection: string,
   { session, afterClusterTime, after, batchSize }: NaturalOrder,
 ): AsyncGenerator<RawBatch> {
+  const command = {
+    hint: { $natural: 1 },
+    $_requestResumeToken: true,
+    ...(after === undefined ? {} : { $_resumeAfter: after }),
+    readConcern: { level: 'majority', ...(afterClusterTime === undefined ? {} : { afterClusterTime }) },
+  };
+  return replies(db, collection, command, { session, batchSize });
+}
+
+/** All documents in the order of `_id`, which is the same on every server; in a position there is no going on. */
+export function inIdOrder(db: Db, collection: string, reading: Reading): AsyncGenerator<RawBatch> {
+  const command = { hint: { _id: 1 }, sort: { _id: 1 }, readConcern: { level: 'majority' } };
+  return replies(db, collection, command, reading);
+}
+
+async function* replies(
+  db: Db,
+  collection: string,
+  command: Document,
+  { session, batchSize }: Reading,
+): AsyncGenerator<RawBatch> {
   const options = { session, promoteLongs: false, fieldsAsRaw: { firstBatch: true, nextBatch: true } };
-  let reply = await db.command(
-    {
-      find: collection,
-      hint: { $natural: 1 },
-      $_requestResumeToken: true,
-      ...(after === undefined ? {} : { $_resumeAfter: after }),
-      batchSize,
-      readConcern: { level: 'majority', afterClusterTime },
-    },
-    options,
-  );
+  let reply = await db.command({ find: collection, batchSize, ...command }, options);
   try {
     for (;;) {
       const { firstBatch, nextBatch, postBatchResumeToken } = reply['cursor'] as Document;
@@ -71,6 +85,41 @@ export async function* inNaturalOrder(
       await db.command({ killCursors: collection, cursors: [cursorId(reply)] }, { session });
   }
 }
+
+/** Asks for the next reply before the one that it gives is worked off. */
+export async function* readAhead(order: AsyncGenerator<RawBatch>): AsyncGenerator<RawBatch> {
+  let next = order.next();
+  try {
+    for (;;) {
+      const { done, value } = await next;
+      if (done === true) return;
+      next = order.next();
+      // Whoever asks for it gets the error.
+      next.catch(() => undefined);
+      yield value;
+    }
+  } finally {
+    await order.return(undefined);
+  }
+}
+
+/** Documents that a reply of about so many bytes holds, at least one. */
+export async function batchSizeFor(
+  db: Db,
+  collection: string,
+  bytes: number,
+): Promise<{ count: number; batchSize: number }> {
+  const [stats] = await db
+    .collection(collection)
+    .aggregate([{ $collStats: { storageStats: {} } }])
+    .toArray();
+  const { count, size } = stats!['storageStats'] as { count: number; size: number };
+  // Of an empty collection nothing is known but that its first documents may be large.
+  const documents = count > 0 ? Math.floor((bytes * count) / Math.max(size, 1)) : 1;
+  return { count, batchSize: Math.min(MOST_DOCUMENTS, Math.max(1, documents)) };
+}
+
+const MOST_DOCUMENTS = 20_000;
 
 const cursorId = (reply: Document): Long => (reply['cursor'] as { id: Long }).id;
 

@@ -1,4 +1,5 @@
 import type { Db, IndexDescription } from 'mongodb';
+import { BSON } from 'mongodb';
 import { parseGate } from './gates.js';
 
 /** Each by a read of its own. The server builds three at a time, and gates of other moves must find a place. */
@@ -37,3 +38,21 @@ export async function buildIndexes(
   const builders = await Promise.allSettled(Array.from({ length: AT_ONCE }, builder));
   for (const each of builders) if (each.status === 'rejected') throw each.reason;
 }
+
+/** Names of indexes that only one side has, or that are not the same on both. */
+export async function differentIndexes(source: Db, target: Db, collection: string): Promise<string[]> {
+  const [ours, theirs] = await Promise.all(
+    [source, target].map(async (db) => {
+      const { unique, others } = await indexesToCopy(db, collection);
+      return new Map([...unique, ...others].map((index) => [index.name!, canonical(index)]));
+    }),
+  );
+  return [...new Set([...ours!.keys(), ...theirs!.keys()])].filter((name) => ours!.get(name) !== theirs!.get(name));
+}
+
+/** The order of the key's fields counts, that of the options does not. */
+const canonical = (index: IndexDescription): string =>
+  BSON.EJSON.stringify(
+    Object.entries(index).sort(([a], [b]) => (a < b ? -1 : 1)),
+    { relaxed: true },
+  );

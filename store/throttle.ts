@@ -1,19 +1,65 @@
-/** Keeps a stream of bytes below a rate by making its producer wait; 0 means no limit. */
+/** However busy the nodes are: a move has to end some time. Bytes per second. */
+const LEAST = 500_000;
+const SLOWER = 0.6;
+const FASTER = 1.2;
+
+/**
+ * Keeps a stream of bytes below a rate by making its producer wait. The rate is the one that was asked for, or less, as
+ * whoever watches the nodes says.
+ */
 export class Throttle {
   private readyAt = 0;
+  private allowed: number;
+  private passed = 0;
+  private countedSince: number;
 
   constructor(
-    private readonly bytesPerSecond: number,
+    /** Bytes per second at most; 0 means no limit. */
+    bytesPerSecond: number,
     private readonly now: () => number = () => performance.now(),
     private readonly sleep: (ms: number) => Promise<void> = (ms) => new Promise((resolve) => setTimeout(resolve, ms)),
-  ) {}
+  ) {
+    this.most = bytesPerSecond > 0 ? bytesPerSecond : Infinity;
+    this.allowed = this.most;
+    this.countedSince = now();
+  }
+
+  private readonly most: number;
+
+  /** Bytes per second at this moment, `Infinity` without a limit. */
+  get rate(): number {
+    return this.allowed;
+  }
 
   /** Waits until `bytes` more may pass. */
   async take(bytes: number): Promise<void> {
-    if (this.bytesPerSecond <= 0) return;
+    this.passed += bytes;
+    if (this.allowed === Infinity) return;
     const now = this.now();
     const start = Math.max(now, this.readyAt);
-    this.readyAt = start + (bytes * 1000) / this.bytesPerSecond;
+    this.readyAt = start + (bytes * 1000) / this.allowed;
     if (start > now) await this.sleep(start - now);
+  }
+
+  /** Clearly below what has passed a second since the last adjustment. */
+  slowDown(): void {
+    const passed = this.countAnew();
+    const rate = Math.min(this.allowed, passed > 0 ? passed : this.allowed);
+    if (rate !== Infinity) this.allowed = Math.max(Math.min(LEAST, this.most), rate * SLOWER);
+  }
+
+  /** A little, up to what was asked for; where the limit is far from being reached, there is none. */
+  speedUp(): void {
+    const passed = this.countAnew();
+    this.allowed = Math.min(this.most, this.allowed * FASTER);
+    if (this.allowed > 4 * passed && passed > 0) this.allowed = this.most;
+  }
+
+  private countAnew(): number {
+    const now = this.now();
+    const perSecond = (this.passed * 1000) / Math.max(1, now - this.countedSince);
+    this.passed = 0;
+    this.countedSince = now;
+    return perSecond;
   }
 }

@@ -1,15 +1,29 @@
-import type { Collection, Document } from 'mongodb';
-import { BSON } from 'mongodb';
+import type { ClientSession, Collection, Db } from 'mongodb';
+import { Binary, BSON, Long } from 'mongodb';
 import type { BulkWork } from './bulk-work.js';
-import { idHex } from './raw-bson.js';
+import { memberOf } from './backfill.js';
+import { CHECKPOINTS } from './checkpoint.js';
+import type { Side } from './document-matching.js';
+import { digest, DocumentMatching } from './document-matching.js';
+import type { RawValue } from './raw-bson.js';
+import { compose, decode, field, identity, idOf } from './raw-bson.js';
+import type { RawBatch, RawDocument, RecordPosition } from './raw-documents.js';
+import { batchSizeFor, inIdOrder, inNaturalOrder, readAhead, recordPosition } from './raw-documents.js';
 
 export interface VerifyOptions extends BulkWork<VerifyProgress> {
   /** Waits until the target has everything that the source had when it was called. */
   readonly settle: () => Promise<void>;
+  /** Where the position is kept, from which another attempt goes on. */
+  readonly migration?: string;
+  /** As many documents of one side may be ahead of the other one, of which ids and digests are kept. Default 100,000. */
+  readonly mostAhead?: number;
 }
 
 export interface VerifyProgress {
   readonly compared: number;
+  /** About so many there are. */
+  readonly documentsInAll: number;
+  /** To be looked at again so far. */
   readonly recheck: number;
 }
 
@@ -19,122 +33,276 @@ export interface VerifyResult {
   readonly different: readonly string[];
 }
 
-const BATCH = 1_000;
-const ROUNDS = 10;
-const ID_ONLY = { _id: 1 };
+const BATCH_BYTES = 3 * 1024 * 1024;
+const MOST_AHEAD = 100_000;
+const MOST_TOLD = 20;
+const NOTE_EVERY_MS = 5_000;
+/** With more that is not found the same, the position is not noted. */
+const MOST_NOTED = 1_000;
+const RECHECKED_AT_ONCE = 1_000;
+const RECHECKS = 10;
 
 /**
- * Compares every document byte for byte while writes go on: what differs is looked at again after replication has
- * caught up, until it agrees or has differed in every round.
+ * Compares every document byte for byte while writes go on. Both sides are read at the same pace, in natural order, which a
+ * copy has from its source; where it has another one, in the order of `_id`. What is not the same is looked at again after
+ * replication has caught up, until it agrees or has differed every time.
  */
 export async function verify(options: VerifyOptions): Promise<VerifyResult> {
-  const source = options.source.db(options.database).collection(options.collection);
-  const target = options.target.db(options.database).collection(options.collection);
-  const suspects = new Map<string, unknown>();
-  let compared = 0;
+  const verification = new Verification(options);
+  const finished = (await verification.run('natural')) ?? (await verification.run('_id'));
+  if (finished === undefined) throw new Error('in the order of _id no side can be ahead of the other one');
+  return finished;
+}
 
-  for await (const batch of batches(source, options)) {
-    await options.throttle.take(batch.bytes);
-    const theirs = await byId(
-      target,
-      [...batch.documents.values()].map(({ id }) => id),
-    );
-    for (const [hex, { id, raw }] of batch.documents) {
-      if (theirs.get(hex)?.raw.equals(raw) !== true) suspects.set(hex, id);
+/** Read so far. */
+interface ReadSide {
+  readonly batches: AsyncGenerator<RawBatch>;
+  documents: number;
+  last: RawBatch | undefined;
+  ended: boolean;
+}
+
+class Verification {
+  private readonly dbs: Readonly<Record<Side, Db>>;
+  private readonly matching = new DocumentMatching();
+  private readonly different = new Map<string, RawValue>();
+  private readonly position: VerifyPosition | undefined;
+  private compared = 0;
+  private documentsInAll = 0;
+
+  constructor(private readonly options: VerifyOptions) {
+    const { source, target, database, collection, migration } = options;
+    this.dbs = { source: source.db(database), target: target.db(database) };
+    if (migration !== undefined) this.position = new VerifyPosition(this.dbs, collection, migration);
+  }
+
+  /** @returns undefined when one side is too far ahead of the other one */
+  async run(order: 'natural' | '_id'): Promise<VerifyResult | undefined> {
+    const { source, target, signal } = this.options;
+    const sessions = { source: source.startSession(), target: target.startSession() };
+    try {
+      const after = order === 'natural' ? await this.position?.read() : undefined;
+      const suspects = new Map(after?.suspects.map((id) => [identity(id), id]));
+      this.compared = after?.compared ?? 0;
+      this.matching.clear();
+      const sides = {
+        source: await this.open('source', order, sessions.source, after?.records.source),
+        target: await this.open('target', order, sessions.target, after?.records.target),
+      };
+      try {
+        if (!(await this.match(sides, order, suspects))) return undefined;
+      } finally {
+        await Promise.all(Object.values(sides).map(({ batches }) => batches.return(undefined)));
+      }
+    } finally {
+      await Promise.all(Object.values(sessions).map((session) => session.endSession()));
     }
-    compared += batch.documents.size;
-    options.onProgress({ compared, recheck: suspects.size });
-  }
-  // The other way round: what only the target has. The ids say it.
-  for await (const batch of batches(target, options, ID_ONLY)) {
-    await options.throttle.take(batch.bytes);
-    const ours = await byId(
-      source,
-      [...batch.documents.values()].map(({ id }) => id),
-      ID_ONLY,
-    );
-    for (const [hex, { id }] of batch.documents) if (!ours.has(hex)) suspects.set(hex, id);
-    options.onProgress({ compared, recheck: suspects.size });
+    signal.throwIfAborted();
+    await this.position?.remove();
+    return {
+      compared: this.compared,
+      different: [...this.different.values()]
+        .slice(0, MOST_TOLD)
+        .map((id) => BSON.EJSON.stringify({ id: decode(id) }, { relaxed: true })),
+    };
   }
 
-  const lastSeen = new Map<string, string>();
-  for (let round = 0; round < ROUNDS && suspects.size > 0 && !options.signal.aborted; round++) {
-    if (round > 0) await new Promise((resolve) => setTimeout(resolve, 100 * round));
-    for (const ids of chunks([...suspects], BATCH)) {
-      const wanted = ids.map(([, id]) => id);
-      const before = await byId(source, wanted);
-      await options.settle();
-      const theirs = await byId(target, wanted);
-      const after = await byId(source, wanted);
-      for (const [hex] of ids) {
-        const [old, copy, now] = [before, theirs, after].map((side) => side.get(hex)?.raw.toString('base64') ?? '');
-        const stable = old === now;
-        // A document that is written all the time never stands still; its copy must change along with it.
-        const followed = !stable && lastSeen.has(hex) && lastSeen.get(hex) !== copy;
-        if (copy === old || copy === now || followed) suspects.delete(hex);
-        lastSeen.set(hex, copy!);
+  private async open(
+    side: Side,
+    order: 'natural' | '_id',
+    session: ClientSession,
+    after: RecordPosition | undefined,
+  ): Promise<ReadSide> {
+    const { collection } = this.options;
+    const { count, batchSize } = await batchSizeFor(this.dbs[side], collection, BATCH_BYTES);
+    if (side === 'source') this.documentsInAll = count;
+    const reading = { session, batchSize };
+    const batches =
+      order === 'natural'
+        ? inNaturalOrder(this.dbs[side], collection, { ...reading, ...(after === undefined ? {} : { after }) })
+        : inIdOrder(this.dbs[side], collection, reading);
+    return { batches: readAhead(batches), documents: 0, last: undefined, ended: false };
+  }
+
+  /** @returns false when one side is too far ahead of the other one */
+  private async match(
+    sides: Readonly<Record<Side, ReadSide>>,
+    order: 'natural' | '_id',
+    suspects: Map<string, RawValue>,
+  ): Promise<boolean> {
+    const { signal } = this.options;
+    const { mostAhead = MOST_AHEAD } = this.options;
+    let notedAt = performance.now();
+    while (!sides.source.ended || !sides.target.ended) {
+      signal.throwIfAborted();
+      await this.readOn(sides);
+      this.report(suspects.size);
+      if (this.matching.size > mostAhead) {
+        if (order === 'natural') return false;
+        // Here nothing is ahead: so many differ. They are looked at before there are more.
+        const some = new Map(this.matching.suspects());
+        this.matching.clear();
+        await this.recheck(some);
+        if (this.different.size >= MOST_TOLD) return true;
+      }
+      if (performance.now() - notedAt > NOTE_EVERY_MS) {
+        notedAt = performance.now();
+        await this.note(sides, suspects);
       }
     }
-    options.onProgress({ compared, recheck: suspects.size });
+    for (const [name, id] of this.matching.suspects()) suspects.set(name, id);
+    this.matching.clear();
+    await this.recheck(suspects);
+    return true;
   }
-  options.signal.throwIfAborted();
-  return {
-    compared,
-    different: [...suspects.values()].slice(0, 20).map((id) => BSON.EJSON.stringify({ id }, { relaxed: true })),
-  };
-}
 
-interface RawDocument {
-  readonly id: unknown;
-  readonly raw: Buffer;
-}
-
-async function* batches(
-  collection: Collection,
-  { signal }: VerifyOptions,
-  projection: Document = {},
-): AsyncGenerator<{ documents: Map<string, RawDocument>; bytes: number }> {
-  let documents = new Map<string, RawDocument>();
-  let bytes = 0;
-  for await (const raw of collection
-    .find({}, { raw: true, batchSize: BATCH, projection })
-    .hint({ _id: 1 }) as AsyncIterable<unknown>) {
-    signal.throwIfAborted();
-    const document = toRaw(raw as Buffer);
-    documents.set(idHex(document.id), document);
-    bytes += document.raw.length;
-    if (documents.size >= BATCH || bytes > 4 * 1024 * 1024) {
-      yield { documents, bytes };
-      documents = new Map();
-      bytes = 0;
+  /** The side that is behind goes first. */
+  private async readOn({ source, target }: Readonly<Record<Side, ReadSide>>): Promise<void> {
+    const isNext = !source.ended && (target.ended || source.documents <= target.documents);
+    const [side, name] = isNext ? ([source, 'source'] as const) : ([target, 'target'] as const);
+    const { done, value } = await side.batches.next();
+    if (done === true) {
+      side.ended = true;
+      return;
     }
+    await this.options.throttle.take(value.bytes);
+    this.matching.add(name, value.documents);
+    this.matching.endRound();
+    side.documents += value.documents.length;
+    side.last = value;
+    if (isNext) this.compared += value.documents.length;
   }
-  if (documents.size > 0) yield { documents, bytes };
+
+  private report(suspects: number): void {
+    const { compared, documentsInAll } = this;
+    this.options.onProgress({ compared, documentsInAll, recheck: suspects + this.matching.size });
+  }
+
+  private async note(sides: Readonly<Record<Side, ReadSide>>, suspects: ReadonlyMap<string, RawValue>): Promise<void> {
+    const [source, target] = [sides.source.last, sides.target.last];
+    if (source?.position === undefined || target?.position === undefined) return;
+    if (this.matching.size + suspects.size > MOST_NOTED) return;
+    const ids = [...new Map([...suspects, ...this.matching.suspects()]).values()];
+    await this.position?.note({ source, target }, this.compared, ids);
+  }
+
+  /** Looks at the suspects again, and adds those that go on to differ to `different`. */
+  private async recheck(suspects: Map<string, RawValue>): Promise<void> {
+    const { signal, settle } = this.options;
+    const [source, target] = (['source', 'target'] as const).map((side) =>
+      this.dbs[side].collection(this.options.collection),
+    ) as [Collection, Collection];
+    const lastSeen = new Map<string, string | undefined>();
+    for (let round = 0; round < RECHECKS && suspects.size > 0; round++) {
+      signal.throwIfAborted();
+      if (round > 0) await new Promise((resolve) => setTimeout(resolve, 20 * round));
+      for (const chunk of chunks([...suspects], RECHECKED_AT_ONCE)) {
+        const ids = chunk.map(([, id]) => id);
+        const before = await digestsOf(source, ids);
+        await settle();
+        const theirs = await digestsOf(target, ids);
+        const after = await digestsOf(source, ids);
+        for (const [name] of chunk) {
+          const [old, copy, now] = [before.get(name), theirs.get(name), after.get(name)];
+          // A document that is written all the time never stands still; its copy must change along with it.
+          const followed = old !== now && lastSeen.has(name) && lastSeen.get(name) !== copy;
+          if (copy === old || copy === now || followed) suspects.delete(name);
+          lastSeen.set(name, copy);
+        }
+        this.report(suspects.size);
+      }
+    }
+    for (const [name, id] of suspects) this.different.set(name, id);
+  }
 }
 
-async function byId(
-  collection: Collection,
-  ids: readonly unknown[],
-  projection: Document = {},
-): Promise<Map<string, RawDocument>> {
-  const found = await collection.find({ _id: { $in: ids as never[] } }, { raw: true, projection }).toArray();
-  return new Map(
-    (found as unknown as Buffer[]).map((raw) => {
-      const document = toRaw(raw);
-      return [idHex(document.id), document];
-    }),
-  );
-}
-
-/** The driver's raw documents share one buffer with their batch: the bytes are copied. */
-function toRaw(raw: Buffer): RawDocument {
-  const copy = Buffer.from(raw);
-  return {
-    raw: copy,
-    id: BSON.deserialize(copy, { promoteValues: false, promoteLongs: false, promoteBuffers: false })['_id'],
-  };
+/** Of the documents that are there. */
+async function digestsOf(collection: Collection, ids: readonly RawValue[]): Promise<Map<string, string>> {
+  const digests = new Map<string, string>();
+  const found = collection.find({ _id: { $in: ids.map(decode) as never[] } }, { raw: true });
+  for await (const document of found as AsyncIterable<unknown>) {
+    digests.set(identity(idOf(document as RawDocument)), digest(document as RawDocument));
+  }
+  return digests;
 }
 
 function* chunks<T>(items: readonly T[], size: number): Generator<T[]> {
   for (let i = 0; i < items.length; i += size) yield items.slice(i, i + size);
+}
+
+const positionId = (migration: string): string => `${migration}/verify`;
+
+/** A member's place in natural order, and the document there, which says whether the place is still the same. */
+interface Place {
+  readonly member: string;
+  readonly _id: unknown;
+  readonly record: RecordPosition;
+}
+
+interface PositionDocument {
+  readonly _id: string;
+  readonly compared: number;
+  readonly source: Place;
+  readonly target: Place;
+  /** Documents of one field each: the ids of what has not been found the same. */
+  readonly suspects: readonly Binary[];
+}
+
+/** How far both sides have been compared; kept beside the copy. It only saves time: without it, all is compared anew. */
+class VerifyPosition {
+  private readonly documents: Collection<PositionDocument>;
+
+  constructor(
+    private readonly dbs: Readonly<Record<Side, Db>>,
+    private readonly collection: string,
+    private readonly migration: string,
+  ) {
+    this.documents = dbs.target.collection(CHECKPOINTS);
+  }
+
+  async note(last: Readonly<Record<Side, RawBatch>>, compared: number, suspects: readonly RawValue[]): Promise<void> {
+    const place = async (side: Side): Promise<Place> => {
+      const { documents, position } = last[side];
+      return { member: await memberOf(this.dbs[side]), _id: decode(idOf(documents.at(-1)!)), record: position };
+    };
+    const set = {
+      compared,
+      source: await place('source'),
+      target: await place('target'),
+      suspects: suspects.map((id) => new Binary(compose([['_id', id]]))),
+    };
+    await this.documents.updateOne({ _id: positionId(this.migration) }, { $set: set }, { upsert: true });
+  }
+
+  /** @returns undefined where there is none, or one of the places is not what it was */
+  async read(): Promise<
+    | {
+        readonly compared: number;
+        readonly suspects: readonly RawValue[];
+        readonly records: Readonly<Record<Side, RecordPosition>>;
+      }
+    | undefined
+  > {
+    const found = await this.documents.findOne({ _id: positionId(this.migration) }, { promoteLongs: false });
+    if (found === null) return undefined;
+    for (const side of ['source', 'target'] as const) {
+      const { member, _id, record } = found[side];
+      if ((await memberOf(this.dbs[side])) !== member) return undefined;
+      const now = await recordPosition(this.dbs[side], this.collection, _id);
+      if (now?.$recordId.equals(Long.fromValue(record.$recordId)) !== true) return undefined;
+    }
+    return {
+      compared: Number(found.compared),
+      suspects: found.suspects.map(({ buffer }) => field(buffer, '_id')!),
+      records: { source: found.source.record, target: found.target.record },
+    };
+  }
+
+  async remove(): Promise<void> {
+    await removeVerifyPosition(this.dbs.target, this.migration);
+  }
+}
+
+export async function removeVerifyPosition(target: Db, migration: string): Promise<void> {
+  await target.collection<PositionDocument>(CHECKPOINTS).deleteOne({ _id: positionId(migration) });
 }

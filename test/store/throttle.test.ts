@@ -67,4 +67,45 @@ describe('a throttle', () => {
     await throttle.take(1e12);
     await throttle.take(1e12);
   });
+
+  describe('that is told to slow down', () => {
+    const passing = async (throttle: Throttle, time: ReturnType<typeof fakeTime>, bytes: number, ms: number) => {
+      for (let at = 0; at < 10; at++) {
+        await throttle.take(bytes / 10);
+        time.pass(ms / 10);
+      }
+    };
+
+    it('passes less than it did, but never nothing', async () => {
+      const time = fakeTime();
+      const throttle = new Throttle(0, time.now, time.sleep);
+      await passing(throttle, time, 10_000_000, 1_000);
+      throttle.slowDown();
+      expect(throttle.rate).toBeCloseTo(6_000_000, 0);
+      for (let i = 0; i < 20; i++) throttle.slowDown();
+      expect(throttle.rate).toBe(500_000);
+    });
+
+    it('is never faster than what was asked for, nor slower than that is', async () => {
+      const time = fakeTime();
+      const throttle = new Throttle(100_000, time.now, time.sleep);
+      await passing(throttle, time, 100_000, 1_000);
+      throttle.slowDown();
+      expect(throttle.rate).toBe(100_000);
+      for (let i = 0; i < 50; i++) throttle.speedUp();
+      expect(throttle.rate).toBe(100_000);
+    });
+
+    it('has no limit again when it is told often enough to speed up', async () => {
+      const time = fakeTime();
+      const throttle = new Throttle(0, time.now, time.sleep);
+      await passing(throttle, time, 10_000_000, 1_000);
+      throttle.slowDown();
+      for (let i = 0; i < 20; i++) {
+        await passing(throttle, time, 3_000_000, 1_000);
+        throttle.speedUp();
+      }
+      expect(throttle.rate).toBe(Infinity);
+    });
+  });
 });

@@ -1,7 +1,7 @@
 import type { Collection, Db, Document } from 'mongodb';
-import { Int32, Long } from 'mongodb';
-import { beforeEach, describe, expect, it } from 'vitest';
-import { Checkpoint, Markers } from '../../store/checkpoint.js';
+import { Binary, Decimal128, Int32, Long, MinKey, ObjectId, Timestamp, UUID } from 'mongodb';
+import { beforeEach, describe, expect, it, vi } from 'vitest';
+import { Checkpoint, CHECKPOINTS, Markers } from '../../store/checkpoint.js';
 import { follow, markerRead } from '../../store/follower.js';
 import { Throttle } from '../../store/throttle.js';
 import type { VerifyOptions } from '../../store/verify.js';
@@ -118,6 +118,60 @@ describe('the verification', () => {
     writing = false;
     await writer;
     expect(different).toEqual(['{"id":"hot"}']);
+  });
+
+  it('compares copies in another order by _id', async () => {
+    const documents = Array.from({ length: 3_000 }, (_, i) => ({ _id: i as never, customerId: 'c' }));
+    await orders.insertMany(documents);
+    await copy.insertMany(documents.toReversed(), past);
+    await copy.updateOne({ _id: 1_500 as never }, { $set: { customerId: 'd' } }, past);
+    expect(await compare({ mostAhead: 2_000 })).toEqual({ compared: 3_000, different: ['{"id":1500}'] });
+  });
+
+  it('stops when there are enough differences to tell of', async () => {
+    await orders.insertMany(Array.from({ length: 30_000 }, (_, i) => ({ _id: i as never, customerId: 'c' })));
+    const { different, compared } = await compare({ mostAhead: 2_000 });
+    expect(different).toHaveLength(20);
+    expect(compared).toBeLessThan(30_000);
+  });
+
+  it('compares documents of all sizes, and _ids of all kinds', async () => {
+    const ids = [
+      null, 1.5, 'text', { b: 1, a: [1] }, new Binary(Buffer.from('bytes')), new ObjectId(), false, new Date(0),
+      new Int32(7), Long.fromNumber(8), new Decimal128('1.10'), new Timestamp({ t: 1, i: 2 }), NaN, new MinKey(), new UUID(),
+    ]; // prettier-ignore
+    const documents = ids.map((_id, i) => ({ _id: _id as never, customerId: 'c', padding: 'x'.repeat(i * 500_000) }));
+    for (const document of documents) await orders.insertOne(document);
+    for (const document of documents.toReversed()) await copy.insertOne(document, past);
+    expect(await compare()).toEqual({ compared: ids.length, different: [] });
+    for (const { _id } of documents) await copy.updateOne({ _id: { $eq: _id } }, { $set: { padding: '' } }, past);
+    const { different } = await compare();
+    // The first one had no padding before.
+    expect(different).toHaveLength(ids.length - 1);
+  });
+
+  it('goes on where an attempt before it has noted its position, and forgets none of its suspects', async () => {
+    const documents = Array.from({ length: 60_000 }, (_, i) => ({ _id: i as never, customerId: 'c'.repeat(150) }));
+    await orders.insertMany(documents);
+    await copy.insertMany(documents, past);
+    await copy.updateOne({ _id: 5 as never }, { $set: { customerId: 'd' } }, past);
+    const noted = () => target.collection(CHECKPOINTS).findOne({ _id: 'm/verify' as never });
+    const abort = new AbortController();
+    let batches = 0;
+    const slowly = Object.assign(unlimited(), {
+      take: async () => {
+        if (++batches < 4) return;
+        vi.spyOn(performance, 'now').mockReturnValue(performance.now() + 10_000 * batches);
+        if ((await noted()) !== null) abort.abort(new Error('told to stop'));
+      },
+    });
+    await expect(compare({ migration: 'm', throttle: slowly, signal: abort.signal })).rejects.toThrow('told to stop');
+    vi.restoreAllMocks();
+    const seen: number[] = [];
+    const result = await compare({ migration: 'm', onProgress: ({ compared }) => seen.push(compared) });
+    expect(seen[0]).toBeGreaterThan(10_000);
+    expect(result).toEqual({ compared: 60_000, different: ['{"id":5}'] });
+    expect(await noted()).toBeNull();
   });
 
   it('ends when it is told to', async () => {
