@@ -5,6 +5,7 @@ import type { KeyspaceDocument } from '../store/catalog/keyspaces.js';
 import type { Partition } from '../domain/partition.js';
 import type { CollectionState } from '../store/fenced-collection.js';
 import { inspect } from '../store/fenced-collection.js';
+import { obstacles } from '../store/preflight.js';
 import type { MigrationInput } from '../workflows/messages.js';
 import type { Dependencies, MovePlan } from './dependencies.js';
 
@@ -57,6 +58,17 @@ export async function checkMove(dependencies: Dependencies, input: MigrationInpu
     }
   }
   await checkCollections(dependencies, keyspace, partition, target._id);
+  // Of a partition that is claimed already, by a repeated attempt, the copy may have been begun.
+  if (partition.handover === null) {
+    const found = await obstacles({
+      source: await nodes.get(partition.route.source),
+      target: await nodes.get(target._id),
+      database: keyspace.database,
+      collection: partition.collection,
+      maxMegabytesPerSecond,
+    });
+    if (found.length > 0) throw invalid(`${partition.id} can't be moved to "${target._id}": ${found.join('; ')}`);
+  }
   return { keyspace, partition, weights, dwellMs, soakMs, maxMegabytesPerSecond };
 }
 

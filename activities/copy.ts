@@ -17,6 +17,7 @@ import type { VerifyProgress } from '../store/verify.js';
 import { verify } from '../store/verify.js';
 import type { Dependencies, Move } from './dependencies.js';
 import { withHeartbeat } from './heartbeat.js';
+import { LogWatch } from './log-watch.js';
 import type { MoveContext } from './move-context.js';
 import { openMove } from './move-context.js';
 import { ping } from './world.js';
@@ -107,10 +108,15 @@ export function createCopyActivities(dependencies: Dependencies) {
     backfill: (move: ThrottledMove): Promise<CopyResult> =>
       withHeartbeat(async (report, signal) => {
         const context = await openMove(dependencies, move);
-        const work = bulkWork<CopyProgress>(context, move, signal, report, (progress) => ({
-          documents: progress.documents,
-          bytes: progress.bytes,
-        }));
+        const { startAt } = await context.checkpoint('forward').get();
+        const log = new LogWatch(context, startAt.getHighBitsUnsigned(), (error) => {
+          dependencies.log.warn('the change log could not be looked at', { migration: move.migration, error });
+        });
+        const either = AbortSignal.any([signal, log.signal]);
+        const work = bulkWork<CopyProgress>(context, move, either, report, (progress) => {
+          log.progress(progress);
+          return { documents: progress.documents, bytes: progress.bytes };
+        });
         const { documents, bytes } = await givingWay(context, work.throttle, () =>
           backfill({ ...work, migration: move.migration }),
         );

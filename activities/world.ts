@@ -1,4 +1,3 @@
-import { nanoid } from 'nanoid';
 import { DroverError } from '../domain/errors.js';
 import { LEASE_MARGIN_MS, LEASE_MS } from '../domain/lease.js';
 import type { Direction, NodeName, Partition } from '../domain/partition.js';
@@ -11,7 +10,7 @@ import { removeVerifyPosition } from '../store/verify.js';
 import { inspect, replaceByClosed, setAccepted } from '../store/fenced-collection.js';
 import type { CheckpointDocument } from '../store/checkpoint.js';
 import { scopeFromBson } from '../store/codec.js';
-import { markerRead } from '../store/follower.js';
+import { markerRead, ping as passPing } from '../store/follower.js';
 import type { Gate } from '../store/gates.js';
 import { dropGates, indexBuilds, makeGates, newGates } from '../store/gates.js';
 import type { Dependencies } from './dependencies.js';
@@ -182,11 +181,10 @@ export function handoverWorld(dependencies: Dependencies, context: MoveContext):
 }
 
 /** Sends a marker through a direction of replication. @returns whether it arrived in time */
-export async function ping(context: MoveContext, direction: Direction, timeoutMs: number): Promise<boolean> {
-  const { migration } = context.move;
-  const id = `${migration}/${direction}/ping/${nanoid()}`;
-  await context.markers(direction).write(id, migration, direction);
-  return markerRead(context.checkpoint(direction), ({ marker }) => marker === id, timeoutMs);
+export function ping(context: MoveContext, direction: Direction, timeoutMs: number): Promise<boolean> {
+  const { migration, source, target } = context.move;
+  const [from, to] = direction === 'forward' ? [source, target] : [target, source];
+  return passPing({ migration, direction, origin: context.db(from), destination: context.db(to) }, timeoutMs);
 }
 
 const AT_ONCE_MS = 50;

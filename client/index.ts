@@ -41,6 +41,7 @@ export {
   type RegionRequests,
 } from './partitions.js';
 export { showPolicy } from './policy.js';
+export { verifyCopies, type VerificationReport, type VerificationRequest } from './verification.js';
 export { DroverError, ErrorCode } from '../domain/errors.js';
 export type { DecisionDocument, DecisionState } from '../store/catalog/decisions.js';
 export type { ForecastDocument } from '../store/catalog/forecasts.js';

@@ -1,4 +1,5 @@
 import { DroverError } from '../domain/errors.js';
+import { obstacles } from '../store/preflight.js';
 import { checkWeights } from '../domain/weights.js';
 import type { MigrationInput } from '../workflows/messages.js';
 import type { ControlContext } from './context.js';
@@ -53,7 +54,6 @@ export async function planMigration(context: ControlContext, input: PlannedMigra
   }
   if (source._id === target._id) throw invalid(`${partition.id} is already on "${target._id}": choose another node`);
   if (target.draining) throw invalid(`node "${target._id}" is being drained: choose another node`);
-  await Promise.all([nodes.get(source._id), nodes.get(target._id)]);
   const size = (await partitionSize(context, partition)) ?? { documents: 0, bytes: 0 };
 
   const running = await catalog.migrations.list({ state: 'running' });
@@ -65,9 +65,14 @@ export async function planMigration(context: ControlContext, input: PlannedMigra
       ? [`${running.length} migrations are under way, ${policy.concurrency} may be: it would wait for its turn`]
       : []),
   ];
+  const limit = input.maxMegabytesPerSecond ?? policy.maxMegabytesPerSecond;
+  const { database } = await catalog.keyspaces.get(input.keyspace);
+  const { collection } = partition;
+  const [from, to] = [await nodes.get(source._id), await nodes.get(target._id)];
+  const found = await obstacles({ source: from, target: to, database, collection, maxMegabytesPerSecond: limit });
+  notes.push(...found.map((obstacle) => `the move would be refused: ${obstacle}`));
   const dwell = input.dwell ?? policy.dwell;
   const soak = input.soak ?? policy.soak;
-  const limit = input.maxMegabytesPerSecond ?? policy.maxMegabytesPerSecond;
   // Backfill reads everything once, and so does the verification.
   const copyMs = limit > 0 ? (2_000 * size.bytes) / (limit * BYTES_PER_MEGABYTE) : 0;
   return {

@@ -61,6 +61,15 @@ export interface Applied {
   readonly conflict?: DroverError;
 }
 
+/** What is stored with the last change of a segment. */
+interface SegmentEnd {
+  readonly resumeToken?: ResumeToken;
+  readonly marker?: MarkerDocument;
+}
+
+/** By identity of the `_id`; null of one that is gone. */
+type Documents = ReadonlyMap<string, RawDocument | null>;
+
 /** In the transaction, the scope covers a document that was not asked for: it has grown since the last one. */
 class ScopeHasGrown extends Error {}
 
@@ -123,20 +132,19 @@ export class ChangeApplier {
     const outcomes = outcomesOf(changes, `${this.options.origin.databaseName}.${this.options.collection}`);
     const end = { ...position, ...(marker === undefined ? {} : { marker }) };
     const size = Math.max(1, Math.min(TRANSACTION_DOCUMENTS, Math.floor(TRANSACTION_BYTES / this.averageBytes)));
-    let written = 0;
-    let first = 0;
     try {
-      for (; outcomes.length - first > size; first += size) {
-        written += await this.transaction(outcomes.slice(first, first + size), {}, false);
-      }
-      return written + (await this.transaction(outcomes.slice(first), end, false));
+      return await this.slices(outcomes, size, end);
     } catch (error) {
       if (!hasCode(error, 'duplicateKey')) throw error;
     }
     // The look-up may be ahead of the stream: a document that has since been deleted and inserted under another key meets
     // its own predecessor here, or one that took its value under a unique index the other one: these have to go first.
     try {
-      return await this.transaction(outcomes, end, true);
+      const documents = await this.lookUp(
+        outcomes.filter((each) => this.mayBeWritten(each)),
+        Infinity,
+      );
+      return await this.transaction(outcomes, documents, end, true);
     } catch (error) {
       if (!hasCode(error, 'duplicateKey')) throw error;
       throw new DroverError(
@@ -147,26 +155,53 @@ export class ChangeApplier {
     }
   }
 
+  /** A transaction each; the documents of the next one are looked up while one is written. */
+  private async slices(outcomes: readonly Outcome[], size: number, end: SegmentEnd): Promise<number> {
+    let written = 0;
+    let ahead: Promise<Documents | undefined> | undefined;
+    for (let first = 0; first === 0 || first < outcomes.length; first += size) {
+      const slice = outcomes.slice(first, first + size);
+      const next = outcomes.slice(first + size, first + 2 * size);
+      const documents = await (ahead ?? this.lookUpCovered(slice));
+      ahead = next.length > 0 ? this.lookUpCovered(next) : undefined;
+      // Whoever waits for it gets the error.
+      ahead?.catch(() => undefined);
+      written += await this.transaction(slice, documents, next.length > 0 ? {} : end);
+    }
+    return written;
+  }
+
   private async transaction(
     outcomes: readonly Outcome[],
-    end: { readonly resumeToken?: ResumeToken; readonly marker?: MarkerDocument },
-    predecessors: boolean,
+    documents: Documents | undefined,
+    end: SegmentEnd,
+    predecessors = false,
   ): Promise<number> {
-    let asked = outcomes.filter((each) => this.mayBeWritten(each));
-    for (;;) {
-      const documents = await this.lookUp(asked, predecessors ? Infinity : MOST_BYTES);
-      if (documents === undefined) {
-        const half = Math.ceil(outcomes.length / 2);
-        const first = await this.transaction(outcomes.slice(0, half), {}, false);
-        return first + (await this.transaction(outcomes.slice(half), end, false));
-      }
-      try {
-        return await this.session.withTransaction(() => this.write(outcomes, documents, end, predecessors), OPTIONS);
-      } catch (error) {
-        if (!(error instanceof ScopeHasGrown)) throw error;
-        asked = outcomes.filter(({ present }) => present);
-      }
+    if (documents === undefined) {
+      const half = Math.ceil(outcomes.length / 2);
+      return this.slices(outcomes, half, end);
     }
+    for (let found = documents; ;) {
+      try {
+        return await this.session.withTransaction(() => this.write(outcomes, found, end, predecessors), OPTIONS);
+      } catch (error) {
+        // Somebody has ended the transaction: the checkpoint says whether this attempt still counts.
+        if (hasCode(error, 'interrupted')) continue;
+        if (!(error instanceof ScopeHasGrown)) throw error;
+      }
+      const present = outcomes.filter((each) => each.present);
+      const again = await this.lookUp(present, predecessors ? Infinity : MOST_BYTES);
+      if (again === undefined) return this.transaction(outcomes, undefined, end);
+      found = again;
+    }
+  }
+
+  /** Those that the scope covers, by all that is known. */
+  private lookUpCovered(outcomes: readonly Outcome[]): Promise<Documents | undefined> {
+    return this.lookUp(
+      outcomes.filter((each) => this.mayBeWritten(each)),
+      MOST_BYTES,
+    );
   }
 
   private mayBeWritten({ present, key, at }: Outcome): boolean {
@@ -178,10 +213,7 @@ export class ChangeApplier {
    *
    * @returns undefined when there are more than `maxBytes` in several documents
    */
-  private async lookUp(
-    outcomes: readonly Outcome[],
-    maxBytes: number,
-  ): Promise<Map<string, RawDocument | null> | undefined> {
+  private async lookUp(outcomes: readonly Outcome[], maxBytes: number): Promise<Documents | undefined> {
     const documents = new Map<string, RawDocument | null>(outcomes.map(({ id }) => [identity(id), null]));
     if (outcomes.length === 0) return documents;
     const { origin, collection } = this.options;
@@ -201,8 +233,8 @@ export class ChangeApplier {
   /** Inside the transaction. */
   private async write(
     outcomes: readonly Outcome[],
-    documents: ReadonlyMap<string, RawDocument | null>,
-    { resumeToken, marker }: { readonly resumeToken?: ResumeToken; readonly marker?: MarkerDocument },
+    documents: Documents,
+    { resumeToken, marker }: SegmentEnd,
     predecessors: boolean,
   ): Promise<number> {
     const set = {
@@ -229,7 +261,7 @@ export class ChangeApplier {
    */
   private async writeDocuments(
     outcomes: readonly Outcome[],
-    documents: ReadonlyMap<string, RawDocument | null>,
+    documents: Documents,
     predecessors: boolean,
     scope: ReplicationScope,
   ): Promise<number> {
@@ -267,7 +299,7 @@ export class ChangeApplier {
   /** Of a document that is to be written: undefined when it isn't there any more, or belongs to the other side. */
   private newState(
     { id, key, present, at }: Outcome,
-    documents: ReadonlyMap<string, RawDocument | null>,
+    documents: Documents,
     scope: ReplicationScope,
   ): RawDocument | undefined {
     if (!present) return undefined;

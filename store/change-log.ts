@@ -59,6 +59,7 @@ export async function* changeLog(
 ): AsyncGenerator<ChangeBatch> {
   const session = client.startSession();
   let cursorId = Long.ZERO;
+  let next: Promise<Document> | undefined;
   try {
     let reply = await run(db, session, {
       aggregate: 1,
@@ -74,23 +75,31 @@ export async function* changeLog(
       cursor: { batchSize: options.batchSize },
       readConcern: { level: 'majority' },
     });
-    for (;;) {
-      cursorId = reply['cursor'].id as Long;
-      const { firstBatch, nextBatch, postBatchResumeToken } = reply['cursor'] as Document;
-      yield {
-        changes: ((firstBatch ?? nextBatch) as Uint8Array[]).map(changeOf),
-        resumeToken: postBatchResumeToken as ResumeToken,
-        lagSeconds: lag(reply['operationTime'] as Timestamp, postBatchResumeToken as Document),
-      };
-      if (cursorId.isZero() || options.signal.aborted) return;
-      reply = await run(db, session, {
+    const more = () =>
+      run(db, session, {
         getMore: cursorId,
         collection: '$cmd.aggregate',
         batchSize: options.batchSize,
         maxTimeMS: options.maxWaitMs,
       });
+    for (;;) {
+      cursorId = reply['cursor'].id as Long;
+      const { firstBatch, nextBatch, postBatchResumeToken } = reply['cursor'] as Document;
+      const events = (firstBatch ?? nextBatch) as Uint8Array[];
+      // Of a backlog the next part is read while this one is worked off.
+      next = !cursorId.isZero() && events.length >= options.batchSize / 2 ? more() : undefined;
+      // Whoever waits for it gets the error.
+      next?.catch(() => undefined);
+      yield {
+        changes: events.map(changeOf),
+        resumeToken: postBatchResumeToken as ResumeToken,
+        lagSeconds: lag(reply['operationTime'] as Timestamp, postBatchResumeToken as Document),
+      };
+      if (cursorId.isZero() || options.signal.aborted) return;
+      reply = await (next ?? more());
     }
   } finally {
+    await next?.catch(() => undefined);
     if (!cursorId.isZero()) {
       // Only the server's memory is at stake, and it forgets idle cursors by itself.
       await db

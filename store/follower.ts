@@ -1,13 +1,14 @@
 import { EventEmitter } from 'node:events';
 import { setTimeout as delay } from 'node:timers/promises';
-import type { MongoClient } from 'mongodb';
+import type { Db, MongoClient } from 'mongodb';
+import { nanoid } from 'nanoid';
 import { DroverError } from '../domain/errors.js';
 import type { Direction } from '../domain/partition.js';
 import { ChangeApplier } from './change-applier.js';
 import type { Change } from './change-log.js';
 import { changeLog } from './change-log.js';
 import type { CheckpointDocument } from './checkpoint.js';
-import { Checkpoint, MARKERS } from './checkpoint.js';
+import { Checkpoint, Markers, MARKERS } from './checkpoint.js';
 
 export interface FollowerOptions {
   readonly migration: string;
@@ -116,6 +117,21 @@ async function followFrom(
   }
   if (!signal.aborted)
     throw new DroverError('SourceChanged', `the change stream of ${database}.${collection} has ended`);
+}
+
+/** One direction of a migration's replication. */
+export interface Way {
+  readonly migration: string;
+  readonly direction: Direction;
+  readonly origin: Db;
+  readonly destination: Db;
+}
+
+/** Sends a marker through a direction of replication. @returns whether it arrived in time */
+export async function ping({ migration, direction, origin, destination }: Way, timeoutMs: number): Promise<boolean> {
+  const id = `${migration}/${direction}/ping/${nanoid()}`;
+  await new Markers(origin).write(id, migration, direction);
+  return markerRead(new Checkpoint(destination, migration, direction), ({ marker }) => marker === id, timeoutMs);
 }
 
 /** Between two looks for a marker: nobody may write meanwhile. */

@@ -1,5 +1,6 @@
 /** The server's error codes that Drover acts on; errors are told apart by code, never by message. */
 export const ServerError = {
+  unauthorized: 13,
   namespaceNotFound: 26,
   indexNotFound: 27,
   cursorNotFound: 43,
@@ -9,6 +10,7 @@ export const ServerError = {
   changeStreamFatal: 280,
   changeStreamHistoryLost: 286,
   duplicateKey: 11000,
+  interrupted: 11601,
 } as const;
 
 /** Whether an error has one of the codes. Where replies are read unpromoted, the code is an object, too. */

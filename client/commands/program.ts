@@ -13,6 +13,7 @@ import { addPartitionCommands } from './partitions.js';
 import { addPolicyCommands } from './policy.js';
 import { Terminal } from './terminal.js';
 import type { RunWorker } from './worker.js';
+import { addVerifyCommand } from './verify.js';
 import { addWorkerCommand } from './worker.js';
 
 /** What only the entry file may reach for. */
@@ -64,6 +65,7 @@ function program({ servers, runWorker }: Launchers): Command {
   drover.commandsGroup('Moves:');
   addMigrateCommand(drover);
   addMigrationCommands(drover);
+  addVerifyCommand(drover);
   drover.commandsGroup('Forecasts and decisions:');
   addForecastCommands(drover);
   addDecisionCommands(drover);

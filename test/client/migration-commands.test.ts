@@ -172,6 +172,34 @@ describe('moving by command', () => {
     });
   });
 
+  it('compares both copies of a partition while it moves, and says what differs', async () => {
+    const to = await elsewhere('p1');
+    const still = await the.drover('verify', KEYSPACE, 'p1', '--json');
+    expect(still.exitCode).toBe(3);
+    expect(still.json()).toMatchObject({ error: { message: expect.stringContaining('is not moving') as string } });
+    await the.drover('migrate', KEYSPACE, 'p1', '--to', to, '--approve-cutover');
+    await reached('p1', ({ waitingFor }) => waitingFor === 'approve');
+    const same = await the.drover('verify', KEYSPACE, 'p1');
+    expect(same.exitCode).toBe(0);
+    expect(same.stdout).toContain('All of them, and all indexes, are the same.');
+
+    const { collection } = await the.control.catalog.partitions.get(KEYSPACE, 'p1');
+    const copy = (await the.control.nodes.get(to)).db('shop').collection(collection);
+    const changed = await copy.findOneAndUpdate({}, { $inc: { total: 1 } }, { bypassDocumentValidation: true });
+    await copy.createIndex({ total: 1 });
+    const outcome = await the.drover('verify', KEYSPACE, 'p1', '--json');
+    expect(outcome.exitCode).toBe(1);
+    expect(outcome.json()).toMatchObject({
+      verification: {
+        target: to,
+        different: [expect.stringContaining(String(changed!._id)) as string],
+        differentIndexes: ['total_1'],
+      },
+    });
+    await the.drover('migration', 'abort', KEYSPACE, 'p1');
+    await ended('p1');
+  });
+
   it('stops everything and starts only what it stopped', async () => {
     for (const partition of ['p2', 'p3']) {
       const to = await elsewhere(partition);

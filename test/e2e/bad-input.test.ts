@@ -1,6 +1,7 @@
 import { WorkflowFailedError } from '@temporalio/client';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { createKeyspace } from '../../client/keyspaces.js';
+import { planMigration } from '../../client/migration-plan.js';
 import { migrate } from '../../client/migrations.js';
 import type { MigrationInput } from '../../workflows/messages.js';
 import { CONTROL_QUEUE } from '../../workflows/messages.js';
@@ -43,6 +44,17 @@ describe('bad input', () => {
       message: expect.stringMatching(message) as string,
     });
     await untouched();
+  });
+
+  it('more indexes than leave room for those of a move', async () => {
+    const { collection, route } = await the.partition('p0');
+    const orders = (await the.control.nodes.get(route.source)).db('shop').collection(collection);
+    await orders.createIndexes(Array.from({ length: 54 }, (_, i) => ({ key: { [`field${i}`]: 1 }, name: `many${i}` })));
+    await expect(migrate(the.control, good)).rejects.toThrow(/it has 56 indexes: .* drop some/);
+    const { notes } = await planMigration(the.control, good);
+    expect(notes).toEqual([expect.stringContaining('would be refused: it has 56 indexes')]);
+    await untouched();
+    for (let i = 0; i < 54; i++) await orders.dropIndex(`many${i}`);
   });
 
   it('target equals source', async () => {

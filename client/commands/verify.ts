@@ -1,0 +1,53 @@
+import cliProgress from 'cli-progress';
+import type { Command } from 'commander';
+import type { VerificationReport } from '../verification.js';
+import { atLeastZero, given } from './arguments.js';
+import { withControl } from './invocation.js';
+import { count } from './presentation.js';
+
+export function addVerifyCommand(program: Command): void {
+  program
+    .command('verify <keyspace> <partition>')
+    .description('compare both copies of a partition that is moving, document by document; exits 1 when they differ')
+    .option('--max-mbps <number>', 'megabytes a second that may be read at most; 0 = no limit', atLeastZero)
+    .action(
+      withControl<{ maxMbps?: number }>(async ({ control, options, terminal }, keyspace, partition) => {
+        const { verifyCopies } = await import('../verification.js');
+        const bar = new cliProgress.SingleBar({
+          format: '{bar} {percentage} %  {value} of about {total} documents compared, time left {eta_formatted}',
+          barsize: 30,
+          stream: process.stderr,
+          hideCursor: true,
+          noTTYOutput: false,
+        });
+        if (terminal.interactive) bar.start(1, 0);
+        let report: VerificationReport;
+        try {
+          report = await verifyCopies(control, {
+            keyspace,
+            partition,
+            ...given({ maxMegabytesPerSecond: options.maxMbps }),
+            onProgress: ({ compared, documentsInAll }) => {
+              if (!terminal.interactive) return;
+              bar.setTotal(Math.max(1, compared, documentsInAll));
+              bar.update(compared);
+            },
+          });
+        } finally {
+          bar.stop();
+        }
+        const text = described(report);
+        const isSame = report.different.length + report.differentIndexes.length === 0;
+        if (isSame) terminal.result({ verification: report }, text);
+        else terminal.unsuccessful({ verification: report }, text, 'The copies are not the same.');
+      }),
+    );
+}
+
+function described({ source, target, compared, different, differentIndexes }: VerificationReport): string {
+  const lines = [`${count(compared)} documents on ${source} were compared with those on ${target}.`];
+  if (different.length > 0) lines.push('These differ (at most 20 are told):', ...different.map((id) => `  ${id}`));
+  if (differentIndexes.length > 0) lines.push(`These indexes differ: ${differentIndexes.join(', ')}`);
+  if (lines.length === 1) lines.push('All of them, and all indexes, are the same.');
+  return lines.join('\n');
+}

@@ -1,0 +1,62 @@
+import type { Document, MongoClient } from 'mongodb';
+
+/** How far back a node's change log reaches, and how full it is. */
+export interface ChangeWindow {
+  /** Time of its oldest entry and of its newest one, seconds since 1970. */
+  readonly oldest: number;
+  readonly newest: number;
+  readonly bytes: number;
+  /** Beyond so many the oldest entries go. */
+  readonly mostBytes: number;
+}
+
+export async function changeWindow(client: MongoClient): Promise<ChangeWindow> {
+  const log = client.db('local').collection('oplog.rs', { readConcern: { level: 'local' } });
+  const entry = (direction: 1 | -1) =>
+    log.findOne({}, { sort: { $natural: direction }, projection: { ts: 1 }, promoteValues: false });
+  const stats = log.aggregate([{ $collStats: { storageStats: {} } }]).toArray();
+  const [first, last, [found]] = await Promise.all([entry(1), entry(-1), stats]);
+  const { size, maxSize } = found!['storageStats'] as { size: unknown; maxSize: unknown };
+  return { oldest: secondsOf(first), newest: secondsOf(last), bytes: Number(size), mostBytes: Number(maxSize) };
+}
+
+const secondsOf = (entry: Document | null): number => (entry!['ts'] as { t: number }).t;
+
+/** Shorter spans say little about how fast it is written. */
+const ENOUGH_S = 60;
+
+/** Seconds until what was written at `time` (seconds since 1970) has left the log, if it goes on as so far. */
+export function secondsLeft({ oldest, newest, bytes, mostBytes }: ChangeWindow, time: number): number {
+  const span = newest - oldest;
+  if (span < ENOUGH_S) return Infinity;
+  const untilFull = (Math.max(0, mostBytes - bytes) * span) / Math.max(1, bytes);
+  return untilFull + Math.max(0, time - oldest);
+}
+
+/** What is written while a copy is made has to be applied afterwards, while more is written. */
+const CATCH_UP = 1.5;
+/** Before that a rate is no rate. */
+const MEASURED_S = 30;
+
+/**
+ * Whether the changes since the beginning of a copy will be gone from the log before they can be applied.
+ *
+ * @param share how much of the copy has been made, and in how many seconds, by this attempt
+ * @returns the reason, or undefined while there is time enough
+ */
+export function runsOut(
+  window: ChangeWindow,
+  startAt: number,
+  { share, seconds }: { readonly share: number; readonly seconds: number },
+): string | undefined {
+  if (seconds < MEASURED_S || share <= 0) return undefined;
+  const needed = (CATCH_UP * (seconds * (1 - share))) / share;
+  const left = secondsLeft(window, startAt);
+  if (needed <= left) return undefined;
+  return (
+    `the change log reaches back for another ${minutes(left)}, and the copy will take ${minutes(needed)} more with what is ` +
+    'written meanwhile: make the log larger (replSetResizeOplog), or allow the move more megabytes a second'
+  );
+}
+
+const minutes = (seconds: number): string => `${Math.ceil(seconds / 60)} min`;

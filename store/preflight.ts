@@ -1,0 +1,101 @@
+import type { MongoClient } from 'mongodb';
+import type { ChangeWindow } from './change-window.js';
+import { changeWindow, secondsLeft } from './change-window.js';
+import { hasCode } from './server-errors.js';
+import { missingRights } from './suitability.js';
+
+export interface PlannedCopy {
+  readonly source: MongoClient;
+  readonly target: MongoClient;
+  readonly database: string;
+  readonly collection: string;
+  /** Megabytes (10^6 bytes) a second, 0 without a limit. */
+  readonly maxMegabytesPerSecond: number;
+}
+
+/** What a copy takes, and what there is for it. Undefined is what the server does not tell. */
+export interface Means {
+  /** On the source's disk, with all indexes. */
+  readonly bytesOnDisk: number;
+  /** Of documents, as they are sent. */
+  readonly bytes: number;
+  readonly indexes: number;
+  readonly targetFreeBytes: number | undefined;
+  readonly window: ChangeWindow | undefined;
+}
+
+/** Drover's own indexes in a collection at most, and MongoDB's limit for all. */
+const GATES = 10;
+const MOST_INDEXES = 64;
+/** The copy's files may be less dense than the original's, and what is written meanwhile needs room, too. */
+const ROOM = 1.25;
+/** Copying is faster nearly everywhere; where it is not, the copy is stopped in time. */
+const CAREFUL_MB_PER_S = 10;
+const MEGABYTE = 1_000_000;
+
+/** Why a copy should not be begun, as sentences; it has been looked only. */
+export async function obstacles(planned: PlannedCopy): Promise<string[]> {
+  const { source, target, database } = planned;
+  const lacking = [
+    ...(await missingRights(source, [database])).map((right) => `${right}, at the source`),
+    ...(await missingRights(target, [database])).map((right) => `${right}, at the target`),
+  ];
+  if (lacking.length > 0) return [`Drover's user lacks rights, grant them: ${lacking.join('; ')}`];
+  return shortages(await meansOf(planned), planned.maxMegabytesPerSecond);
+}
+
+async function meansOf({ source, target, database, collection }: PlannedCopy): Promise<Means> {
+  const [[found], disk, window, indexes] = await Promise.all([
+    source
+      .db(database)
+      .collection(collection)
+      .aggregate([{ $collStats: { storageStats: {} } }])
+      .toArray(),
+    // Of a database that is not there yet it would be silent about the disk.
+    target.db('admin').command({ dbStats: 1 }),
+    // Reading the log is a right of its own, without which it is only not known.
+    changeWindow(source).catch((error: unknown) => {
+      if (hasCode(error, 'unauthorized')) return undefined;
+      throw error;
+    }),
+    source.db(database).collection(collection).indexes(),
+  ]);
+  const { size, storageSize, totalIndexSize } = found!['storageStats'] as Record<string, unknown>;
+  const free = Number(disk['fsTotalSize']) - Number(disk['fsUsedSize']);
+  return {
+    bytes: Number(size),
+    bytesOnDisk: Number(storageSize) + Number(totalIndexSize),
+    indexes: indexes.length,
+    targetFreeBytes: Number.isFinite(free) ? free : undefined,
+    window,
+  };
+}
+
+export function shortages(
+  { bytes, bytesOnDisk, indexes, targetFreeBytes, window }: Means,
+  maxMegabytesPerSecond: number,
+): string[] {
+  const found: string[] = [];
+  if (indexes + GATES > MOST_INDEXES) {
+    found.push(
+      `it has ${indexes} indexes: a move needs ${GATES} more for a while, and MongoDB allows ${MOST_INDEXES} in all; drop some`,
+    );
+  }
+  if (targetFreeBytes !== undefined && bytesOnDisk * ROOM > targetFreeBytes) {
+    found.push(
+      `the copy needs about ${gigabytes(bytesOnDisk * ROOM)} on the target's disk, where ${gigabytes(targetFreeBytes)} are free`,
+    );
+  }
+  const copySeconds = bytes / MEGABYTE / (maxMegabytesPerSecond > 0 ? maxMegabytesPerSecond : CAREFUL_MB_PER_S);
+  const left = window === undefined ? Infinity : secondsLeft(window, window.newest);
+  if (copySeconds > left) {
+    found.push(
+      `copying takes about ${hours(copySeconds)}, and the source's change log reaches back ${hours(left)} only: ` +
+        'make it larger (replSetResizeOplog), or allow more megabytes a second',
+    );
+  }
+  return found;
+}
+
+const gigabytes = (bytes: number): string => `${(bytes / 1e9).toFixed(1)} GB`;
+const hours = (seconds: number): string => `${(seconds / 3600).toFixed(1)} h`;
