@@ -11,7 +11,7 @@ import { createLanes } from '../store/copy-lane.js';
 import { createFenced, dropClosed, inspect } from '../store/fenced-collection.js';
 import { follow } from '../store/follower.js';
 import { giveWay } from '../store/node-pressure.js';
-import { buildIndexes, differentIndexes, indexesToCopy } from '../store/shadow-indexes.js';
+import { buildIndexes, buildMissing, differentIndexes, indexesToCopy } from '../store/shadow-indexes.js';
 import { Throttle } from '../store/throttle.js';
 import type { VerifyProgress } from '../store/verify.js';
 import { verify } from '../store/verify.js';
@@ -176,8 +176,7 @@ export function createCopyActivities(dependencies: Dependencies) {
         const [source, target] = [context.db(move.source), context.db(move.target)];
         const { collection } = context.partition;
         // Made since the copy began: the change log says nothing of indexes.
-        const { unique, others } = await indexesToCopy(source, collection);
-        await buildIndexes(target, collection, [...unique, ...others]);
+        await buildMissing(source, target, collection);
         const work = bulkWork<VerifyProgress>(context, move, signal, report, ({ compared }) => ({ compared }));
         const settle = async () => {
           if (await ping(context, 'forward', 30_000)) return;

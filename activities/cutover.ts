@@ -3,7 +3,7 @@ import { Context } from '@temporalio/activity';
 import { makeGates, moveBoundary } from '../domain/boundary-step.js';
 import { DroverError } from '../domain/errors.js';
 import type { Direction, Partition } from '../domain/partition.js';
-import { tokensOf } from '../domain/partition.js';
+import { partitionId, tokensOf } from '../domain/partition.js';
 import type { World } from '../domain/step.js';
 import { run } from '../domain/step.js';
 import type { TokenLoad } from '../domain/weights.js';
@@ -76,6 +76,10 @@ export function createCutoverActivities(dependencies: Dependencies) {
     /** Hands over what `weight` percent of the load still lack; 0 hands everything back. */
     shiftWeight: (move: Move & { readonly weight: number }): Promise<ShiftResult> =>
       withHeartbeat(async () => {
+        // Before the partition is read: what another activity of this process does meanwhile must not count for it.
+        const id = partitionId(move.keyspace, move.partition);
+        const mine = atRest.get(id);
+        atRest.delete(id);
         const context = await openMove(dependencies, move);
         const { partition } = context;
         const tokens = tokensOf(partition);
@@ -85,13 +89,11 @@ export function createCutoverActivities(dependencies: Dependencies) {
         const boundary = move.weight > 0 && wanted < partition.route.boundary ? partition.route.boundary : wanted;
         const before = partition.route.boundary;
         const log = new StepLog(handoverWorld(dependencies, context));
-        const mine = atRest.get(partition.id);
-        atRest.delete(partition.id);
         let after: Partition;
         try {
           after = await run(moveBoundary(partition, boundary, mine), log.world);
         } finally {
-          if (log.atRest !== undefined) atRest.set(partition.id, log.atRest);
+          if (log.atRest !== undefined) atRest.set(id, log.atRest);
         }
         const { pauseMs } = log;
         const weight = Math.round(weightAt(boundary, tokens, load) * 100) / 100;

@@ -4,6 +4,8 @@ import { changeWindow, runsOut } from '../store/change-window.js';
 import type { MoveContext } from './move-context.js';
 
 const LOOK_MS = 10_000;
+/** Looks over which the speed of the copy is measured, and after which a bad outlook counts. */
+const LOOKS = 6;
 
 /**
  * While a copy is made, looks whether the changes since its beginning will still be in the source's log when they are to be
@@ -11,9 +13,8 @@ const LOOK_MS = 10_000;
  */
 export class LogWatch {
   private readonly stop = new AbortController();
-  private readonly beganAt = performance.now();
-  private lookedAt = this.beganAt;
-  private copiedBefore: number | undefined;
+  private readonly looks: { readonly at: number; readonly read: number }[] = [{ at: performance.now(), read: 0 }];
+  private bad = 0;
 
   constructor(
     private readonly context: MoveContext,
@@ -27,19 +28,20 @@ export class LogWatch {
     return this.stop.signal;
   }
 
-  progress({ documents, documentsInAll }: CopyProgress): void {
-    this.copiedBefore ??= documents;
-    const now = performance.now();
-    if (now - this.lookedAt < LOOK_MS) return;
-    this.lookedAt = now;
-    const left = Math.max(1, documentsInAll - this.copiedBefore);
-    const share = Math.min(1, (documents - this.copiedBefore) / left);
-    this.look(share, (now - this.beganAt) / 1000).catch((error: unknown) => this.onProblem(error));
+  progress({ read, toRead }: CopyProgress): void {
+    const at = performance.now();
+    if (at - this.looks.at(-1)!.at < LOOK_MS) return;
+    const from = this.looks[0]!;
+    this.looks.push({ at, read });
+    if (this.looks.length > LOOKS) this.looks.shift();
+    const perSecond = ((read - from.read) * 1000) / (at - from.at);
+    this.look(Math.max(0, toRead - read) / perSecond).catch((error: unknown) => this.onProblem(error));
   }
 
-  private async look(share: number, seconds: number): Promise<void> {
+  private async look(toGo: number): Promise<void> {
     const window = await changeWindow(this.context.client(this.context.move.source));
-    const reason = runsOut(window, this.startAt, { share, seconds });
-    if (reason !== undefined) this.stop.abort(new DroverError('ChangeLogLost', reason));
+    const reason = runsOut(window, this.startAt, toGo);
+    this.bad = reason === undefined ? 0 : this.bad + 1;
+    if (this.bad >= LOOKS) this.stop.abort(new DroverError('ChangeLogLost', reason!));
   }
 }

@@ -235,6 +235,7 @@ export class DroverCollection<TSchema extends Document = Document> {
       (place) => guarded.findOneAndDelete(place, filter as Filter<Document>, options),
       foundNothing(options),
       options?.session,
+      'transactions',
     );
   }
 
@@ -246,6 +247,7 @@ export class DroverCollection<TSchema extends Document = Document> {
       (place) => guarded.deleteOne(place, filter as Filter<Document>, options),
       deletedNothing,
       options?.session,
+      'transactions',
     );
   }
 

@@ -107,7 +107,7 @@ export async function deleteMany(
     for (let from = 0; from < ids.length; from += BATCH) {
       const batch = ids.slice(from, from + BATCH);
       const request = (place: Place) => deleteListed(place, batch, filter, settings);
-      const deleted = await router.write(keyspace, token, request, (count) => count === 0, session);
+      const deleted = await router.write(keyspace, token, request, (count) => count === 0, session, 'transactions');
       deletedCount += deleted;
     }
   };

@@ -199,8 +199,8 @@ export class RouteFeed {
    */
   private async tryAsRequest(route: PartitionRoute, node: string): Promise<void> {
     const tried = async () => {
-      const { turnstile } = await this.entrance.comeIn(node, performance.now() + TRY_MS);
-      turnstile.leave();
+      const { leave } = await this.entrance.comeIn(node, performance.now() + TRY_MS);
+      leave();
       await route.drain(tokensOf(route.partition));
     };
     const inVain = new Promise<void>((resolve) => setTimeout(resolve, TRY_MS).unref());

@@ -5,7 +5,7 @@ import type { Token } from '../domain/token.js';
 import { isFenced } from '../store/fenced-collection.js';
 import type { NodePool } from '../store/node-pool.js';
 import type { AccessRecorder } from './access-recorder.js';
-import type { Entrance, Within } from './entrance.js';
+import type { Crowd, Entrance, Within } from './entrance.js';
 import type { KeyspaceHandle, Keyspaces } from './keyspaces.js';
 import { LeaseCheck } from './lease-check.js';
 import type { RouteFeed } from './route-feed.js';
@@ -79,13 +79,13 @@ export class Router {
           session,
         );
       }
-      const { node, client, turnstile } = await this.comeInToRead(route, token);
+      const node = route.readOwner(token);
       const read = route.reads.begin(node);
       try {
+        const client = this.nodes.peek(node) ?? (await this.nodes.get(node));
         return await request(this.collection(keyspace, route, client), session?.at(client));
       } finally {
         route.reads.end(read);
-        turnstile.leave();
       }
     });
   }
@@ -138,10 +138,11 @@ export class Router {
     request: (place: Place) => Promise<T>,
     restsOnLease?: RestsOnLease<T>,
     session?: DroverSession,
+    crowd: Crowd = 'requests',
   ): Promise<T> {
     const route = this.routeOf(keyspace, token);
     return this.recorded(keyspace, route, token, 'writes', () =>
-      this.untilSettled(keyspace, route, token, request, restsOnLease, session),
+      this.untilSettled(keyspace, route, token, request, restsOnLease, session, crowd),
     );
   }
 
@@ -175,6 +176,7 @@ export class Router {
     request: (place: Place) => Promise<T>,
     restsOnLease?: RestsOnLease<T>,
     session?: DroverSession,
+    crowd?: Crowd,
   ): Promise<T> {
     if (session?.inTransaction()) {
       return this.inTransaction(keyspace, route, [token], request, session, restsOnLease);
@@ -182,7 +184,7 @@ export class Router {
     const deadline = this.deadline();
     for (;;) {
       try {
-        const result = await this.attempt(keyspace, route, [token], request, deadline, restsOnLease, session);
+        const result = await this.attempt(keyspace, route, [token], request, deadline, restsOnLease, session, crowd);
         if (result !== AGAIN) return result;
       } catch (error) {
         if (!isFenced(error) || performance.now() > deadline) throw error;
@@ -199,17 +201,22 @@ export class Router {
     deadline: number,
     restsOnLease?: RestsOnLease<T>,
     session?: DroverSession,
+    crowd: Crowd = 'requests',
   ): Promise<T | typeof AGAIN> {
-    const { client, turnstile } = await this.comeInToWrite(route, tokens, deadline);
-    const { epoch } = route;
+    const { client, leave, epoch } = await this.comeInToWrite(route, tokens, deadline, crowd);
     try {
       const collection = this.collection(keyspace, route, client);
-      const result = await request({ client, collection, session: session?.at(client), deadline });
+      let result: T;
+      try {
+        result = await request({ client, collection, session: session?.at(client), deadline });
+      } finally {
+        // Whoever waits for the catalog now keeps nobody from the node.
+        leave();
+      }
       if (restsOnLease === undefined || !restsOnLease(result)) return result;
       if (this.lease.isSure(route, epoch) || (await this.lease.confirm(route, epoch, deadline))) return result;
     } finally {
       route.endWrite(tokens);
-      turnstile.leave();
     }
     if (performance.now() > deadline) throw this.timedOut(route);
     return AGAIN;
@@ -246,18 +253,13 @@ export class Router {
     throw changingHands(route);
   }
 
-  private async comeInToRead(route: PartitionRoute, token: Token): Promise<Within> {
-    const deadline = this.deadline();
-    for (;;) {
-      const node = route.readOwner(token);
-      const within = await this.entrance.comeIn(node, deadline);
-      if (route.readOwner(token) === node) return within;
-      within.turnstile.leave();
-    }
-  }
-
   /** On return the write is among those under way, which a fence waits for. */
-  private async comeInToWrite(route: PartitionRoute, tokens: Token[], deadline: number): Promise<Within> {
+  private async comeInToWrite(
+    route: PartitionRoute,
+    tokens: Token[],
+    deadline: number,
+    crowd: Crowd,
+  ): Promise<Within & { readonly epoch: number }> {
     for (;;) {
       const owner = route.ownerOfAll(tokens);
       if (owner === null) {
@@ -265,11 +267,12 @@ export class Router {
         await route.nextChange(deadline);
         continue;
       }
-      const within = await this.entrance.comeIn(owner, deadline);
+      const within = await this.entrance.comeIn(owner, deadline, crowd);
       const now = route.beginWrite(tokens);
-      if (now === owner) return within;
+      // The epoch of this very moment: an answer counts as one by this route.
+      if (now === owner) return { ...within, epoch: route.epoch };
       if (now !== null) route.endWrite(tokens);
-      within.turnstile.leave();
+      within.leave();
     }
   }
 

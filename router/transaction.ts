@@ -1,18 +1,10 @@
-import type { ClientSession, MongoClient } from 'mongodb';
+import type { ClientSession } from 'mongodb';
 import { MongoError, MongoErrorLabel } from 'mongodb';
 import { MAJORITY } from './majority.js';
 import type { Place } from './same-transaction.js';
 import { borrowSession, returnSession } from './session-pool.js';
-import { Turnstile } from './turnstile.js';
 
 const PAUSE_MS = 5;
-
-/**
- * Transactions under way at one node. A fence can't close while one of them is open, and one that waits for a free connection
- * between its statements, behind a crowd of other requests, is open for long.
- */
-const AT_ONCE = 16;
-const turnstiles = new WeakMap<MongoClient, Turnstile>();
 
 const REPEAT = Symbol('repeat');
 
@@ -25,19 +17,13 @@ export async function inTransaction<T>(place: Place, body: (session: ClientSessi
   const session = place.session ?? borrowSession(place.client);
   try {
     for (;;) {
-      const outcome = await turnstile(place.client).pass(place.deadline, () => attempt(session, place.deadline, body));
+      const outcome = await attempt(session, place.deadline, body);
       if (outcome !== REPEAT) return outcome;
       await pause();
     }
   } finally {
     if (place.session === undefined) await returnSession(place.client, session);
   }
-}
-
-function turnstile(node: MongoClient): Turnstile {
-  let known = turnstiles.get(node);
-  if (known === undefined) turnstiles.set(node, (known = new Turnstile(AT_ONCE, 'transactions of others at its node')));
-  return known;
 }
 
 async function attempt<T>(

@@ -48,15 +48,6 @@ export class Turnstile {
     else next.comeIn();
   }
 
-  async pass<T>(deadline: number, work: () => Promise<T>): Promise<T> {
-    await this.enter(deadline);
-    try {
-      return await work();
-    } finally {
-      this.leave();
-    }
-  }
-
   private take(): Waiting | undefined {
     const { first } = this;
     this.first = first?.next;

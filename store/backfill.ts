@@ -5,7 +5,7 @@ import type { Copied, CopiedBatches, CopyLane, CopyPosition } from './copy-lane.
 import { takeLanes } from './copy-lane.js';
 import { decode, field } from './raw-bson.js';
 import type { RawBatch, RecordPosition } from './raw-documents.js';
-import { batchSizeFor, inNaturalOrder, readAhead, recordPosition } from './raw-documents.js';
+import { batchSizeFor, inNaturalOrder, lastRecord, readAhead, recordPosition } from './raw-documents.js';
 
 export interface BackfillOptions extends BulkWork<CopyProgress> {
   readonly migration: string;
@@ -15,6 +15,9 @@ export interface CopyProgress {
   readonly documents: number;
   readonly bytes: number;
   readonly documentsInAll: number;
+  /** Documents that this attempt has read, and about how many it has to: all but those behind which it went on. */
+  readonly read: number;
+  readonly toRead: number;
 }
 
 /** Of what a reply of the source holds; it is at most 16 MB, whatever is asked for. */
@@ -39,7 +42,8 @@ export async function backfill(options: BackfillOptions): Promise<CopyProgress> 
   try {
     const { attempt, startAt, ...before } = await checkpoint.takeOver();
     const { count, batchSize } = await batchSizeFor(from, collection, BATCH_BYTES);
-    if (before.copyDone === true) return { documents: before.documents, bytes: before.bytes, documentsInAll: count };
+    const inAll = { documentsInAll: count, read: 0, toRead: 0 };
+    if (before.copyDone === true) return { documents: before.documents, bytes: before.bytes, ...inAll };
     const { lanes, copied } = await takeLanes(to, collection, migration, attempt);
     try {
       const member = await memberOf(from);
@@ -49,9 +53,15 @@ export async function backfill(options: BackfillOptions): Promise<CopyProgress> 
         afterClusterTime: startAt,
         batchSize,
         ...position,
+        until: await lastRecord(from, collection),
       });
       const { documents, bytes } = copied;
-      const copy = new Backfill(options, member, copied, { documents, bytes, documentsInAll: count });
+      const copy = new Backfill(options, member, copied, {
+        documents,
+        bytes,
+        ...inAll,
+        toRead: Math.max(0, position.after === undefined ? count : count - documents),
+      });
       await copy.run(order, lanes);
       await checkpoint.endCopy(attempt, copy.progress);
       return copy.progress;
@@ -117,6 +127,7 @@ class Backfill {
       const { progress } = this;
       this.progress = {
         ...progress,
+        read: progress.read + documents.length,
         documents: progress.documents + inserted.documents,
         bytes: progress.bytes + inserted.bytes,
       };

@@ -1,3 +1,4 @@
+import { setTimeout as delay } from 'node:timers/promises';
 import type { ClientSession, Collection, Db, ResumeToken } from 'mongodb';
 import { MongoServerError } from 'mongodb';
 import { DroverError } from '../domain/errors.js';
@@ -60,6 +61,9 @@ export interface Applied {
   /** Equal values under a unique index. */
   readonly conflict?: DroverError;
 }
+
+/** Longer than who ends a transaction takes to change what it was in the way of. */
+const MAKE_WAY_MS = 300;
 
 /** What is stored with the last change of a segment. */
 interface SegmentEnd {
@@ -185,8 +189,11 @@ export class ChangeApplier {
       try {
         return await this.session.withTransaction(() => this.write(outcomes, found, end, predecessors), OPTIONS);
       } catch (error) {
-        // Somebody has ended the transaction: the checkpoint says whether this attempt still counts.
-        if (hasCode(error, 'interrupted')) continue;
+        // Somebody has ended the transaction: for a newer attempt, which the checkpoint tells, or for a fence to change.
+        if (hasCode(error, 'interrupted')) {
+          await delay(MAKE_WAY_MS);
+          continue;
+        }
         if (!(error instanceof ScopeHasGrown)) throw error;
       }
       const present = outcomes.filter((each) => each.present);

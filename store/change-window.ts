@@ -35,24 +35,21 @@ export function secondsLeft({ oldest, newest, bytes, mostBytes }: ChangeWindow, 
 
 /** What is written while a copy is made has to be applied afterwards, while more is written. */
 const CATCH_UP = 1.5;
-/** Before that a rate is no rate. */
-const MEASURED_S = 30;
+/** Before so much of the log's reach has been used up nothing is urgent. */
+const USED = 0.25;
 
 /**
  * Whether the changes since the beginning of a copy will be gone from the log before they can be applied.
  *
- * @param share how much of the copy has been made, and in how many seconds, by this attempt
+ * @param startAt when the copy was begun, seconds since 1970
+ * @param toGo seconds that the rest of it will take
  * @returns the reason, or undefined while there is time enough
  */
-export function runsOut(
-  window: ChangeWindow,
-  startAt: number,
-  { share, seconds }: { readonly share: number; readonly seconds: number },
-): string | undefined {
-  if (seconds < MEASURED_S || share <= 0) return undefined;
-  const needed = (CATCH_UP * (seconds * (1 - share))) / share;
+export function runsOut(window: ChangeWindow, startAt: number, toGo: number): string | undefined {
   const left = secondsLeft(window, startAt);
-  if (needed <= left) return undefined;
+  const used = window.newest - startAt;
+  const needed = CATCH_UP * toGo;
+  if (needed <= left || used < USED * (used + left)) return undefined;
   return (
     `the change log reaches back for another ${minutes(left)}, and the copy will take ${minutes(needed)} more with what is ` +
     'written meanwhile: make the log larger (replSetResizeOplog), or allow the move more megabytes a second'

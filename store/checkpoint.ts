@@ -10,6 +10,7 @@ import { intervalFromBson, intervalToBson, scopeFromBson, scopeToBson, timeToBso
 /** In the keyspace's own database, so that a migration needs no rights elsewhere on the node. */
 export const CHECKPOINTS = 'drover.checkpoints';
 export const MARKERS = 'drover.markers';
+const LAST_MARKERS = 20;
 
 /**
  * State of one direction of replication, on the node that it writes to: every transaction that applies data also moves
@@ -27,6 +28,8 @@ export interface CheckpointDocument {
   resumeToken?: ResumeToken;
   /** Id of the last marker that was read. */
   marker?: string;
+  /** Ids of the last few, as several may be read at once. */
+  markers?: string[];
   /** Of the backfill, when it is over (forward direction only). */
   copyDone?: boolean;
   documents: number;
@@ -118,7 +121,11 @@ export class Checkpoint {
     const before = await this.collection.findOneAndUpdate(
       { _id: this.id, attempt },
       // Never without an effect: only what a transaction writes keeps another attempt from getting in between.
-      { $set: set, $inc: { transactions: 1 } },
+      {
+        $set: set,
+        $inc: { transactions: 1 },
+        ...(set.marker === undefined ? {} : { $push: { markers: { $each: [set.marker], $slice: -LAST_MARKERS } } }),
+      },
       { returnDocument: 'before', session },
     );
     if (before === null) throw new DroverError('Superseded', `${this.id}: another attempt has taken over`);

@@ -8,7 +8,7 @@ export type Side = 'source' | 'target';
 /** A document of one side that the other side has not shown yet. */
 interface Waiting {
   readonly side: Side;
-  readonly id: RawValue;
+  id: RawValue;
   /** After a while its digest only: the document keeps the whole reply that it came with in memory. */
   content: RawDocument | string;
 }
@@ -26,6 +26,12 @@ export class DocumentMatching {
   private readonly recent: Map<string, Waiting>[] = [new Map()];
   private readonly different = new Map<string, RawValue>();
 
+  /** How many one side is ahead of the other. */
+  get ahead(): number {
+    return this.waiting.size;
+  }
+
+  /** Everything that was not found the same so far. */
   get size(): number {
     return this.waiting.size + this.different.size;
   }
@@ -43,7 +49,7 @@ export class DocumentMatching {
         continue;
       }
       this.waiting.delete(name);
-      if (!isSame(other.content, document)) this.different.set(name, id);
+      if (!isSame(other.content, document)) this.different.set(name, ownCopy(id));
     }
   }
 
@@ -52,8 +58,17 @@ export class DocumentMatching {
     this.recent.unshift(new Map());
     if (this.recent.length <= ROUNDS) return;
     for (const [name, waiting] of this.recent.pop()!) {
-      if (this.waiting.get(name) === waiting) waiting.content = digest(waiting.content as RawDocument);
+      if (this.waiting.get(name) !== waiting) continue;
+      waiting.content = digest(waiting.content as RawDocument);
+      waiting.id = ownCopy(waiting.id);
     }
+  }
+
+  /** Those that are on both sides and not the same, which are forgotten here. */
+  takeDifferent(): Map<string, RawValue> {
+    const taken = new Map(this.different);
+    this.different.clear();
+    return taken;
   }
 
   /** Ids of all that was not found the same so far. */
@@ -68,6 +83,9 @@ export class DocumentMatching {
     for (const round of this.recent) round.clear();
   }
 }
+
+/** A part of a reply keeps all of it in memory. */
+const ownCopy = ({ type, bytes }: RawValue): RawValue => ({ type, bytes: Uint8Array.from(bytes) });
 
 const isSame = (content: RawDocument | string, document: RawDocument): boolean =>
   typeof content === 'string' ? content === digest(document) : Buffer.compare(content, document) === 0;

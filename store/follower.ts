@@ -131,7 +131,11 @@ export interface Way {
 export async function ping({ migration, direction, origin, destination }: Way, timeoutMs: number): Promise<boolean> {
   const id = `${migration}/${direction}/ping/${nanoid()}`;
   await new Markers(origin).write(id, migration, direction);
-  return markerRead(new Checkpoint(destination, migration, direction), ({ marker }) => marker === id, timeoutMs);
+  return markerRead(
+    new Checkpoint(destination, migration, direction),
+    ({ markers }) => markers?.includes(id) === true,
+    timeoutMs,
+  );
 }
 
 /** Between two looks for a marker: nobody may write meanwhile. */

@@ -118,11 +118,11 @@ export async function giveWay<T>(
       await new Promise<void>((resolve) => setTimeout(resolve, LOOK_MS).unref());
     }
   };
-  const watching = watch();
+  // Not waited for: a node may take long to answer.
+  void watch();
   try {
     return await work();
   } finally {
     ended = true;
-    await watching;
   }
 }

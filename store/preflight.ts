@@ -52,24 +52,27 @@ async function meansOf({ source, target, database, collection }: PlannedCopy): P
       .aggregate([{ $collStats: { storageStats: {} } }])
       .toArray(),
     // Of a database that is not there yet it would be silent about the disk.
-    target.db('admin').command({ dbStats: 1 }),
-    // Reading the log is a right of its own, without which it is only not known.
-    changeWindow(source).catch((error: unknown) => {
-      if (hasCode(error, 'unauthorized')) return undefined;
-      throw error;
-    }),
+    ifAllowed(target.db('admin').command({ dbStats: 1 })),
+    ifAllowed(changeWindow(source)),
     source.db(database).collection(collection).indexes(),
   ]);
   const { size, storageSize, totalIndexSize } = found!['storageStats'] as Record<string, unknown>;
-  const free = Number(disk['fsTotalSize']) - Number(disk['fsUsedSize']);
+  const total = Number(disk?.['fsTotalSize']);
   return {
     bytes: Number(size),
     bytesOnDisk: Number(storageSize) + Number(totalIndexSize),
     indexes: indexes.length,
-    targetFreeBytes: Number.isFinite(free) ? free : undefined,
+    targetFreeBytes: total > 0 ? total - Number(disk!['fsUsedSize']) : undefined,
     window,
   };
 }
+
+/** What takes a right of its own that the user lacks is only not known. */
+const ifAllowed = <T>(answer: Promise<T>): Promise<T | undefined> =>
+  answer.catch((error: unknown) => {
+    if (hasCode(error, 'unauthorized')) return undefined;
+    throw error;
+  });
 
 export function shortages(
   { bytes, bytesOnDisk, indexes, targetFreeBytes, window }: Means,

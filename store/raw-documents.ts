@@ -36,6 +36,8 @@ export interface NaturalOrder extends Reading {
   readonly afterClusterTime?: Timestamp;
   /** Behind this document. */
   readonly after?: RecordPosition;
+  /** Up to this record at least; what is appended while it is read would keep it going. */
+  readonly until?: Long;
 }
 
 /**
@@ -46,7 +48,7 @@ export interface NaturalOrder extends Reading {
 export function inNaturalOrder(
   db: Db,
   collection: string,
-  { session, afterClusterTime, after, batchSize }: NaturalOrder,
+  { session, afterClusterTime, after, until, batchSize }: NaturalOrder,
 ): AsyncGenerator<RawBatch> {
   const command = {
     hint: { $natural: 1 },
@@ -54,7 +56,7 @@ export function inNaturalOrder(
     ...(after === undefined ? {} : { $_resumeAfter: after }),
     readConcern: { level: 'majority', ...(afterClusterTime === undefined ? {} : { afterClusterTime }) },
   };
-  return replies(db, collection, command, { session, batchSize });
+  return replies(db, collection, command, { session, batchSize }, until);
 }
 
 /** All documents in the order of `_id`, which is the same on every server; in a position there is no going on. */
@@ -68,6 +70,7 @@ async function* replies(
   collection: string,
   command: Document,
   { session, batchSize }: Reading,
+  until?: Long,
 ): AsyncGenerator<RawBatch> {
   const options = { session, promoteLongs: false, fieldsAsRaw: { firstBatch: true, nextBatch: true } };
   let reply = await db.command({ find: collection, batchSize, ...command }, options);
@@ -78,6 +81,7 @@ async function* replies(
       const position = postBatchResumeToken as RecordPosition;
       if (documents.length > 0) yield { documents, bytes: bytesOf(documents), position };
       if (cursorId(reply).isZero()) return;
+      if (until !== undefined && position.$recordId.greaterThanOrEqual(until)) return;
       reply = await db.command({ getMore: cursorId(reply), collection, batchSize }, options);
     }
   } finally {
@@ -122,6 +126,13 @@ export async function batchSizeFor(
 const MOST_DOCUMENTS = 20_000;
 
 const cursorId = (reply: Document): Long => (reply['cursor'] as { id: Long }).id;
+
+/** The last one in natural order, at this moment. */
+export async function lastRecord(db: Db, collection: string): Promise<Long> {
+  const options = { sort: { $natural: -1 }, projection: { _id: 1 }, showRecordId: true, promoteLongs: false } as const;
+  const found = await db.collection(collection).findOne({}, options);
+  return Long.fromValue((found?.['$recordId'] ?? 0) as Long | number);
+}
 
 /** Where a document is, or undefined when it is gone. */
 export async function recordPosition(db: Db, collection: string, _id: unknown): Promise<RecordPosition | undefined> {

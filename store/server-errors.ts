@@ -6,6 +6,8 @@ export const ServerError = {
   cursorNotFound: 43,
   namespaceExists: 48,
   maxTimeExpired: 50,
+  indexOptionsConflict: 85,
+  indexKeySpecsConflict: 86,
   documentValidationFailure: 121,
   changeStreamFatal: 280,
   changeStreamHistoryLost: 286,

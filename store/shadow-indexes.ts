@@ -1,6 +1,7 @@
 import type { Db, IndexDescription } from 'mongodb';
 import { BSON } from 'mongodb';
 import { parseGate } from './gates.js';
+import { hasCode } from './server-errors.js';
 
 /** Each by a read of its own. The server builds three at a time, and gates of other moves must find a place. */
 const AT_ONCE = 2;
@@ -37,6 +38,18 @@ export async function buildIndexes(
   };
   const builders = await Promise.allSettled(Array.from({ length: AT_ONCE }, builder));
   for (const each of builders) if (each.status === 'rejected') throw each.reason;
+}
+
+/** Builds what the source has and the target has not. One that can't be beside another is left to the comparison. */
+export async function buildMissing(source: Db, target: Db, collection: string): Promise<void> {
+  const [ours, theirs] = await Promise.all([indexesToCopy(source, collection), indexesToCopy(target, collection)]);
+  const there = new Set([...theirs.unique, ...theirs.others].map(({ name }) => name));
+  const missing = [...ours.unique, ...ours.others].filter(({ name }) => !there.has(name));
+  try {
+    await buildIndexes(target, collection, missing);
+  } catch (error) {
+    if (!hasCode(error, 'indexOptionsConflict', 'indexKeySpecsConflict')) throw error;
+  }
 }
 
 /** Names of indexes that only one side has, or that are not the same on both. */

@@ -8,7 +8,7 @@ import { digest, DocumentMatching } from './document-matching.js';
 import type { RawValue } from './raw-bson.js';
 import { compose, decode, field, identity, idOf } from './raw-bson.js';
 import type { RawBatch, RawDocument, RecordPosition } from './raw-documents.js';
-import { batchSizeFor, inIdOrder, inNaturalOrder, readAhead, recordPosition } from './raw-documents.js';
+import { batchSizeFor, inIdOrder, inNaturalOrder, lastRecord, readAhead, recordPosition } from './raw-documents.js';
 
 export interface VerifyOptions extends BulkWork<VerifyProgress> {
   /** Waits until the target has everything that the source had when it was called. */
@@ -57,6 +57,8 @@ export async function verify(options: VerifyOptions): Promise<VerifyResult> {
 /** Read so far. */
 interface ReadSide {
   readonly batches: AsyncGenerator<RawBatch>;
+  /** Which was asked before anything was read. */
+  readonly member: string;
   documents: number;
   last: RawBatch | undefined;
   ended: boolean;
@@ -114,14 +116,19 @@ class Verification {
     after: RecordPosition | undefined,
   ): Promise<ReadSide> {
     const { collection } = this.options;
+    const member = await memberOf(this.dbs[side]);
     const { count, batchSize } = await batchSizeFor(this.dbs[side], collection, BATCH_BYTES);
     if (side === 'source') this.documentsInAll = count;
     const reading = { session, batchSize };
     const batches =
       order === 'natural'
-        ? inNaturalOrder(this.dbs[side], collection, { ...reading, ...(after === undefined ? {} : { after }) })
+        ? inNaturalOrder(this.dbs[side], collection, {
+            ...reading,
+            ...(after === undefined ? {} : { after }),
+            until: await lastRecord(this.dbs[side], collection),
+          })
         : inIdOrder(this.dbs[side], collection, reading);
-    return { batches: readAhead(batches), documents: 0, last: undefined, ended: false };
+    return { batches: readAhead(batches), member, documents: 0, last: undefined, ended: false };
   }
 
   /** @returns false when one side is too far ahead of the other one */
@@ -137,14 +144,15 @@ class Verification {
       signal.throwIfAborted();
       await this.readOn(sides);
       this.report(suspects.size);
-      if (this.matching.size > mostAhead) {
+      if (this.matching.ahead > mostAhead) {
         if (order === 'natural') return false;
         // Here nothing is ahead: so many differ. They are looked at before there are more.
         const some = new Map(this.matching.suspects());
         this.matching.clear();
         await this.recheck(some);
-        if (this.different.size >= MOST_TOLD) return true;
       }
+      if (this.matching.size - this.matching.ahead > MOST_NOTED) await this.recheck(this.matching.takeDifferent());
+      if (this.different.size >= MOST_TOLD) return true;
       if (performance.now() - notedAt > NOTE_EVERY_MS) {
         notedAt = performance.now();
         await this.note(sides, suspects);
@@ -181,9 +189,10 @@ class Verification {
   private async note(sides: Readonly<Record<Side, ReadSide>>, suspects: ReadonlyMap<string, RawValue>): Promise<void> {
     const [source, target] = [sides.source.last, sides.target.last];
     if (source?.position === undefined || target?.position === undefined) return;
-    if (this.matching.size + suspects.size > MOST_NOTED) return;
-    const ids = [...new Map([...suspects, ...this.matching.suspects()]).values()];
-    await this.position?.note({ source, target }, this.compared, ids);
+    const ids = [...new Map([...suspects, ...this.different, ...this.matching.suspects()]).values()];
+    if (ids.length > MOST_NOTED) return;
+    const members = { source: sides.source.member, target: sides.target.member };
+    await this.position?.note({ source, target }, members, this.compared, ids);
   }
 
   /** Looks at the suspects again, and adds those that go on to differ to `different`. */
@@ -205,7 +214,7 @@ class Verification {
         for (const [name] of chunk) {
           const [old, copy, now] = [before.get(name), theirs.get(name), after.get(name)];
           // A document that is written all the time never stands still; its copy must change along with it.
-          const followed = old !== now && lastSeen.has(name) && lastSeen.get(name) !== copy;
+          const followed = old !== now && copy !== undefined && lastSeen.has(name) && lastSeen.get(name) !== copy;
           if (copy === old || copy === now || followed) suspects.delete(name);
           lastSeen.set(name, copy);
         }
@@ -260,15 +269,24 @@ class VerifyPosition {
     this.documents = dbs.target.collection(CHECKPOINTS);
   }
 
-  async note(last: Readonly<Record<Side, RawBatch>>, compared: number, suspects: readonly RawValue[]): Promise<void> {
-    const place = async (side: Side): Promise<Place> => {
+  async note(
+    last: Readonly<Record<Side, RawBatch>>,
+    members: Readonly<Record<Side, string>>,
+    compared: number,
+    suspects: readonly RawValue[],
+  ): Promise<void> {
+    const place = (side: Side): Place => {
       const { documents, position } = last[side];
-      return { member: await memberOf(this.dbs[side]), _id: decode(idOf(documents.at(-1)!)), record: position };
+      return { member: members[side], _id: decode(idOf(documents.at(-1)!)), record: position };
     };
+    for (const side of ['source', 'target'] as const) {
+      // After an election what has been read may be another member's.
+      if ((await memberOf(this.dbs[side])) !== members[side]) return;
+    }
     const set = {
       compared,
-      source: await place('source'),
-      target: await place('target'),
+      source: place('source'),
+      target: place('target'),
       suspects: suspects.map((id) => new Binary(compose([['_id', id]]))),
     };
     await this.documents.updateOne({ _id: positionId(this.migration) }, { $set: set }, { upsert: true });

@@ -5,11 +5,13 @@ import { beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import type { Dependencies } from '../../activities/index.js';
 import { createControlActivities } from '../../activities/index.js';
 import { TOKEN_MIN } from '../../domain/token.js';
+import type { Entrance } from '../../router/entrance.js';
 import type { DroverClient, DroverCollection } from '../../router/index.js';
 import type { Catalog } from '../../store/catalog/catalog.js';
 import { NodePool } from '../../store/node-pool.js';
 import { setAccepted } from '../store/fences.js';
 import { tokenOfKey } from '../../store/key-token.js';
+import { until } from '../store/servers.js';
 import { keys, lower, upper, useCluster } from './cluster.js';
 
 const cluster = useCluster();
@@ -210,17 +212,16 @@ describe('while a partition changes hands', () => {
     expect(await cluster.stored('b').countDocuments()).toBe(1);
   });
 
-  it('a write that waits for a connection keeps no step from beginning, and goes where its token is by then', async () => {
-    const few = cluster.orders(await cluster.connect({ driver: { maxPoolSize: 1 } }));
-    await few.insertOne({ customerId: gone[0] });
-    let answered = false;
-    const slow = few.findOne({ customerId: gone[0], $where: 'sleep(500) || true' }).then(() => (answered = true));
-    const waiting = few.insertOne({ _id: 1 as never, customerId: gone[1] });
+  it('a write that waits for its turn keeps no step from beginning, and goes where its token is by then', async () => {
+    const few = await cluster.connect({ driver: { maxPoolSize: 1 } });
+    const { entrance } = (few as unknown as { router: { entrance: Entrance } }).router;
+    const { leave } = await entrance.comeIn('a', performance.now() + 10_000);
+    const waiting = cluster.orders(few).insertOne({ _id: 1 as never, customerId: gone[1] });
     await cluster.advance({ kind: 'begin', boundary: middle });
     await cluster.acknowledged();
-    expect(answered).toBe(false);
     await cluster.advance({ kind: 'own', since: 1n }, { kind: 'settle' });
-    await slow;
+    await until('the new route', async () => (await few.ownerOf(`shop.${cluster.name}`, gone[1])) === 'b');
+    leave();
     await waiting;
     expect(await cluster.stored('b').find().toArray()).toEqual([{ _id: 1, customerId: gone[1] }]);
   });
@@ -230,7 +231,8 @@ describe('while a partition changes hands', () => {
     await cluster.orders(few).insertOne({ customerId: gone[0] });
     let answered = false;
     const query = { customerId: gone[0], $where: 'sleep(300) || true' };
-    const slow = cluster.orders(few).findOne(query).then(() => (answered = true)); // prettier-ignore
+    const update = { $set: { slow: true } };
+    const slow = cluster.orders(few).updateOne(query, update).then(() => (answered = true)); // prettier-ignore
     await cluster.advance({ kind: 'announce' });
     await cluster.acknowledged();
     expect(answered).toBe(true);

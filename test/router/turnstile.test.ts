@@ -1,6 +1,15 @@
 import { describe, expect, it } from 'vitest';
 import { Turnstile } from '../../router/turnstile.js';
 
+async function pass<T>(turnstile: Turnstile, work: () => Promise<T>): Promise<T> {
+  await turnstile.enter(soon());
+  try {
+    return await work();
+  } finally {
+    turnstile.leave();
+  }
+}
+
 const soon = () => performance.now() + 10_000;
 
 describe('a turnstile', () => {
@@ -9,7 +18,7 @@ describe('a turnstile', () => {
     const entered: number[] = [];
     const inside: (() => void)[] = [];
     const visits = Array.from({ length: 6 }, (_, i) =>
-      turnstile.pass(soon(), async () => {
+      pass(turnstile, async () => {
         entered.push(i);
         await new Promise<void>((leave) => inside.push(leave));
       }),
@@ -26,8 +35,8 @@ describe('a turnstile', () => {
 
   it('gives the place of a visit that failed to the next one', async () => {
     const turnstile = new Turnstile(1, 'a place');
-    const failing = turnstile.pass(soon(), () => Promise.reject(new Error('failed')));
-    const next = turnstile.pass(soon(), () => Promise.resolve('next'));
+    const failing = pass(turnstile, () => Promise.reject(new Error('failed')));
+    const next = pass(turnstile, () => Promise.resolve('next'));
     await expect(failing).rejects.toThrow('failed');
     await expect(next).resolves.toBe('next');
   });

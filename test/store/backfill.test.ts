@@ -73,7 +73,7 @@ describe('the backfill', () => {
   });
 
   it('of nothing is done at once', async () => {
-    expect(await copyAll()).toEqual({ documents: 0, bytes: 0, documentsInAll: 0 });
+    expect(await copyAll()).toEqual({ documents: 0, bytes: 0, documentsInAll: 0, read: 0, toRead: 0 });
     expect((await new Checkpoint(target, 'm', 'forward').get()).copyDone).toBe(true);
   });
 

@@ -29,11 +29,11 @@ describe('the change log', () => {
     expect(secondsLeft({ ...full, newest: 10_030 }, 10_030)).toBe(Infinity));
 
   it.each([
-    ['a copy that is fast enough', { share: 0.5, seconds: 300 }, undefined],
-    ['one that has just begun', { share: 0.000_1, seconds: 20 }, undefined],
-    ['one that is too slow', { share: 0.1, seconds: 300 }, /another 10 min, and the copy will take 68 min more/],
-  ])('is enough or not for %s', (_, progress, reason) => {
-    const found = runsOut(full, 10_600, progress);
+    ['a copy that is fast enough', 11_600, 1_000, undefined],
+    ['one that has just begun, however slow', 13_000, 100_000, undefined],
+    ['one that is too slow', 10_600, 2_700, /another 10 min, and the copy will take 68 min more/],
+  ])('is enough or not for %s', (_, startAt, toGo, reason) => {
+    const found = runsOut(full, startAt, toGo);
     if (reason === undefined) expect(found).toBeUndefined();
     else expect(found).toMatch(reason);
   });
