@@ -16,6 +16,8 @@ export class Turnstile {
   private first: Waiting | undefined;
   private last: Waiting | undefined;
   private timer: NodeJS.Timeout | undefined;
+  /** When the timer goes off. */
+  private dueAt = Infinity;
 
   constructor(
     private free: number,
@@ -51,27 +53,28 @@ export class Turnstile {
   private take(): Waiting | undefined {
     const { first } = this;
     this.first = first?.next;
-    if (this.first === undefined) {
-      this.last = undefined;
-      clearTimeout(this.timer);
-      this.timer = undefined;
-    }
+    if (this.first === undefined) this.last = undefined;
+    this.watch();
     return first;
   }
 
   /** One timer is enough: who came first has, but for repetitions, the first deadline. */
   private watch(): void {
-    if (this.timer !== undefined || this.first === undefined) return;
-    this.timer = setTimeout(
-      () => {
-        this.timer = undefined;
-        const now = performance.now();
-        while (this.first !== undefined && this.first.deadline <= now) {
-          this.take()!.giveUp(new DroverError('TimedOut', `a request waited too long for ${this.what}`));
-        }
-        this.watch();
-      },
-      Math.max(1, this.first.deadline - performance.now()),
-    );
+    const deadline = this.first?.deadline ?? Infinity;
+    if (this.timer !== undefined && deadline !== Infinity && deadline >= this.dueAt) return;
+    clearTimeout(this.timer);
+    this.timer = undefined;
+    this.dueAt = deadline;
+    if (deadline === Infinity) return;
+    this.timer = setTimeout(() => this.giveUp(), Math.max(1, deadline - performance.now()));
+  }
+
+  private giveUp(): void {
+    this.timer = undefined;
+    const now = performance.now();
+    while (this.first !== undefined && this.first.deadline <= now) {
+      this.take()!.giveUp(new DroverError('TimedOut', `a request waited too long for ${this.what}`));
+    }
+    this.watch();
   }
 }

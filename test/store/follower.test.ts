@@ -21,7 +21,7 @@ import { Checkpoint, Markers } from '../../store/checkpoint.js';
 import { scopeFromBson } from '../../store/codec.js';
 import { connect } from '../../store/connect.js';
 import type { FollowerProgress } from '../../store/follower.js';
-import { follow, markerRead } from '../../store/follower.js';
+import { follow, markerRead, ping } from '../../store/follower.js';
 import type { RawValue } from '../../store/raw-bson.js';
 import { compose, idHex, rawDocument } from '../../store/raw-bson.js';
 import { writeRaw } from '../../store/raw-documents.js';
@@ -385,6 +385,14 @@ describe('a follower', () => {
     start();
     await caughtUp();
     await expectSame();
+  });
+
+  it('tells everybody who asks at once that it is close', async () => {
+    const following = start();
+    const way = { migration: 'm', direction: 'forward', origin: source, destination: target } as const;
+    const asked = await Promise.all(Array.from({ length: 10 }, () => ping(way, 10_000)));
+    await following.stop();
+    expect(asked).toEqual(Array(10).fill(true));
   });
 
   it('whose migration has ended stops', async () => {
