@@ -40,7 +40,7 @@ export class LogWatch {
 
   private async look(toGo: number): Promise<void> {
     const window = await changeWindow(this.context.client(this.context.move.source));
-    const reason = runsOut(window, this.startAt, toGo);
+    const reason = window && runsOut(window, this.startAt, toGo);
     this.bad = reason === undefined ? 0 : this.bad + 1;
     if (this.bad >= LOOKS) this.stop.abort(new DroverError('ChangeLogLost', reason!));
   }

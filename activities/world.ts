@@ -6,7 +6,7 @@ import type { World } from '../domain/step.js';
 import type { Catalog } from '../store/catalog/catalog.js';
 import { operationTime } from '../store/change-log.js';
 import { removeLanes } from '../store/copy-lane.js';
-import { removeVerifyPosition } from '../store/verify.js';
+import { removeVerifyPosition } from '../store/verify-position.js';
 import { inspect, replaceByClosed, setAccepted } from '../store/fenced-collection.js';
 import type { CheckpointDocument } from '../store/checkpoint.js';
 import { scopeFromBson } from '../store/codec.js';

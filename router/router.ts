@@ -138,7 +138,7 @@ export class Router {
     request: (place: Place) => Promise<T>,
     restsOnLease?: RestsOnLease<T>,
     session?: DroverSession,
-    crowd: Crowd = 'requests',
+    crowd?: Crowd,
   ): Promise<T> {
     const route = this.routeOf(keyspace, token);
     return this.recorded(keyspace, route, token, 'writes', () =>
@@ -201,7 +201,7 @@ export class Router {
     deadline: number,
     restsOnLease?: RestsOnLease<T>,
     session?: DroverSession,
-    crowd: Crowd = 'requests',
+    crowd?: Crowd,
   ): Promise<T | typeof AGAIN> {
     const { client, leave, epoch } = await this.comeInToWrite(route, tokens, deadline, crowd);
     try {
@@ -258,7 +258,7 @@ export class Router {
     route: PartitionRoute,
     tokens: Token[],
     deadline: number,
-    crowd: Crowd,
+    crowd?: Crowd,
   ): Promise<Within & { readonly epoch: number }> {
     for (;;) {
       const owner = route.ownerOfAll(tokens);

@@ -1,11 +1,13 @@
 import type { Db } from 'mongodb';
 import type { BulkWork } from './bulk-work.js';
 import { Checkpoint } from './checkpoint.js';
-import type { Copied, CopiedBatches, CopyLane, CopyPosition } from './copy-lane.js';
+import type { Copied, CopiedBatches, CopyLane } from './copy-lane.js';
 import { takeLanes } from './copy-lane.js';
 import { decode, field } from './raw-bson.js';
 import type { RawBatch, RecordPosition } from './raw-documents.js';
-import { batchSizeFor, inNaturalOrder, lastRecord, readAhead, recordPosition } from './raw-documents.js';
+import { batchSizeFor, inNaturalOrder, lastRecord, readAhead } from './raw-documents.js';
+import type { RecordPlace } from './record-place.js';
+import { goOnBehind, memberOf } from './record-place.js';
 
 export interface BackfillOptions extends BulkWork<CopyProgress> {
   readonly migration: string;
@@ -73,9 +75,6 @@ export async function backfill(options: BackfillOptions): Promise<CopyProgress> 
   }
 }
 
-/** Positions are those of one member: another one may have its records in another order. */
-export const memberOf = async (db: Db): Promise<string> => (await db.command({ hello: 1 }))['me'] as string;
-
 /** Behind the last document that was copied and is still where it was; from the beginning where there is none. */
 async function placeToGoOn(
   db: Db,
@@ -84,9 +83,8 @@ async function placeToGoOn(
   { positions }: Copied,
 ): Promise<{ readonly after?: RecordPosition }> {
   for (const position of positions) {
-    if (position.member !== member) continue;
-    const now = await recordPosition(db, collection, position._id);
-    if (now?.$recordId.equals(position.record.$recordId) === true) return { after: now };
+    const after = await goOnBehind(db, collection, member, position);
+    if (after !== undefined) return { after };
   }
   return {};
 }
@@ -94,7 +92,7 @@ async function placeToGoOn(
 class Backfill {
   private copied: CopiedBatches;
   /** Ends of the batches under way, and of those that were copied before an earlier one. */
-  private readonly ends = new Map<number, CopyPosition>();
+  private readonly ends = new Map<number, RecordPlace>();
   private readonly done = new Set<number>();
 
   constructor(

@@ -1,4 +1,5 @@
-import type { Document, MongoClient } from 'mongodb';
+import type { FindOptions, MongoClient } from 'mongodb';
+import { storageStats } from './storage-stats.js';
 
 /** How far back a node's change log reaches, and how full it is. */
 export interface ChangeWindow {
@@ -10,17 +11,27 @@ export interface ChangeWindow {
   readonly mostBytes: number;
 }
 
-export async function changeWindow(client: MongoClient): Promise<ChangeWindow> {
-  const log = client.db('local').collection('oplog.rs', { readConcern: { level: 'local' } });
+/** Times of the oldest entry and the newest one, seconds since 1970; undefined of a log without entries. */
+export async function changeLogReach(
+  client: MongoClient,
+  options: FindOptions = {},
+): Promise<Pick<ChangeWindow, 'oldest' | 'newest'> | undefined> {
+  const log = changeLogOf(client);
   const entry = (direction: 1 | -1) =>
-    log.findOne({}, { sort: { $natural: direction }, projection: { ts: 1 }, promoteValues: false });
-  const stats = log.aggregate([{ $collStats: { storageStats: {} } }]).toArray();
-  const [first, last, [found]] = await Promise.all([entry(1), entry(-1), stats]);
-  const { size, maxSize } = found!['storageStats'] as { size: unknown; maxSize: unknown };
-  return { oldest: secondsOf(first), newest: secondsOf(last), bytes: Number(size), mostBytes: Number(maxSize) };
+    log.findOne({}, { ...options, sort: { $natural: direction }, projection: { ts: 1 }, promoteValues: false });
+  const [oldest, newest] = (await Promise.all([entry(1), entry(-1)])).map(
+    (found) => (found?.['ts'] as { t?: number } | undefined)?.t,
+  );
+  return oldest === undefined || newest === undefined ? undefined : { oldest, newest };
 }
 
-const secondsOf = (entry: Document | null): number => (entry!['ts'] as { t: number }).t;
+export async function changeWindow(client: MongoClient): Promise<ChangeWindow | undefined> {
+  const [reach, { size, maxSize }] = await Promise.all([changeLogReach(client), storageStats(changeLogOf(client))]);
+  return reach && { ...reach, bytes: Number(size), mostBytes: Number(maxSize) };
+}
+
+const changeLogOf = (client: MongoClient) =>
+  client.db('local').collection('oplog.rs', { readConcern: { level: 'local' } });
 
 /** Shorter spans say little about how fast it is written. */
 const ENOUGH_S = 60;

@@ -3,21 +3,14 @@ import { MongoServerError } from 'mongodb';
 import { DroverError } from '../domain/errors.js';
 import { CHECKPOINTS, endTransaction } from './checkpoint.js';
 import { field, identity } from './raw-bson.js';
-import type { RawDocument, RecordPosition, RefusedWrite } from './raw-documents.js';
+import type { RawDocument, RefusedWrite } from './raw-documents.js';
 import { bytesOf, findRaw, pieces, writeRaw } from './raw-documents.js';
+import type { RecordPlace } from './record-place.js';
 import { hasCode } from './server-errors.js';
 
 /** So many inserts are under way at once. */
 const LANES = 2;
 const PIECE_BYTES = 4 * 1024 * 1024;
-
-/** Up to this document, in natural order, everything has been copied. */
-export interface CopyPosition {
-  readonly _id: unknown;
-  /** Where it is on the member of the source that was read. */
-  readonly record: RecordPosition;
-  readonly member: string;
-}
 
 /**
  * What one lane of a copy has done, on the node that it writes to: every transaction that inserts documents also moves it
@@ -28,8 +21,8 @@ interface LaneDocument {
   attempt: number;
   /** Session of that attempt's transactions. */
   session?: Binary;
-  /** As known when the lane inserted last, the newest first. */
-  positions: CopyPosition[];
+  /** Up to these everything has been copied, as known when the lane inserted last; the newest first. */
+  positions: RecordPlace[];
   /** Batches of all lanes before the newest position. */
   batches: number;
   documents: number;
@@ -39,12 +32,12 @@ interface LaneDocument {
 /** Batches that have been copied without a gap: their number in this attempt, and where the last ones end, newest first. */
 export interface CopiedBatches {
   readonly batches: number;
-  readonly positions: readonly CopyPosition[];
+  readonly positions: readonly RecordPlace[];
 }
 
 /** What an attempt finds of those before it. */
 export interface Copied {
-  readonly positions: readonly CopyPosition[];
+  readonly positions: readonly RecordPlace[];
   readonly documents: number;
   readonly bytes: number;
 }

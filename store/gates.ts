@@ -2,6 +2,7 @@ import type { Db } from 'mongodb';
 import { MongoWriteConcernError } from 'mongodb';
 import { nanoid } from 'nanoid';
 import { hasCode } from './server-errors.js';
+import { storageStats } from './storage-stats.js';
 
 /**
  * A gate is an index that one attempt made, and without which the server refuses that attempt's `collMod`. Whoever takes
@@ -43,11 +44,8 @@ export async function makeGates(db: Db, collection: string, names: readonly stri
 /** Names of the collection's indexes that are being built; the server goes on with one also when its client is gone. */
 export async function indexBuilds(db: Db, collection: string): Promise<string[]> {
   try {
-    const [stats] = await db
-      .collection(collection)
-      .aggregate<{ storageStats: { indexBuilds?: string[] } }>([{ $collStats: { storageStats: {} } }], LOCAL)
-      .toArray();
-    return stats?.storageStats.indexBuilds ?? [];
+    const stats = await storageStats(db.collection(collection), LOCAL);
+    return (stats['indexBuilds'] ?? []) as string[];
   } catch (error) {
     if (hasCode(error, 'namespaceNotFound')) return [];
     throw error;

@@ -1,15 +1,16 @@
 import type { Document, MongoClient } from 'mongodb';
+import { cacheShare, DIRTY, number } from './server-status.js';
 import type { Throttle } from './throttle.js';
 
-/** What a node says of how hard it works, at one moment. Absent is what it does not tell, or not to this user. */
+/** What a node says of how hard it works, at one moment. Undefined is what it does not tell, or not to this user. */
 export interface Pressure {
   /** Writes since it started, and the time that they took, microseconds. */
-  readonly writes?: { readonly count: number; readonly micros: number };
+  readonly writes?: { readonly count: number; readonly micros: number } | undefined;
   /** Operations that wait for a lock, or for a ticket of the storage engine. */
-  readonly queued?: number;
-  readonly cacheDirtyShare?: number;
+  readonly queued?: number | undefined;
+  readonly cacheDirtyShare?: number | undefined;
   /** How far a majority of its members is behind, seconds. */
-  readonly majorityLagSeconds?: number;
+  readonly majorityLagSeconds?: number | undefined;
 }
 
 /** From a fifth on the storage engine makes writers evict pages themselves. */
@@ -32,23 +33,15 @@ export async function readPressure(client: MongoClient): Promise<Pressure> {
   return pressureFrom(status, hello);
 }
 
-export function pressureFrom(status: Document, hello: Document): Pressure {
-  const writes = status['opLatencies']?.writes as { ops: unknown; latency: unknown } | undefined;
-  const queued = status['globalLock']?.currentQueue?.total as number | undefined;
-  const cache = status['wiredTiger']?.cache as Record<string, unknown> | undefined;
-  const written = hello['lastWrite'] as { lastWriteDate?: Date; majorityWriteDate?: Date } | undefined;
+function pressureFrom(status: Document, { lastWrite }: Document): Pressure {
+  const [count, micros] = ['ops', 'latency'].map((what) => number(status, 'opLatencies', 'writes', what));
+  const { lastWriteDate, majorityWriteDate } = (lastWrite ?? {}) as { lastWriteDate?: Date; majorityWriteDate?: Date };
+  const isTold = lastWriteDate !== undefined && majorityWriteDate !== undefined;
   return {
-    ...(writes === undefined ? {} : { writes: { count: Number(writes.ops), micros: Number(writes.latency) } }),
-    ...(queued === undefined ? {} : { queued }),
-    ...(cache === undefined
-      ? {}
-      : {
-          cacheDirtyShare:
-            Number(cache['tracked dirty bytes in the cache']) / Number(cache['maximum bytes configured']),
-        }),
-    ...(written?.lastWriteDate === undefined || written.majorityWriteDate === undefined
-      ? {}
-      : { majorityLagSeconds: (written.lastWriteDate.getTime() - written.majorityWriteDate.getTime()) / 1000 }),
+    writes: count === undefined || micros === undefined ? undefined : { count, micros },
+    queued: number(status, 'globalLock', 'currentQueue', 'total'),
+    cacheDirtyShare: cacheShare(status, DIRTY),
+    majorityLagSeconds: isTold ? (lastWriteDate.getTime() - majorityWriteDate.getTime()) / 1000 : undefined,
   };
 }
 

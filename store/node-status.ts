@@ -1,6 +1,8 @@
 import { performance } from 'node:perf_hooks';
 import type { Document, MongoClient, RunCommandOptions } from 'mongodb';
 import type { NodeCounters, NodeProbe } from './catalog/nodes.js';
+import { changeLogReach } from './change-window.js';
+import { cacheShare, DIRTY, number } from './server-status.js';
 
 /** A node that does not answer within this time cannot be reached, milliseconds. */
 export const PROBE_TIMEOUT_MS = 3_000;
@@ -38,10 +40,10 @@ export async function probeNode(client: MongoClient, previous?: NodeProbe): Prom
   const roundTripMs = performance.now() - askedAt;
   const serverStatus = () => ifTold(admin.command({ serverStatus: 1, repl: 0, metrics: 0, tcmalloc: 0 }, options));
   const before = previous?.counters === undefined ? await firstReading(serverStatus) : previous;
-  const [status, disk, changeLogHours] = await Promise.all([
+  const [status, disk, logHours] = await Promise.all([
     serverStatus(),
     ifTold(admin.command({ dbStats: 1 }, options)),
-    ifTold(changeLog(client)),
+    ifTold(changeLogHours(client)),
   ]);
   return withoutUndefined({
     at: new Date(),
@@ -51,11 +53,11 @@ export async function probeNode(client: MongoClient, previous?: NodeProbe): Prom
     ...operations(status, before),
     connections: number(status, 'connections', 'current'),
     queued: number(status, 'globalLock', 'currentQueue', 'total'),
-    cacheUsedShare: cacheShare(status, 'bytes currently in the cache'),
-    cacheDirtyShare: cacheShare(status, 'tracked dirty bytes in the cache'),
+    cacheUsedShare: rounded(cacheShare(status, 'bytes currently in the cache')),
+    cacheDirtyShare: rounded(cacheShare(status, DIRTY)),
     residentMb: number(status, 'mem', 'resident'),
     diskFreeGb: freeGb(disk),
-    changeLogHours,
+    changeLogHours: logHours,
   });
 }
 
@@ -104,25 +106,9 @@ const sameProcess = (before: NodeCounters, now: NodeCounters): boolean =>
   now.operations >= before.operations;
 
 /** Time between the oldest and the newest entry of the oplog, in hours. */
-async function changeLog(client: MongoClient): Promise<number | undefined> {
-  const oplog = client.db('local').collection('oplog.rs', { readConcern: { level: 'local' } });
-  const [first, last] = await Promise.all(
-    ([1, -1] as const).map((direction) =>
-      oplog.findOne(
-        {},
-        { sort: { $natural: direction }, projection: { ts: 1 }, promoteValues: false, timeoutMS: PROBE_TIMEOUT_MS },
-      ),
-    ),
-  );
-  const seconds = (entry: Document | null | undefined) => (entry?.['ts'] as { t?: number } | undefined)?.t;
-  const [from, to] = [seconds(first), seconds(last)];
-  return from === undefined || to === undefined ? undefined : Math.round(((to - from) / HOUR_S) * 1000) / 1000;
-}
-
-function cacheShare(status: Document | undefined, what: string): number | undefined {
-  const limit = number(status, 'wiredTiger', 'cache', 'maximum bytes configured');
-  const bytes = number(status, 'wiredTiger', 'cache', what);
-  return limit === undefined || bytes === undefined || limit <= 0 ? undefined : Math.round((bytes / limit) * 1e4) / 1e4;
+async function changeLogHours(client: MongoClient): Promise<number | undefined> {
+  const reach = await changeLogReach(client, { timeoutMS: PROBE_TIMEOUT_MS });
+  return reach && Math.round(((reach.newest - reach.oldest) / HOUR_S) * 1000) / 1000;
 }
 
 function freeGb(stats: Document | undefined): number | undefined {
@@ -131,12 +117,7 @@ function freeGb(stats: Document | undefined): number | undefined {
   return total === undefined || used === undefined ? undefined : Math.round(((total - used) / BYTES_PER_GB) * 10) / 10;
 }
 
-/** A number of a status document, whatever BSON type it came as. */
-function number(document: Document | undefined, ...path: readonly string[]): number | undefined {
-  const found = path.reduce<unknown>((value, key) => (value as Document | undefined)?.[key], document);
-  const value = typeof found === 'object' && found !== null ? Number(found) : found;
-  return typeof value === 'number' && Number.isFinite(value) ? value : undefined;
-}
+const rounded = (share: number | undefined) => share && Math.round(share * 1e4) / 1e4;
 
 /** Absent, not undefined: what is stored must not say `null`. */
 const withoutUndefined = (probe: { readonly [K in keyof NodeProbe]: NodeProbe[K] | undefined }): NodeProbe =>

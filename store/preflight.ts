@@ -2,6 +2,7 @@ import type { MongoClient } from 'mongodb';
 import type { ChangeWindow } from './change-window.js';
 import { changeWindow, secondsLeft } from './change-window.js';
 import { hasCode } from './server-errors.js';
+import { storageStats } from './storage-stats.js';
 import { missingRights } from './suitability.js';
 
 export interface PlannedCopy {
@@ -45,18 +46,15 @@ export async function obstacles(planned: PlannedCopy): Promise<string[]> {
 }
 
 async function meansOf({ source, target, database, collection }: PlannedCopy): Promise<Means> {
-  const [[found], disk, window, indexes] = await Promise.all([
-    source
-      .db(database)
-      .collection(collection)
-      .aggregate([{ $collStats: { storageStats: {} } }])
-      .toArray(),
+  const documents = source.db(database).collection(collection);
+  const [stats, disk, window, indexes] = await Promise.all([
+    storageStats(documents),
     // Of a database that is not there yet it would be silent about the disk.
     ifAllowed(target.db('admin').command({ dbStats: 1 })),
     ifAllowed(changeWindow(source)),
-    source.db(database).collection(collection).indexes(),
+    documents.indexes(),
   ]);
-  const { size, storageSize, totalIndexSize } = found!['storageStats'] as Record<string, unknown>;
+  const { size, storageSize, totalIndexSize } = stats as Record<string, unknown>;
   const total = Number(disk?.['fsTotalSize']);
   return {
     bytes: Number(size),

@@ -3,6 +3,7 @@ import { Long } from 'mongodb';
 import { DocumentSequence } from 'mongodb/lib/cmap/commands.js';
 import type { RawValue } from './raw-bson.js';
 import { decode } from './raw-bson.js';
+import { storageStats } from './storage-stats.js';
 
 /**
  * Documents as the bytes that a server sent: nothing is decoded, so nothing can change on the way (a field name twice,
@@ -113,11 +114,7 @@ export async function batchSizeFor(
   collection: string,
   bytes: number,
 ): Promise<{ count: number; batchSize: number }> {
-  const [stats] = await db
-    .collection(collection)
-    .aggregate([{ $collStats: { storageStats: {} } }])
-    .toArray();
-  const { count, size } = stats!['storageStats'] as { count: number; size: number };
+  const { count, size } = (await storageStats(db.collection(collection))) as { count: number; size: number };
   // Of an empty collection nothing is known but that its first documents may be large.
   const documents = count > 0 ? Math.floor((bytes * count) / Math.max(size, 1)) : 1;
   return { count, batchSize: Math.min(MOST_DOCUMENTS, Math.max(1, documents)) };
@@ -132,13 +129,6 @@ export async function lastRecord(db: Db, collection: string): Promise<Long> {
   const options = { sort: { $natural: -1 }, projection: { _id: 1 }, showRecordId: true, promoteLongs: false } as const;
   const found = await db.collection(collection).findOne({}, options);
   return Long.fromValue((found?.['$recordId'] ?? 0) as Long | number);
-}
-
-/** Where a document is, or undefined when it is gone. */
-export async function recordPosition(db: Db, collection: string, _id: unknown): Promise<RecordPosition | undefined> {
-  const options = { projection: { _id: 1 }, showRecordId: true, promoteLongs: false };
-  const found = await db.collection(collection).findOne({ _id: { $eq: _id as never } }, options);
-  return found === null ? undefined : { $recordId: Long.fromValue(found['$recordId'] as Long | number) };
 }
 
 /**

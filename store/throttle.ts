@@ -8,6 +8,7 @@ const FASTER = 1.2;
  * whoever watches the nodes says.
  */
 export class Throttle {
+  private readonly most: number;
   private readyAt = 0;
   private allowed: number;
   private passed = 0;
@@ -23,8 +24,6 @@ export class Throttle {
     this.allowed = this.most;
     this.countedSince = now();
   }
-
-  private readonly most: number;
 
   /** Bytes per second at this moment, `Infinity` without a limit. */
   get rate(): number {

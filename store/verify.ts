@@ -1,14 +1,14 @@
 import type { ClientSession, Collection, Db } from 'mongodb';
-import { Binary, BSON, Long } from 'mongodb';
+import { BSON } from 'mongodb';
 import type { BulkWork } from './bulk-work.js';
-import { memberOf } from './backfill.js';
-import { CHECKPOINTS } from './checkpoint.js';
 import type { Side } from './document-matching.js';
 import { digest, DocumentMatching } from './document-matching.js';
 import type { RawValue } from './raw-bson.js';
-import { compose, decode, field, identity, idOf } from './raw-bson.js';
+import { decode, identity, idOf } from './raw-bson.js';
 import type { RawBatch, RawDocument, RecordPosition } from './raw-documents.js';
-import { batchSizeFor, inIdOrder, inNaturalOrder, lastRecord, readAhead, recordPosition } from './raw-documents.js';
+import { batchSizeFor, inIdOrder, inNaturalOrder, lastRecord, readAhead } from './raw-documents.js';
+import { memberOf } from './record-place.js';
+import { VerifyPosition } from './verify-position.js';
 
 export interface VerifyOptions extends BulkWork<VerifyProgress> {
   /** Waits until the target has everything that the source had when it was called. */
@@ -237,90 +237,4 @@ async function digestsOf(collection: Collection, ids: readonly RawValue[]): Prom
 
 function* chunks<T>(items: readonly T[], size: number): Generator<T[]> {
   for (let i = 0; i < items.length; i += size) yield items.slice(i, i + size);
-}
-
-const positionId = (migration: string): string => `${migration}/verify`;
-
-/** A member's place in natural order, and the document there, which says whether the place is still the same. */
-interface Place {
-  readonly member: string;
-  readonly _id: unknown;
-  readonly record: RecordPosition;
-}
-
-interface PositionDocument {
-  readonly _id: string;
-  readonly compared: number;
-  readonly source: Place;
-  readonly target: Place;
-  /** Documents of one field each: the ids of what has not been found the same. */
-  readonly suspects: readonly Binary[];
-}
-
-/** How far both sides have been compared; kept beside the copy. It only saves time: without it, all is compared anew. */
-class VerifyPosition {
-  private readonly documents: Collection<PositionDocument>;
-
-  constructor(
-    private readonly dbs: Readonly<Record<Side, Db>>,
-    private readonly collection: string,
-    private readonly migration: string,
-  ) {
-    this.documents = dbs.target.collection(CHECKPOINTS);
-  }
-
-  async note(
-    last: Readonly<Record<Side, RawBatch>>,
-    members: Readonly<Record<Side, string>>,
-    compared: number,
-    suspects: readonly RawValue[],
-  ): Promise<void> {
-    const place = (side: Side): Place => {
-      const { documents, position } = last[side];
-      return { member: members[side], _id: decode(idOf(documents.at(-1)!)), record: position };
-    };
-    for (const side of ['source', 'target'] as const) {
-      // After an election what has been read may be another member's.
-      if ((await memberOf(this.dbs[side])) !== members[side]) return;
-    }
-    const set = {
-      compared,
-      source: place('source'),
-      target: place('target'),
-      suspects: suspects.map((id) => new Binary(compose([['_id', id]]))),
-    };
-    await this.documents.updateOne({ _id: positionId(this.migration) }, { $set: set }, { upsert: true });
-  }
-
-  /** @returns undefined where there is none, or one of the places is not what it was */
-  async read(): Promise<
-    | {
-        readonly compared: number;
-        readonly suspects: readonly RawValue[];
-        readonly records: Readonly<Record<Side, RecordPosition>>;
-      }
-    | undefined
-  > {
-    const found = await this.documents.findOne({ _id: positionId(this.migration) }, { promoteLongs: false });
-    if (found === null) return undefined;
-    for (const side of ['source', 'target'] as const) {
-      const { member, _id, record } = found[side];
-      if ((await memberOf(this.dbs[side])) !== member) return undefined;
-      const now = await recordPosition(this.dbs[side], this.collection, _id);
-      if (now?.$recordId.equals(Long.fromValue(record.$recordId)) !== true) return undefined;
-    }
-    return {
-      compared: Number(found.compared),
-      suspects: found.suspects.map(({ buffer }) => field(buffer, '_id')!),
-      records: { source: found.source.record, target: found.target.record },
-    };
-  }
-
-  async remove(): Promise<void> {
-    await removeVerifyPosition(this.dbs.target, this.migration);
-  }
-}
-
-export async function removeVerifyPosition(target: Db, migration: string): Promise<void> {
-  await target.collection<PositionDocument>(CHECKPOINTS).deleteOne({ _id: positionId(migration) });
 }
