@@ -7,6 +7,7 @@ import { createControlActivities } from '../../activities/index.js';
 import { TOKEN_MIN } from '../../domain/token.js';
 import type { Entrance } from '../../router/entrance.js';
 import type { DroverClient, DroverCollection } from '../../router/index.js';
+import type { LeaseCheck } from '../../router/lease-check.js';
 import type { Catalog } from '../../store/catalog/catalog.js';
 import { NodePool } from '../../store/node-pool.js';
 import { setAccepted } from '../store/fences.js';
@@ -224,6 +225,19 @@ describe('while a partition changes hands', () => {
     leave();
     await waiting;
     expect(await cluster.stored('b').find().toArray()).toEqual([{ _id: 1, customerId: gone[1] }]);
+  });
+
+  it('a result that waits for the catalog keeps no other request from the node', async () => {
+    const few = await cluster.connect({ driver: { maxPoolSize: 1 } });
+    const { lease } = (few as unknown as { router: { lease: LeaseCheck } }).router;
+    let confirmed!: (isSure: boolean) => void;
+    lease.isSure = () => false;
+    lease.confirm = () => new Promise((resolve) => (confirmed = resolve));
+    const nothing = cluster.orders(few).updateOne({ customerId: staying[0], none: 1 }, { $set: { some: 1 } });
+    await until('the result to be waiting', () => Promise.resolve(confirmed !== undefined));
+    await cluster.orders(few).insertOne({ _id: 1 as never, customerId: staying[0] });
+    confirmed(true);
+    expect((await nothing).matchedCount).toBe(0);
   });
 
   it('a step that is announced waits for what is under way, and for a turn at the node', async () => {

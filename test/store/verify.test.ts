@@ -150,28 +150,49 @@ describe('the verification', () => {
     expect(different).toHaveLength(ids.length - 1);
   });
 
-  it('goes on where an attempt before it has noted its position, and forgets none of its suspects', async () => {
-    const documents = Array.from({ length: 60_000 }, (_, i) => ({ _id: i as never, customerId: 'c'.repeat(150) }));
-    await orders.insertMany(documents);
-    await copy.insertMany(documents, past);
-    await copy.updateOne({ _id: 5 as never }, { $set: { customerId: 'd' } }, past);
+  describe('whose attempt has ended behind a noted position', () => {
     const noted = () => target.collection(CHECKPOINTS).findOne({ _id: 'm/verify' as never });
-    const abort = new AbortController();
-    let batches = 0;
-    const slowly = Object.assign(unlimited(), {
-      take: async () => {
-        if (++batches < 4) return;
-        vi.spyOn(performance, 'now').mockReturnValue(performance.now() + 10_000 * batches);
-        if ((await noted()) !== null) abort.abort(new Error('told to stop'));
-      },
+
+    beforeEach(async () => {
+      const documents = Array.from({ length: 60_000 }, (_, i) => ({ _id: i as never, customerId: 'c'.repeat(150) }));
+      await orders.insertMany(documents);
+      await copy.insertMany(documents, past);
+      await copy.updateOne({ _id: 5 as never }, { $set: { customerId: 'd' } }, past);
+      const abort = new AbortController();
+      let batches = 0;
+      const slowly = Object.assign(unlimited(), {
+        take: async () => {
+          if (++batches < 4) return;
+          vi.spyOn(performance, 'now').mockReturnValue(performance.now() + 10_000 * batches);
+          if ((await noted()) !== null) abort.abort(new Error('told to stop'));
+        },
+      });
+      await expect(compare({ migration: 'm', throttle: slowly, signal: abort.signal })).rejects.toThrow('told to stop');
+      vi.restoreAllMocks();
     });
-    await expect(compare({ migration: 'm', throttle: slowly, signal: abort.signal })).rejects.toThrow('told to stop');
-    vi.restoreAllMocks();
-    const seen: number[] = [];
-    const result = await compare({ migration: 'm', onProgress: ({ compared }) => seen.push(compared) });
-    expect(seen[0]).toBeGreaterThan(10_000);
-    expect(result).toEqual({ compared: 60_000, different: ['{"id":5}'] });
-    expect(await noted()).toBeNull();
+
+    it('goes on there, and forgets none of its suspects', async () => {
+      const before = Number((await noted())!['compared']);
+      expect(before).toBeGreaterThan(10_000);
+      const seen: number[] = [];
+      const result = await compare({ migration: 'm', onProgress: ({ compared }) => seen.push(compared) });
+      expect(seen[0]).toBeGreaterThanOrEqual(before);
+      expect(result).toEqual({ compared: 60_000, different: ['{"id":5}'] });
+      expect(await noted()).toBeNull();
+    });
+
+    it.each([
+      ['another member is read', 'source', { member: 'elsewhere:1' }],
+      ['the document there has moved', 'target', { record: { $recordId: Long.fromNumber(7) } }],
+    ])('begins anew where %s', async (_, side, change) => {
+      const position = (await noted())!;
+      const changed = { ...position, [side]: { ...(position[side] as Document), ...change } };
+      await target.collection(CHECKPOINTS).replaceOne({ _id: 'm/verify' as never }, changed);
+      const seen: number[] = [];
+      const result = await compare({ migration: 'm', onProgress: ({ compared }) => seen.push(compared) });
+      expect(seen[0]).toBeLessThan(Number(position['compared']));
+      expect(result).toEqual({ compared: 60_000, different: ['{"id":5}'] });
+    });
   });
 
   it('ends when it is told to', async () => {
