@@ -71,8 +71,8 @@ export async function verifyCopies(
   };
   const throttle = new Throttle(maxMegabytesPerSecond * BYTES_PER_MEGABYTE);
   const watched = [
-    { name: source, client: from, ownWrites: false },
-    { name: target, client: to, ownWrites: false },
+    { name: source, client: from, ownWrites: bothWays },
+    { name: target, client: to, ownWrites: true },
   ];
   const { compared, different } = await giveWay(watched, throttle, () => undefined, () =>
     verify({
