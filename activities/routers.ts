@@ -1,3 +1,4 @@
+import { setTimeout as delay } from 'node:timers/promises';
 import type { MongoClient } from 'mongodb';
 import { DroverError } from '../domain/errors.js';
 import { hasRunOut } from '../domain/lease.js';
@@ -6,7 +7,10 @@ import { routerOfApp } from '../store/catalog/routers.js';
 import { endTransactions, openTransactions } from '../store/transactions.js';
 import type { Dependencies } from './dependencies.js';
 
+/** Between two looks at what routers have acknowledged: writes may be held for it, so that the wait decides. */
 const LOOK_AGAIN_MS = 3;
+const LOOK_LATER = 1.2;
+const LOOK_AT_LEAST_EVERY_MS = 50;
 
 /**
  * Waits until every router has acknowledged the partition's epoch, or has been expelled as its lease has run out: none
@@ -20,6 +24,7 @@ export async function routersAcknowledge(
   timeoutMs: number,
 ): Promise<void> {
   const deadline = performance.now() + timeoutMs;
+  let pause = LOOK_AGAIN_MS;
   const renewed = new Map<string, { readonly renewals: number; readonly seenAt: number }>();
   for (;;) {
     const missing = await catalog.routers.missing(partition.id, partition.epoch);
@@ -34,7 +39,8 @@ export async function routersAcknowledge(
       const some = missing.slice(0, 5).map(({ id }) => id);
       throw new DroverError('StepUndone', `${missing.length} routers did not acknowledge: ${some.join(', ')}`);
     }
-    await new Promise((resolve) => setTimeout(resolve, LOOK_AGAIN_MS));
+    await delay(pause);
+    pause = Math.min(LOOK_AT_LEAST_EVERY_MS, pause * LOOK_LATER);
   }
 }
 

@@ -139,14 +139,14 @@ export function handoverWorld(dependencies: Dependencies, context: MoveContext):
     },
 
     awaitReplication: async ({ direction }) => {
-      if (await ping(context, direction, stepTimeout())) return moment.isGood();
+      if (await ping(context, direction, stepTimeout(), { stepFollows: true })) return moment.isGood();
       if (moment.mayPutOff()) return false;
       throw new DroverError('StepUndone', 'replication is behind: the step was not begun');
     },
 
     passMarker: async ({ direction, marker }) => {
       const id = `${move.migration}/${direction}/${marker.epoch}`;
-      await context.markers(direction).write(id, move.migration, direction, marker);
+      await context.markers(direction).write(id, move.migration, direction, { boundary: marker });
       // By what it did: the checkpoint names the last marker only, and others may follow it at once.
       const handedOver = ({ scope }: CheckpointDocument) => scopeFromBson(scope).handedOver === marker.epoch;
       if (await markerRead(context.checkpoint(direction), handedOver, stepTimeout())) return;
@@ -181,10 +181,15 @@ export function handoverWorld(dependencies: Dependencies, context: MoveContext):
 }
 
 /** Sends a marker through a direction of replication. @returns whether it arrived in time */
-export function ping(context: MoveContext, direction: Direction, timeoutMs: number): Promise<boolean> {
+export function ping(
+  context: MoveContext,
+  direction: Direction,
+  timeoutMs: number,
+  options?: { readonly stepFollows?: boolean },
+): Promise<boolean> {
   const { migration, source, target } = context.move;
   const [from, to] = direction === 'forward' ? [source, target] : [target, source];
-  return passPing({ migration, direction, origin: context.db(from), destination: context.db(to) }, timeoutMs);
+  return passPing({ migration, direction, origin: context.db(from), destination: context.db(to) }, timeoutMs, options);
 }
 
 const AT_ONCE_MS = 50;

@@ -200,6 +200,8 @@ interface MarkerDocument {
   _id: string;
   migration: string;
   direction: Direction;
+  /** The marker of a step is likely to come next. */
+  stepFollows?: true;
   boundary?: { epoch: number; interval: ReturnType<typeof intervalToBson> };
 }
 
@@ -211,13 +213,19 @@ export class Markers {
     this.collection = db.collection(MARKERS);
   }
 
-  async write(id: string, migration: string, direction: Direction, boundary?: BoundaryMarker): Promise<void> {
+  async write(
+    id: string,
+    migration: string,
+    direction: Direction,
+    { boundary, stepFollows }: { boundary?: BoundaryMarker; stepFollows?: boolean } = {},
+  ): Promise<void> {
     await this.collection.updateOne(
       { _id: id },
       {
         $setOnInsert: {
           migration,
           direction,
+          ...(stepFollows && { stepFollows }),
           ...(boundary && { boundary: { epoch: boundary.epoch, interval: intervalToBson(boundary.interval) } }),
         },
       },

@@ -29,7 +29,7 @@ export interface FollowerProgress {
 
 /**
  * A transaction for each few changes would cost both servers more than the changes do. They gather for a moment, but not
- * after a marker that asks whether replication is close: that of a step is likely to follow, for which writes wait.
+ * after a marker that a step sends ahead: its own is likely to follow, for which writes wait.
  */
 const GATHER_MS = 100;
 const ENOUGH_CHANGES = 500;
@@ -60,11 +60,13 @@ export async function follow(options: FollowerOptions): Promise<void> {
   const checkpoint = new Checkpoint(destination, migration, direction);
   const session = options.destination.startSession();
   const reading = options.origin.startSession({ causalConsistency: true });
+  following.add(checkpoint.id);
   try {
     const mine = await checkpoint.takeOver(session);
     const applier = new ChangeApplier({ ...options, origin, destination }, checkpoint, mine.attempt, session, reading);
     await followFrom(mine, options, applier);
   } finally {
+    following.delete(checkpoint.id);
     await reading.endSession();
     await session.endSession();
   }
@@ -104,7 +106,7 @@ async function followFrom(
         if (storedAt - conflictSince > CONFLICT_MS && lagSeconds < CONFLICT_MS / 1_000) throw conflict;
       }
       if (marker !== undefined) {
-        askedAt = marker.boundary === undefined ? storedAt : -Infinity;
+        askedAt = marker.stepFollows === true ? storedAt : -Infinity;
         passing.emit(applier.checkpoint.id);
       }
     }
@@ -127,10 +129,18 @@ export interface Way {
   readonly destination: Db;
 }
 
-/** Sends a marker through a direction of replication. @returns whether it arrived in time */
-export async function ping({ migration, direction, origin, destination }: Way, timeoutMs: number): Promise<boolean> {
+/**
+ * Sends a marker through a direction of replication; with `stepFollows`, changes behind it are applied without delay.
+ *
+ * @returns whether it arrived in time
+ */
+export async function ping(
+  { migration, direction, origin, destination }: Way,
+  timeoutMs: number,
+  { stepFollows = false } = {},
+): Promise<boolean> {
   const id = `${migration}/${direction}/ping/${nanoid()}`;
-  await new Markers(origin).write(id, migration, direction);
+  await new Markers(origin).write(id, migration, direction, { stepFollows });
   return markerRead(
     new Checkpoint(destination, migration, direction),
     ({ markers }) => markers?.includes(id) === true,
@@ -140,6 +150,8 @@ export async function ping({ migration, direction, origin, destination }: Way, t
 
 /** Between two looks for a marker: nobody may write meanwhile. */
 const LOOK_MS = 5;
+/** Where the follower says so itself; it could have been taken over by another process. */
+const LOOK_IN_PROCESS_MS = 50;
 
 /** Waits until the follower has read a marker. One in this process says so itself; for another one it is looked up. */
 export async function markerRead(
@@ -149,7 +161,7 @@ export async function markerRead(
 ): Promise<boolean> {
   const deadline = performance.now() + timeoutMs;
   for (;;) {
-    const passed = markerPassed(checkpoint.id, LOOK_MS);
+    const passed = markerPassed(checkpoint.id, following.has(checkpoint.id) ? LOOK_IN_PROCESS_MS : LOOK_MS);
     const found = await checkpoint.find();
     if (found !== undefined && isRead(found)) return true;
     if (performance.now() > deadline) return false;
@@ -157,6 +169,8 @@ export async function markerRead(
   }
 }
 
+/** Checkpoints of the followers of this process. */
+const following = new Set<string>();
 const passing = new EventEmitter();
 passing.setMaxListeners(0);
 

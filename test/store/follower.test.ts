@@ -346,7 +346,7 @@ describe('a follower', () => {
   it('hands an interval over at its marker, in the transaction of the changes before it', async () => {
     await orders.insertOne({ _id: 'before' as never, customerId: lower[0] });
     const interval = { low: TOKEN_MIN, high: 0n };
-    await new Markers(source).write('step', 'm', 'forward', { epoch: 7, interval });
+    await new Markers(source).write('step', 'm', 'forward', { boundary: { epoch: 7, interval } });
     await orders.insertMany([
       { _id: 'after' as never, customerId: lower[0] },
       { _id: 'elsewhere' as never, customerId: upper[0] },
@@ -363,8 +363,8 @@ describe('a follower', () => {
 
   it('takes no notice of markers of other migrations and of the other direction', async () => {
     const interval = EVERYTHING;
-    await new Markers(source).write('other', 'other', 'forward', { epoch: 7, interval });
-    await new Markers(source).write('back', 'm', 'back', { epoch: 7, interval });
+    await new Markers(source).write('other', 'other', 'forward', { boundary: { epoch: 7, interval } });
+    await new Markers(source).write('back', 'm', 'back', { boundary: { epoch: 7, interval } });
     await orders.insertOne({ _id: 1 as never, customerId: keys[0] });
     start();
     await caughtUp();
@@ -467,7 +467,9 @@ describe('a follower', () => {
 
   it('fails for good on a document whose _id the target has of its own, under another key', async () => {
     // The target owns the lower half.
-    await new Markers(source).write('step', 'm', 'forward', { epoch: 7, interval: { low: TOKEN_MIN, high: 0n } });
+    await new Markers(source).write('step', 'm', 'forward', {
+      boundary: { epoch: 7, interval: { low: TOKEN_MIN, high: 0n } },
+    });
     const each = start();
     await caughtUp();
     await copy.insertOne({ _id: 1 as never, customerId: lower[0] }, { bypassDocumentValidation: true });
