@@ -1,3 +1,4 @@
+import { once } from 'node:events';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Partition } from '../domain/partition.js';
 import { findBrokenFences, findStrayReplication } from '../store/leftovers.js';
@@ -100,13 +101,19 @@ export class Janitor {
 
   async lookAtWorkflows(): Promise<void> {
     const { catalog, log } = this.dependencies;
+    const { signal } = this.stopping;
+    // Temporal's client asks for twenty seconds when Temporal is away: a worker that is told to end does not wait for it.
+    const looked = new AbortController();
+    const stopped = once(signal, 'abort', { signal: looked.signal }).catch(() => undefined);
     for (const migration of await catalog.migrations.list({ state: 'running' })) {
       await this.attempt('having a migration ended', async () => {
-        const workflowId = await recover(this.dependencies, migration);
+        if (signal.aborted) return;
+        const workflowId = await Promise.race([recover(this.dependencies, migration), stopped.then(() => null)]);
         if (workflowId === null) return;
         log.warn('a migration was left by its workflow: another one ends it', { migration: migration._id, workflowId });
       });
     }
+    looked.abort();
   }
 
   private isStale({ id, epoch, attempt, gates, handover }: Partition): boolean {

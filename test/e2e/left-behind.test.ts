@@ -15,7 +15,7 @@ describe('what was left behind', () => {
   let writers: Writers;
 
   beforeAll(async () => {
-    the = await scene({ partitions: 8, workers: 2 });
+    the = await scene({ partitions: 8, workers: 2, migration: { concurrency: 4, perNode: 4 } });
     const orders = (await the.connect()).db('shop').collection<Order>('orders');
     writers = new Writers(orders, { writers: 8, documentsEach: 200, seed: 31 });
     await until('some documents', () => writers.ledger.documents > 800);
@@ -48,56 +48,62 @@ describe('what was left behind', () => {
     }
   };
 
-  it.each([
-    ['p0', 'backfill', { maxMegabytesPerSecond: 0.001 }],
-    ['p1', 'cutover', { weights: [40, 100], dwell: '1m' }],
-    ['p2', 'soak', { soak: '1m' }],
-  ])('a migration terminated in its %s (%s) goes back to where it came from', async (name, phase, input) => {
-    const { source } = await start(name, input);
-    await until(phase, async () => {
-      const progress = await migrationProgress(the.control, the.keyspace, name);
-      return progress.phase === phase && (phase !== 'cutover' || progress.weight > 0);
+  // All at once: each waits for the workers to look.
+  describe.concurrent('of a migration that was terminated', () => {
+    it.each([
+      ['p0', 'backfill', { maxMegabytesPerSecond: 0.001 }],
+      ['p1', 'cutover', { weights: [40, 100], dwell: '1m' }],
+      ['p2', 'soak', { soak: '1m' }],
+    ])('%s in its %s goes back to where it came from', async (name, phase, input) => {
+      const { source } = await start(name, input);
+      await until(phase, async () => {
+        const progress = await migrationProgress(the.control, the.keyspace, name);
+        return progress.phase === phase && (phase !== 'cutover' || progress.weight > 0);
+      });
+      await terminate(name);
+      await ended(name);
+      expect((await the.partition(name)).route).toMatchObject({ source, target: null, fence: null });
+      expect((await the.partition(name)).gates).toEqual([]);
+      const [record] = await the.control.catalog.migrations.list({ partition: name });
+      expect(record).toMatchObject({ state: 'rolledBack', phase: 'rolledBack', weight: 0 });
     });
-    await terminate(name);
-    await ended(name);
-    expect((await the.partition(name)).route).toMatchObject({ source, target: null, fence: null });
-    expect((await the.partition(name)).gates).toEqual([]);
-    const [record] = await the.control.catalog.migrations.list({ partition: name });
-    expect(record).toMatchObject({ state: 'rolledBack', phase: 'rolledBack', weight: 0 });
-    await nothingIsLeft();
+
+    it('while it is retired is completed', async () => {
+      const retiring = stepReaches(the, 'p3', 'retiring');
+      const { target } = await start('p3', {});
+      await retiring;
+      await terminate('p3');
+      await ended('p3');
+      expect((await the.partition('p3')).route).toMatchObject({ source: target, target: null });
+      expect((await the.control.catalog.migrations.list({ partition: 'p3' }))[0]).toMatchObject({ state: 'completed' });
+    });
   });
 
-  it('a migration terminated while it is retired is completed', async () => {
-    const retiring = stepReaches(the, 'p3', 'retiring');
-    const { target } = await start('p3', {});
-    await retiring;
-    await terminate('p3');
-    await ended('p3');
-    expect((await the.partition('p3')).route).toMatchObject({ source: target, target: null });
-    expect((await the.control.catalog.migrations.list({ partition: 'p3' }))[0]).toMatchObject({ state: 'completed' });
-    await nothingIsLeft();
+  it('is nothing on any node', nothingIsLeft);
+
+  describe.concurrent('with nothing moving', () => {
+    it('a fence that somebody else has erased is set again', async () => {
+      const { route, collection } = await the.partition('p5');
+      const db = (await the.control.nodes.get(route.source)).db('shop');
+      const options = async () => (await db.listCollections({ name: collection }).next()) as CollectionInfo;
+      const { options: before } = await options();
+      expect(before?.validator).not.toEqual({});
+      await db.command({ collMod: collection, validator: {}, validationLevel: 'off' });
+      await until('the fence is back', async () => isDeepStrictEqual((await options()).options, before), 20_000);
+      await until('the gates of the repair are gone', async () => (await the.partition('p5')).gates.length === 0);
+      expect(await the.partition('p5')).toMatchObject({ handover: null, route });
+    });
+
+    it('what an activity still writes when its migration has ended is removed', async () => {
+      const [ended] = await the.control.catalog.migrations.list({ partition: 'p0' });
+      const db = (await the.control.nodes.get(ended!.target)).db('shop');
+      const checkpoints = db.collection<{ _id: string }>(CHECKPOINTS);
+      await checkpoints.insertOne({ _id: `${ended!._id}/forward` });
+      await until('it is gone', async () => (await checkpoints.countDocuments()) === 0, 20_000);
+    });
   });
 
-  it('a fence that somebody else has erased is set again, with nothing moving', async () => {
-    const { route, collection } = await the.partition('p5');
-    const db = (await the.control.nodes.get(route.source)).db('shop');
-    const options = async () => (await db.listCollections({ name: collection }).next()) as CollectionInfo;
-    const { options: before } = await options();
-    expect(before?.validator).not.toEqual({});
-    await db.command({ collMod: collection, validator: {}, validationLevel: 'off' });
-    await until('the fence is back', async () => isDeepStrictEqual((await options()).options, before), 20_000);
-    await until('the gates of the repair are gone', async () => (await the.partition('p5')).gates.length === 0);
-    expect(await the.partition('p5')).toMatchObject({ handover: null, route });
-  });
-
-  it('what an activity still writes when its migration has ended is removed', async () => {
-    const [ended] = await the.control.catalog.migrations.list({ partition: 'p0' });
-    const db = (await the.control.nodes.get(ended!.target)).db('shop');
-    const checkpoints = db.collection<{ _id: string }>(CHECKPOINTS);
-    await checkpoints.insertOne({ _id: `${ended!._id}/forward` });
-    await until('it is gone', async () => (await checkpoints.countDocuments()) === 0, 20_000);
-    await nothingIsLeft();
-  });
+  it('is nothing on any node after that, either', nothingIsLeft);
 
   it('nothing was lost by all this', async () => {
     await writers.stop();

@@ -36,13 +36,16 @@ interface Step {
  * @throws Error when there are more than `limit` states: nothing is known then
  */
 export function explore(start: World, rules: Rules, limit = 2_000_000): Exploration {
-  const seen = new Set<string>([key(start)]);
-  let open: { world: World; step: Step | null }[] = [{ world: start, step: null }];
+  const numbering = new Numbering();
+  const numbers = numbering.of(partsOf(start));
+  const seen = new Set<string>([key(start, numbers)]);
+  let open: { world: World; numbers: readonly number[]; step: Step | null }[] = [{ world: start, numbers, step: null }];
   let [actions, ends] = [0, 0];
   const result = (violation: Exploration['violation']) => ({ states: seen.size, actions, ends, violation });
   while (open.length > 0) {
     const next: typeof open = [];
-    for (const { world, step } of open) {
+    for (const { world, numbers, step } of open) {
+      const parts = partsOf(world);
       let what = 'at the end';
       try {
         let stuck = true;
@@ -51,12 +54,13 @@ export function explore(start: World, rules: Rules, limit = 2_000_000): Explorat
           const after = act();
           stuck = false;
           actions++;
-          const id = key(after);
+          const numbersAfter = numbering.of(partsOf(after), parts, numbers);
+          const id = key(after, numbersAfter);
           if (seen.has(id)) continue;
           if (seen.size >= limit) throw new Error(`more than ${limit} states`);
           seen.add(id);
           rules.check(after);
-          next.push({ world: after, step: { what, before: step } });
+          next.push({ world: after, numbers: numbersAfter, step: { what, before: step } });
         }
         if (!stuck) continue;
         what = 'at the end';
@@ -78,26 +82,41 @@ function traceOf(last: Step): string[] {
   return trace;
 }
 
-const numbers = new WeakMap<object, number>();
-const byText = new Map<string, number>();
+/** Gives equal parts of worlds equal numbers. */
+class Numbering {
+  private readonly byText = new Map<string, number>();
 
-/** Equal parts of worlds have equal numbers; most parts are shared between a world and the next. */
-function numberOf(part: object): number {
-  let number = numbers.get(part);
-  if (number === undefined) {
-    const written = text(part);
-    number = byText.get(written);
-    if (number === undefined) byText.set(written, (number = byText.size));
-    numbers.set(part, number);
+  /** What a world shares with the one before it, of which the numbers are known, is not looked at again. */
+  of(parts: readonly unknown[], before: readonly unknown[] = [], numbers: readonly number[] = []): number[] {
+    return parts.map((part, i) => (i < before.length && part === before[i] ? numbers[i]! : this.numberOf(part)));
   }
-  return number;
+
+  private numberOf(part: unknown): number {
+    const written = text(part);
+    let number = this.byText.get(written);
+    if (number === undefined) this.byText.set(written, (number = this.byText.size));
+    return number;
+  }
+}
+
+/** What changes each by itself, in a fixed order. */
+function partsOf({ entries, routes, servers, checkpoints, runners, late, routers, truth, written, left }: World) {
+  const { forward, back } = checkpoints;
+  return [entries, routes, servers.A, servers.B, forward, back, runners, truth, written, left, ...routers, ...late];
 }
 
 /** Routers differ in nothing but what they know and do, so their order says nothing; nor does that of late arrivals. */
-function key(world: World): string {
-  const { servers, checkpoints, routers, late, ...parts } = world;
-  return [...Object.values(parts), servers.A, servers.B, checkpoints.forward ?? 'none', checkpoints.back ?? 'none']
-    .map((part) => (typeof part === 'object' ? numberOf(part) : part))
-    .concat(['r', ...routers.map(numberOf).sort(), 'l', ...late.map(numberOf).sort()])
-    .join();
+function key({ routers, late }: World, numbers: readonly number[]): string {
+  const lateAt = numbers.length - late.length;
+  const routersAt = lateAt - routers.length;
+  let id = '';
+  for (let i = 0; i < routersAt; i++) id += coded(numbers[i]!);
+  for (const number of numbers.slice(routersAt, lateAt).sort(ascending)) id += coded(number);
+  for (const number of numbers.slice(lateAt).sort(ascending)) id += coded(number);
+  return id;
 }
+
+const ascending = (a: number, b: number): number => a - b;
+
+/** Two characters. */
+const coded = (number: number): string => String.fromCharCode(number & 0xffff, number >>> 16);

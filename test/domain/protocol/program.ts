@@ -42,10 +42,6 @@ export class Place {
   next(outcome: Outcome): Place {
     return found(this.after, text(outcome), () => new Place(this.program, this.held, [...this.outcomes, outcome]));
   }
-
-  toJSON(): number {
-    return this.id;
-  }
 }
 
 function found(places: Map<string, Place>, key: string, make: () => Place): Place {
@@ -71,9 +67,15 @@ function replay(step: Step<unknown>, outcomes: readonly Outcome[]): { effect: Ef
 const errorOf = (code: ErrorCode | 'no answer'): Error =>
   code === 'no answer' ? new DroverError('Unavailable', code) : new DroverError(code, code);
 
-/** JSON knows no bigint; a replacer would double the time of the whole exploration. */
-(BigInt.prototype as { toJSON?: () => string }).toJSON = function (this: bigint) {
-  return `${this}n`;
-};
-
-export const text = (value: unknown): string => JSON.stringify(value);
+/** As JSON, which knows no bigint and would be slower. */
+export function text(value: unknown): string {
+  if (typeof value !== 'object' || value === null) return typeof value === 'string' ? `"${value}"` : String(value);
+  if (value instanceof Place) return `@${value.id}`;
+  let written = '';
+  if (Array.isArray(value)) {
+    for (const item of value as unknown[]) written += `${text(item)},`;
+    return `[${written}]`;
+  }
+  for (const name in value) written += `${name}:${text((value as Record<string, unknown>)[name])},`;
+  return `{${written}}`;
+}
