@@ -89,7 +89,7 @@ export function createCopyActivities(dependencies: Dependencies) {
   return {
     /** An empty collection at the target with the source's options and indexes, which accepts nothing yet. */
     createShadow: (move: Move): Promise<void> =>
-      withHeartbeat(async () => {
+      withHeartbeat(async (_report, signal) => {
         const context = await openMove(dependencies, move);
         const name = context.partition.collection;
         const db = context.db(move.target);
@@ -98,7 +98,7 @@ export function createCopyActivities(dependencies: Dependencies) {
         // What is there from an earlier attempt, or from an earlier stay of the partition, is closed and empty.
         if (!(await inspect(db, name)).exists) await createFenced(db, name, { ...context.fence, accepted: [] });
         const { unique } = await indexesToCopy(context.db(move.source), name);
-        await buildIndexes(db, name, unique);
+        await buildIndexes(db, name, unique, signal);
         const startAt = await operationTime(context.db(move.source));
         await context.checkpoint('forward').create(tokensOf(context.partition), startAt);
         await createLanes(db, move.migration);
@@ -121,7 +121,7 @@ export function createCopyActivities(dependencies: Dependencies) {
           backfill({ ...work, migration: move.migration }),
         );
         const { others } = await indexesToCopy(context.db(move.source), context.partition.collection);
-        await buildIndexes(context.db(move.target), context.partition.collection, others);
+        await buildIndexes(context.db(move.target), context.partition.collection, others, signal);
         await catalog.migrations.update(move.migration, { $set: { documents, bytes } });
         return { documents, bytes };
       }),
@@ -176,7 +176,7 @@ export function createCopyActivities(dependencies: Dependencies) {
         const [source, target] = [context.db(move.source), context.db(move.target)];
         const { collection } = context.partition;
         // Made since the copy began: the change log says nothing of indexes.
-        await buildMissing(source, target, collection);
+        await buildMissing(source, target, collection, signal);
         const work = bulkWork<VerifyProgress>(context, move, signal, report, ({ compared }) => ({ compared }));
         const settle = async () => {
           if (await ping(context, 'forward', 30_000)) return;

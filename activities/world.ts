@@ -13,6 +13,7 @@ import { scopeFromBson } from '../store/codec.js';
 import { markerRead, ping as passPing } from '../store/follower.js';
 import type { Gate } from '../store/gates.js';
 import { dropGates, indexBuilds, makeGates, newGates } from '../store/gates.js';
+import { endIndexBuilds } from '../store/shadow-indexes.js';
 import type { Dependencies } from './dependencies.js';
 import type { MoveContext, PartitionContext } from './move-context.js';
 import { endOrphanedTransactions, routersAcknowledge } from './routers.js';
@@ -174,6 +175,7 @@ export function handoverWorld(dependencies: Dependencies, context: MoveContext):
       if (context.sharing.length > 0) {
         throw new DroverError('Refused', `${collection} holds other partitions, too: it can't be closed as a whole`);
       }
+      await endIndexBuilds(db(node), collection);
       const name = `${move.migration}-${partition.attempt}`;
       await replaceByClosed(db(node), collection, context.fence, name, () => confirmAttempt(catalog, partition));
     },

@@ -115,7 +115,7 @@ class Backfill {
     const { signal, throttle, onProgress } = this.options;
     for await (const { number, documents, bytes, position } of batches) {
       signal.throwIfAborted();
-      await throttle.take(bytes);
+      await throttle.take(bytes, signal);
       const _id = decode(field(documents.at(-1)!, '_id')!);
       this.ends.set(number, { _id, record: position, member: this.member });
       const inserted = await lane.insert(documents, this.copied, this.reached(number));

@@ -1,6 +1,6 @@
 import type { Db, IndexDescription } from 'mongodb';
 import { BSON } from 'mongodb';
-import { parseGate } from './gates.js';
+import { indexBuilds, parseGate } from './gates.js';
 import { hasCode } from './server-errors.js';
 
 /** Each by a read of its own. The server builds three at a time, and gates of other moves must find a place. */
@@ -24,29 +24,44 @@ export async function indexesToCopy(source: Db, collection: string): Promise<Sha
   };
 }
 
-/** Builds those that are not there yet, several at a time; one that is being built already is waited for. */
+/**
+ * Builds those that are not there yet, several at a time; one that is being built already is waited for. With `signal`
+ * nobody waits any more, and no other build begins; the server goes on with what it has begun, for the next attempt or
+ * until `endIndexBuilds`.
+ */
 export async function buildIndexes(
   target: Db,
   collection: string,
   indexes: readonly IndexDescription[],
+  signal?: AbortSignal,
 ): Promise<void> {
   const left = [...indexes];
   const builder = async () => {
     for (let index = left.shift(); index !== undefined; index = left.shift()) {
-      await target.command({ createIndexes: collection, indexes: [index], writeConcern: { w: 'majority' } });
+      const command = { createIndexes: collection, indexes: [index], writeConcern: { w: 'majority' } };
+      await target.command(command, { signal });
     }
   };
   const builders = await Promise.allSettled(Array.from({ length: AT_ONCE }, builder));
   for (const each of builders) if (each.status === 'rejected') throw each.reason;
 }
 
+/**
+ * Ends the builds under way in a copy that goes, which can't be replaced before, and drops its other indexes with them: of
+ * several builds the server ends none by its name.
+ */
+export async function endIndexBuilds(db: Db, collection: string): Promise<void> {
+  if ((await indexBuilds(db, collection)).length === 0) return;
+  await db.command({ dropIndexes: collection, index: '*', writeConcern: { w: 'majority' } });
+}
+
 /** Builds what the source has and the target has not. One that can't be beside another is left to the comparison. */
-export async function buildMissing(source: Db, target: Db, collection: string): Promise<void> {
+export async function buildMissing(source: Db, target: Db, collection: string, signal?: AbortSignal): Promise<void> {
   const [ours, theirs] = await Promise.all([indexesToCopy(source, collection), indexesToCopy(target, collection)]);
   const there = new Set([...theirs.unique, ...theirs.others].map(({ name }) => name));
   const missing = [...ours.unique, ...ours.others].filter(({ name }) => !there.has(name));
   try {
-    await buildIndexes(target, collection, missing);
+    await buildIndexes(target, collection, missing, signal);
   } catch (error) {
     if (!hasCode(error, 'indexOptionsConflict', 'indexKeySpecsConflict')) throw error;
   }

@@ -1,3 +1,5 @@
+import { setTimeout as delay } from 'node:timers/promises';
+
 /** However busy the nodes are: a move has to end some time. Bytes per second. */
 const LEAST = 500_000;
 const SLOWER = 0.6;
@@ -18,7 +20,7 @@ export class Throttle {
     /** Bytes per second at most; 0 means no limit. */
     bytesPerSecond: number,
     private readonly now: () => number = () => performance.now(),
-    private readonly sleep: (ms: number) => Promise<void> = (ms) => new Promise((resolve) => setTimeout(resolve, ms)),
+    private readonly sleep: (ms: number, signal?: AbortSignal) => Promise<void> = sleepUnlessAborted,
   ) {
     this.most = bytesPerSecond > 0 ? bytesPerSecond : Infinity;
     this.allowed = this.most;
@@ -30,14 +32,14 @@ export class Throttle {
     return this.allowed;
   }
 
-  /** Waits until `bytes` more may pass. */
-  async take(bytes: number): Promise<void> {
+  /** Waits until `bytes` more may pass. @throws the reason of `signal`, as soon as it has one */
+  async take(bytes: number, signal?: AbortSignal): Promise<void> {
     this.passed += bytes;
     if (this.allowed === Infinity) return;
     const now = this.now();
     const start = Math.max(now, this.readyAt);
     this.readyAt = start + (bytes * 1000) / this.allowed;
-    if (start > now) await this.sleep(start - now);
+    if (start > now) await this.sleep(start - now, signal);
   }
 
   /** Clearly below what has passed a second since the last adjustment. */
@@ -60,5 +62,14 @@ export class Throttle {
     this.passed = 0;
     this.countedSince = now;
     return perSecond;
+  }
+}
+
+async function sleepUnlessAborted(ms: number, signal?: AbortSignal): Promise<void> {
+  try {
+    await delay(ms, undefined, { ...(signal && { signal }) });
+  } catch (error) {
+    signal?.throwIfAborted();
+    throw error;
   }
 }

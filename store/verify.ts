@@ -173,7 +173,7 @@ class Verification {
       side.ended = true;
       return;
     }
-    await this.options.throttle.take(value.bytes);
+    await this.options.throttle.take(value.bytes, this.options.signal);
     this.matching.add(name, value.documents);
     this.matching.endRound();
     side.documents += value.documents.length;

@@ -72,6 +72,22 @@ describe('the backfill', () => {
     expect(seen.at(-1)).toBe(2_500);
   });
 
+  it('that is aborted while it may read no faster ends at once', async () => {
+    await fill();
+    const stop = new AbortController();
+    let batches = 0;
+    const copying = copyAll({
+      signal: stop.signal,
+      throttle: new Throttle(1_000),
+      onProgress: () => {
+        batches += 1;
+        setTimeout(() => stop.abort(new Error('given up')), 50);
+      },
+    });
+    await expect(copying).rejects.toThrow('given up');
+    expect(batches).toBe(1);
+  });
+
   it('of nothing is done at once', async () => {
     expect(await copyAll()).toEqual({ documents: 0, bytes: 0, documentsInAll: 0, read: 0, toRead: 0 });
     expect((await new Checkpoint(target, 'm', 'forward').get()).copyDone).toBe(true);

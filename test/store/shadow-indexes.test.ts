@@ -1,10 +1,15 @@
 import { describe, expect, it } from 'vitest';
 import { connect } from '../../store/connect.js';
 import { indexBuilds } from '../../store/gates.js';
-import { buildIndexes, indexesToCopy } from '../../store/shadow-indexes.js';
+import { createFenced, replaceByClosed } from '../../store/fenced-collection.js';
+import { buildIndexes, endIndexBuilds, indexesToCopy } from '../../store/shadow-indexes.js';
 import { until, useServers } from './servers.js';
 
 const { clients, uris } = useServers(2, ['--setParameter', 'enableTestCommands=1']);
+
+/** A build stands still behind its beginning, as one of a large collection would seem to. */
+const hang = (mode: 'alwaysOn' | 'off') =>
+  clients[1]!.db('admin').command({ configureFailPoint: 'hangAfterStartingIndexBuild', mode });
 
 describe('the indexes of a copy', () => {
   it('are built once, also when the worker that had begun is gone in the middle', async () => {
@@ -16,8 +21,6 @@ describe('the indexes of a copy', () => {
     expect(unique.map(({ name }) => name)).toEqual(['c_1']);
     expect(others.map(({ name }) => name)).toEqual(['a_1', 'b_-1']);
 
-    const hang = (mode: 'alwaysOn' | 'off') =>
-      clients[1]!.db('admin').command({ configureFailPoint: 'hangAfterStartingIndexBuild', mode });
     await hang('alwaysOn');
     const gone = await connect(uris[1]!, 'target');
     const failed = buildIndexes(gone.db('shop'), 'orders', others).catch((error: unknown) => error);
@@ -31,5 +34,32 @@ describe('the indexes of a copy', () => {
     const names = (await target!.collection('orders').indexes()).map(({ name }) => name);
     expect(names.sort()).toEqual(['_id_', 'a_1', 'b_-1']);
     expect(await indexBuilds(target!, 'orders')).toEqual([]);
+  });
+
+  it('are not waited for by who is told to stop, and a copy that is removed does not wait for them either', async () => {
+    const target = clients[1]!.db('given-up');
+    const fence = { keyField: 'customerId' };
+    await createFenced(target, 'orders', { ...fence, accepted: [] });
+    const documents = Array.from({ length: 1_000 }, (_, i) => ({ customerId: `c${i}`, a: i, b: i, c: i }));
+    await target.collection('orders').insertMany(documents, { bypassDocumentValidation: true });
+    await hang('alwaysOn');
+    const stop = new AbortController();
+    const indexes = ['a', 'b', 'c'].map((field) => ({ key: { [field]: 1 }, name: `${field}_1` }));
+    const building = buildIndexes(target, 'orders', indexes, stop.signal);
+    await until('two are under way', async () => (await indexBuilds(target, 'orders')).length === 2);
+    stop.abort(new Error('given up'));
+    await expect(building).rejects.toThrow('given up');
+
+    const mine = () => Promise.resolve();
+    const remove = (attempt: string) => replaceByClosed(target, 'orders', fence, attempt, mine);
+    await expect(remove('m-1')).rejects.toMatchObject({ codeName: 'BackgroundOperationInProgressForNamespace' });
+    // Where the failpoint has it stand, the server does not look whether it is to end.
+    const ended = endIndexBuilds(target, 'orders');
+    await hang('off');
+    await ended;
+    await remove('m-2');
+    expect(await indexBuilds(target, 'orders')).toEqual([]);
+    expect((await target.collection('orders').indexes()).map(({ name }) => name)).toEqual(['_id_']);
+    expect(await target.collection('orders').countDocuments()).toBe(0);
   });
 });

@@ -68,6 +68,16 @@ describe('a throttle', () => {
     await throttle.take(1e12);
   });
 
+  it('lets nobody wait whose work was given up', async () => {
+    const throttle = new Throttle(1);
+    await throttle.take(3_600);
+    const giveUp = new AbortController();
+    const waiting = throttle.take(1, giveUp.signal);
+    giveUp.abort(new Error('given up'));
+    await expect(waiting).rejects.toThrow('given up');
+    await expect(throttle.take(1, giveUp.signal)).rejects.toThrow('given up');
+  });
+
   describe('that is told to slow down', () => {
     const passing = async (throttle: Throttle, time: ReturnType<typeof fakeTime>, bytes: number, ms: number) => {
       for (let at = 0; at < 10; at++) {
