@@ -60,9 +60,11 @@ export function inNaturalOrder(
   return replies(db, collection, command, { session, batchSize }, until);
 }
 
-/** All documents in the order of `_id`, which is the same on every server; in a position there is no going on. */
-export function inIdOrder(db: Db, collection: string, reading: Reading): AsyncGenerator<RawBatch> {
-  const command = { hint: { _id: 1 }, sort: { _id: 1 }, readConcern: { level: 'majority' } };
+/** All documents in the order of `_id`, which is the same on every server: all, or those from the one with the id `from` on. */
+export function inIdOrder(db: Db, collection: string, reading: Reading, from?: RawValue): AsyncGenerator<RawBatch> {
+  // By the index's own bounds: a comparison would find ids of the same type only.
+  const bounds = from === undefined ? {} : { min: { _id: decode(from) } };
+  const command = { hint: { _id: 1 }, sort: { _id: 1 }, ...bounds, readConcern: { level: 'majority' } };
   return replies(db, collection, command, reading);
 }
 

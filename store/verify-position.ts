@@ -15,8 +15,10 @@ const positionId = (migration: string): string => `${migration}/verify`;
 interface PositionDocument {
   readonly _id: string;
   readonly compared: number;
-  readonly source: RecordPlace;
-  readonly target: RecordPlace;
+  /** Where each side was read in natural order: behind which document. */
+  readonly places?: Readonly<Record<Side, RecordPlace>>;
+  /** Where both were read in the order of `_id`: up to which, as a document of one field. */
+  readonly ids?: Readonly<Record<Side, Binary>>;
   /** Documents of one field each: the ids of what has not been found the same. */
   readonly suspects: readonly Binary[];
 }
@@ -25,8 +27,13 @@ interface PositionDocument {
 export interface Verified {
   readonly compared: number;
   readonly suspects: readonly RawValue[];
-  readonly records: Readonly<Record<Side, RecordPosition>>;
+  /** In natural order: both sides go on behind these. */
+  readonly records?: Readonly<Record<Side, RecordPosition>>;
+  /** In the order of `_id`: both sides go on at these. */
+  readonly ids?: Readonly<Record<Side, RawValue>>;
 }
+
+type LastRead = Readonly<Record<Side, RawBatch>>;
 
 /** How far both sides have been compared; kept beside the copy. It only saves time: without it, all is compared anew. */
 export class VerifyPosition {
@@ -40,9 +47,13 @@ export class VerifyPosition {
     this.documents = dbs.target.collection(CHECKPOINTS);
   }
 
-  /** @param members who was read, as asked before anything was */
-  async note(
-    last: Readonly<Record<Side, RawBatch>>,
+  /**
+   * In natural order.
+   *
+   * @param members who was read, as asked before anything was
+   */
+  async notePlaces(
+    last: LastRead,
     members: Readonly<Record<Side, string>>,
     compared: number,
     suspects: readonly RawValue[],
@@ -53,34 +64,46 @@ export class VerifyPosition {
     };
     // After an election what has been read may be another member's.
     for (const side of SIDES) if ((await memberOf(this.dbs[side])) !== members[side]) return;
-    const set = {
-      compared,
-      source: place('source'),
-      target: place('target'),
-      suspects: suspects.map((id) => new Binary(compose([['_id', id]]))),
-    };
-    await this.documents.updateOne({ _id: positionId(this.migration) }, { $set: set }, { upsert: true });
+    await this.replace({ compared, places: { source: place('source'), target: place('target') } }, suspects);
+  }
+
+  /** In the order of `_id`, which is the same on all members. */
+  async noteIds(last: LastRead, compared: number, suspects: readonly RawValue[]): Promise<void> {
+    const id = (side: Side) => stored(idOf(last[side].documents.at(-1)!));
+    await this.replace({ compared, ids: { source: id('source'), target: id('target') } }, suspects);
+  }
+
+  private async replace(
+    position: Omit<PositionDocument, '_id' | 'suspects'>,
+    suspects: readonly RawValue[],
+  ): Promise<void> {
+    const document = { ...position, suspects: suspects.map(stored) };
+    await this.documents.replaceOne({ _id: positionId(this.migration) }, document, { upsert: true });
   }
 
   /** @returns undefined where there is none, or one of the places is not what it was */
   async read(): Promise<Verified | undefined> {
     const found = await this.documents.findOne({ _id: positionId(this.migration) }, { promoteLongs: false });
     if (found === null) return undefined;
+    const { places, ids } = found;
+    const verified = { compared: Number(found.compared), suspects: found.suspects.map(restored) };
+    if (ids !== undefined) return { ...verified, ids: { source: restored(ids.source), target: restored(ids.target) } };
+    if (places === undefined) return undefined;
     const goOn = async (side: Side) =>
-      goOnBehind(this.dbs[side], this.collection, await memberOf(this.dbs[side]), found[side]);
+      goOnBehind(this.dbs[side], this.collection, await memberOf(this.dbs[side]), places[side]);
     const [source, target] = [await goOn('source'), await goOn('target')];
     if (source === undefined || target === undefined) return undefined;
-    return {
-      compared: Number(found.compared),
-      suspects: found.suspects.map(({ buffer }) => field(buffer, '_id')!),
-      records: { source, target },
-    };
+    return { ...verified, records: { source, target } };
   }
 
   async remove(): Promise<void> {
     await removeVerifyPosition(this.dbs.target, this.migration);
   }
 }
+
+/** An id as it is, whatever its type. */
+const stored = (id: RawValue): Binary => new Binary(compose([['_id', id]]));
+const restored = ({ buffer }: Binary): RawValue => field(buffer, '_id')!;
 
 export async function removeVerifyPosition(target: Db, migration: string): Promise<void> {
   await target.collection<PositionDocument>(CHECKPOINTS).deleteOne({ _id: positionId(migration) });

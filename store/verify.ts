@@ -5,9 +5,10 @@ import type { Side } from './document-matching.js';
 import { digest, DocumentMatching } from './document-matching.js';
 import type { RawValue } from './raw-bson.js';
 import { decode, identity, idOf } from './raw-bson.js';
-import type { RawBatch, RawDocument, RecordPosition } from './raw-documents.js';
+import type { RawBatch, RawDocument } from './raw-documents.js';
 import { batchSizeFor, inIdOrder, inNaturalOrder, lastRecord, readAhead } from './raw-documents.js';
 import { memberOf } from './record-place.js';
+import type { Verified } from './verify-position.js';
 import { VerifyPosition } from './verify-position.js';
 
 export interface VerifyOptions extends BulkWork<VerifyProgress> {
@@ -48,11 +49,10 @@ const RECHECKS = 10;
  * replication has caught up, until it agrees or has differed every time.
  */
 export async function verify(options: VerifyOptions): Promise<VerifyResult> {
-  const verification = new Verification(options);
-  const finished = (await verification.run('natural')) ?? (await verification.run('_id'));
-  if (finished === undefined) throw new Error('in the order of _id no side can be ahead of the other one');
-  return finished;
+  return new Verification(options).run();
 }
+
+type Order = 'natural' | '_id';
 
 /** Read so far. */
 interface ReadSide {
@@ -78,18 +78,28 @@ class Verification {
     if (migration !== undefined) this.position = new VerifyPosition(this.dbs, collection, migration);
   }
 
-  /** @returns undefined when one side is too far ahead of the other one */
-  async run(order: 'natural' | '_id'): Promise<VerifyResult | undefined> {
+  async run(): Promise<VerifyResult> {
+    const before = await this.position?.read();
+    const inNaturalOrder = before?.ids === undefined ? await this.runIn('natural', before) : undefined;
+    const finished = inNaturalOrder ?? (await this.runIn('_id', before?.ids === undefined ? undefined : before));
+    if (finished === undefined) throw new Error('in the order of _id no side can be ahead of the other one');
+    return finished;
+  }
+
+  /**
+   * @param after where an earlier attempt has come to in this order
+   * @returns undefined when one side is too far ahead of the other one
+   */
+  private async runIn(order: Order, after: Verified | undefined): Promise<VerifyResult | undefined> {
     const { source, target, signal } = this.options;
     const sessions = { source: source.startSession(), target: target.startSession() };
     try {
-      const after = order === 'natural' ? await this.position?.read() : undefined;
       const suspects = new Map(after?.suspects.map((id) => [identity(id), id]));
       this.compared = after?.compared ?? 0;
       this.matching.clear();
       const sides = {
-        source: await this.open('source', order, sessions.source, after?.records.source),
-        target: await this.open('target', order, sessions.target, after?.records.target),
+        source: await this.open('source', order, sessions.source, after),
+        target: await this.open('target', order, sessions.target, after),
       };
       try {
         if (!(await this.match(sides, order, suspects))) return undefined;
@@ -109,12 +119,7 @@ class Verification {
     };
   }
 
-  private async open(
-    side: Side,
-    order: 'natural' | '_id',
-    session: ClientSession,
-    after: RecordPosition | undefined,
-  ): Promise<ReadSide> {
+  private async open(side: Side, order: Order, session: ClientSession, after: Verified | undefined): Promise<ReadSide> {
     const { collection } = this.options;
     const member = await memberOf(this.dbs[side]);
     const { count, batchSize } = await batchSizeFor(this.dbs[side], collection, BATCH_BYTES);
@@ -124,17 +129,17 @@ class Verification {
       order === 'natural'
         ? inNaturalOrder(this.dbs[side], collection, {
             ...reading,
-            ...(after === undefined ? {} : { after }),
+            ...(after?.records === undefined ? {} : { after: after.records[side] }),
             until: await lastRecord(this.dbs[side], collection),
           })
-        : inIdOrder(this.dbs[side], collection, reading);
+        : inIdOrder(this.dbs[side], collection, reading, after?.ids?.[side]);
     return { batches: readAhead(batches), member, documents: 0, last: undefined, ended: false };
   }
 
   /** @returns false when one side is too far ahead of the other one */
   private async match(
     sides: Readonly<Record<Side, ReadSide>>,
-    order: 'natural' | '_id',
+    order: Order,
     suspects: Map<string, RawValue>,
   ): Promise<boolean> {
     const { signal } = this.options;
@@ -155,7 +160,7 @@ class Verification {
       if (this.different.size >= MOST_TOLD) return true;
       if (performance.now() - notedAt > NOTE_EVERY_MS) {
         notedAt = performance.now();
-        await this.note(sides, suspects);
+        await this.note(sides, order, suspects);
       }
     }
     for (const [name, id] of this.matching.suspects()) suspects.set(name, id);
@@ -186,13 +191,18 @@ class Verification {
     this.options.onProgress({ compared, documentsInAll, recheck: suspects + this.matching.size });
   }
 
-  private async note(sides: Readonly<Record<Side, ReadSide>>, suspects: ReadonlyMap<string, RawValue>): Promise<void> {
+  private async note(
+    sides: Readonly<Record<Side, ReadSide>>,
+    order: Order,
+    suspects: ReadonlyMap<string, RawValue>,
+  ): Promise<void> {
     const [source, target] = [sides.source.last, sides.target.last];
-    if (source?.position === undefined || target?.position === undefined) return;
+    if (source === undefined || target === undefined) return;
     const ids = [...new Map([...suspects, ...this.different, ...this.matching.suspects()]).values()];
     if (ids.length > MOST_NOTED) return;
     const members = { source: sides.source.member, target: sides.target.member };
-    await this.position?.note({ source, target }, members, this.compared, ids);
+    if (order === '_id') await this.position?.noteIds({ source, target }, this.compared, ids);
+    else await this.position?.notePlaces({ source, target }, members, this.compared, ids);
   }
 
   /** Looks at the suspects again, and adds those that go on to differ to `different`. */

@@ -150,25 +150,31 @@ describe('the verification', () => {
     expect(different).toHaveLength(ids.length - 1);
   });
 
-  describe('whose attempt has ended behind a noted position', () => {
-    const noted = () => target.collection(CHECKPOINTS).findOne({ _id: 'm/verify' as never });
+  const noted = () => target.collection(CHECKPOINTS).findOne({ _id: 'm/verify' as never });
 
+  /** Ends when it has noted a position after a few batches; its clock says that it took its time. */
+  async function compareUntilNoted(options: Partial<VerifyOptions> = {}): Promise<void> {
+    const abort = new AbortController();
+    let batches = 0;
+    const slowly = Object.assign(unlimited(), {
+      take: async () => {
+        if (++batches < 4) return;
+        vi.spyOn(performance, 'now').mockReturnValue(performance.now() + 10_000 * batches);
+        if ((await noted()) !== null) abort.abort(new Error('told to stop'));
+      },
+    });
+    const compared = compare({ migration: 'm', throttle: slowly, signal: abort.signal, ...options });
+    await expect(compared).rejects.toThrow('told to stop');
+    vi.restoreAllMocks();
+  }
+
+  describe('whose attempt has ended behind a noted position', () => {
     beforeEach(async () => {
       const documents = Array.from({ length: 60_000 }, (_, i) => ({ _id: i as never, customerId: 'c'.repeat(150) }));
       await orders.insertMany(documents);
       await copy.insertMany(documents, past);
       await copy.updateOne({ _id: 5 as never }, { $set: { customerId: 'd' } }, past);
-      const abort = new AbortController();
-      let batches = 0;
-      const slowly = Object.assign(unlimited(), {
-        take: async () => {
-          if (++batches < 4) return;
-          vi.spyOn(performance, 'now').mockReturnValue(performance.now() + 10_000 * batches);
-          if ((await noted()) !== null) abort.abort(new Error('told to stop'));
-        },
-      });
-      await expect(compare({ migration: 'm', throttle: slowly, signal: abort.signal })).rejects.toThrow('told to stop');
-      vi.restoreAllMocks();
+      await compareUntilNoted();
     });
 
     it('goes on there, and forgets none of its suspects', async () => {
@@ -186,13 +192,36 @@ describe('the verification', () => {
       ['the document there has moved', 'target', { record: { $recordId: Long.fromNumber(7) } }],
     ])('begins anew where %s', async (_, side, change) => {
       const position = (await noted())!;
-      const changed = { ...position, [side]: { ...(position[side] as Document), ...change } };
+      const places = position['places'] as Document;
+      const changed = { ...position, places: { ...places, [side]: { ...(places[side] as Document), ...change } } };
       await target.collection(CHECKPOINTS).replaceOne({ _id: 'm/verify' as never }, changed);
       const seen: number[] = [];
       const result = await compare({ migration: 'm', onProgress: ({ compared }) => seen.push(compared) });
       expect(seen[0]).toBeLessThan(Number(position['compared']));
       expect(result).toEqual({ compared: 60_000, different: ['{"id":5}'] });
     });
+  });
+
+  it('in the order of _id goes on at a noted one, whatever its type, and forgets none of its suspects', async () => {
+    // Both sides of each border between two types of _id.
+    const ids = (i: number) => [i, `id-${String(i).padStart(6, '0')}`, new Date(i)][Math.floor(i / 20_000)];
+    const documents = Array.from({ length: 60_000 }, (_, i) => ({ _id: ids(i) as never, customerId: 'c'.repeat(150) }));
+    await orders.insertMany(documents);
+    await copy.insertMany(documents.toReversed(), past);
+    await copy.updateOne({ _id: 5 as never }, { $set: { customerId: 'd' } }, past);
+    const mostAhead = 20_000;
+    await compareUntilNoted({ mostAhead });
+    const before = await noted();
+    expect(before).toMatchObject({ ids: {} });
+
+    const seen: number[] = [];
+    const result = await compare({ migration: 'm', mostAhead, onProgress: ({ compared }) => seen.push(compared) });
+    expect(seen[0]).toBeGreaterThanOrEqual(Number(before!['compared']));
+    expect(result.different).toEqual(['{"id":5}']);
+    // Both sides begin with the document that they had read last.
+    expect(result.compared - 60_000).toBeLessThanOrEqual(2);
+    expect(result.compared).toBeGreaterThanOrEqual(60_000);
+    expect(await noted()).toBeNull();
   });
 
   it('ends when it is told to', async () => {
