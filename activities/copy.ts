@@ -1,3 +1,4 @@
+import { setTimeout as delay } from 'node:timers/promises';
 import { CancelledFailure } from '@temporalio/activity';
 import { DroverError } from '../domain/errors.js';
 import type { Direction } from '../domain/partition.js';
@@ -5,17 +6,19 @@ import { tokensOf } from '../domain/partition.js';
 import type { CopyProgress } from '../store/backfill.js';
 import { backfill } from '../store/backfill.js';
 import type { BulkWork } from '../store/bulk-work.js';
-import type { MigrationDocument } from '../store/catalog/migrations.js';
 import { operationTime } from '../store/change-log.js';
 import { createLanes } from '../store/copy-lane.js';
 import { createFenced, dropClosed, inspect } from '../store/fenced-collection.js';
 import { follow } from '../store/follower.js';
+import { indexBuildProgress } from '../store/index-build-progress.js';
 import { giveWay } from '../store/node-pressure.js';
 import { buildIndexes, buildMissing, differentIndexes, indexesToCopy } from '../store/shadow-indexes.js';
+import { storageStats } from '../store/storage-stats.js';
 import { Throttle } from '../store/throttle.js';
 import type { VerifyProgress } from '../store/verify.js';
 import { verify } from '../store/verify.js';
 import type { Dependencies, Move } from './dependencies.js';
+import { CatchUpPace, FigureReporter, WorkPace } from './figures.js';
 import { withHeartbeat } from './heartbeat.js';
 import { LogWatch } from './log-watch.js';
 import type { MoveContext } from './move-context.js';
@@ -23,42 +26,29 @@ import { openMove } from './move-context.js';
 import { ping } from './world.js';
 
 const BYTES_PER_MEGABYTE = 1_000_000;
-/** How often figures of a long activity go to the catalog, where commands read them. */
-const RECORD_EVERY_MS = 1_000;
+
+const INDEX_LOOK_MS = 1_000;
+/** A follower tells all the time, for as long as a migration takes. */
+const LAG_EVERY_MS = 5_000;
 
 export interface CopyResult {
   readonly documents: number;
   readonly bytes: number;
 }
 
-type Figures = Partial<Pick<MigrationDocument, 'documents' | 'bytes' | 'compared'>>;
 type ThrottledMove = Move & { readonly maxMegabytesPerSecond: number };
 
 /** Activities that make a copy and keep it. */
 export function createCopyActivities(dependencies: Dependencies) {
   const { catalog } = dependencies;
 
-  /** Figures reach the catalog at most once a second; a lost one is followed by the next. */
-  function recorder(migration: string) {
-    let recordedAt = 0;
-    return (set: Figures) => {
-      if (performance.now() - recordedAt < RECORD_EVERY_MS) return;
-      recordedAt = performance.now();
-      catalog.migrations.update(migration, { $set: set }).catch((error: unknown) => {
-        dependencies.log.warn('figures of a migration were not recorded', { migration, error });
-      });
-    };
-  }
-
   /** What backfill and verification have in common: both nodes, the throttle, and where progress is told. */
   function bulkWork<Progress>(
     context: MoveContext,
-    { migration, maxMegabytesPerSecond }: ThrottledMove,
+    { maxMegabytesPerSecond }: ThrottledMove,
     signal: AbortSignal,
-    report: (progress: Progress) => void,
-    figures: (progress: Progress) => Figures,
+    onProgress: (progress: Progress) => void,
   ): BulkWork<Progress> {
-    const record = recorder(migration);
     return {
       source: context.client(context.move.source),
       target: context.client(context.move.target),
@@ -66,11 +56,28 @@ export function createCopyActivities(dependencies: Dependencies) {
       collection: context.partition.collection,
       throttle: new Throttle(maxMegabytesPerSecond * BYTES_PER_MEGABYTE),
       signal,
-      onProgress: (progress) => {
-        report(progress);
-        record(figures(progress));
-      },
+      onProgress,
     };
+  }
+
+  /** Builds indexes of the copy, and tells how far the server is with them. */
+  async function build(context: MoveContext, reporter: FigureReporter, work: () => Promise<void>): Promise<void> {
+    const { keyspace, partition, move, client } = context;
+    let ended = false;
+    const look = async () => {
+      for (const pace = new WorkPace('indexes'); !ended; await delay(INDEX_LOOK_MS, undefined, { ref: false })) {
+        const found = await indexBuildProgress(client(move.target), keyspace.database, partition.collection);
+        if (found !== undefined && !ended) reporter.tell({ work: pace.figures(found, found.done) });
+      }
+    };
+    look().catch((error: unknown) => {
+      dependencies.log.warn('nobody can tell how far the indexes are', { migration: move.migration, error });
+    });
+    try {
+      await work();
+    } finally {
+      ended = true;
+    }
   }
 
   /** Not at the cost of the applications of both nodes. */
@@ -113,15 +120,21 @@ export function createCopyActivities(dependencies: Dependencies) {
           dependencies.log.warn('the change log could not be looked at', { migration: move.migration, error });
         });
         const either = AbortSignal.any([signal, log.signal]);
-        const work = bulkWork<CopyProgress>(context, move, either, report, (progress) => {
+        const reporter = new FigureReporter(dependencies, move.migration, report);
+        const pace = new WorkPace('backfill', await meanSize(context));
+        const work = bulkWork<CopyProgress>(context, move, either, (progress) => {
           log.progress(progress);
-          return { documents: progress.documents, bytes: progress.bytes };
+          const { documents, bytes, documentsInAll, read, toRead } = progress;
+          const counted = { done: documents, inAll: documentsInAll };
+          reporter.tell({ documents, bytes, work: pace.figures(counted, read, toRead - read) });
         });
         const { documents, bytes } = await givingWay(context, work.throttle, () =>
           backfill({ ...work, migration: move.migration }),
         );
         const { others } = await indexesToCopy(context.db(move.source), context.partition.collection);
-        await buildIndexes(context.db(move.target), context.partition.collection, others, signal);
+        await build(context, reporter, () =>
+          buildIndexes(context.db(move.target), context.partition.collection, others, signal),
+        );
         await catalog.migrations.update(move.migration, { $set: { documents, bytes } });
         return { documents, bytes };
       }),
@@ -138,6 +151,8 @@ export function createCopyActivities(dependencies: Dependencies) {
           await context.checkpoint('back').create(tokensOf(context.partition), startAt);
         }
         const [source, target] = [context.client(move.source), context.client(move.target)];
+        const reporter = new FigureReporter(dependencies, move.migration, report, LAG_EVERY_MS);
+        const catchingUp = new CatchUpPace();
         const [origin, destination] = move.direction === 'forward' ? [source, target] : [target, source];
         await follow({
           migration: move.migration,
@@ -148,7 +163,9 @@ export function createCopyActivities(dependencies: Dependencies) {
           collection: context.partition.collection,
           keyField: context.fence.keyField,
           signal,
-          onProgress: report,
+          onProgress: ({ applied, lagSeconds }) => {
+            reporter.tell({ [`replication.${move.direction}`]: catchingUp.figures(applied, lagSeconds) });
+          },
         });
         throw new CancelledFailure('replication was stopped');
       }),
@@ -175,9 +192,14 @@ export function createCopyActivities(dependencies: Dependencies) {
         const context = await openMove(dependencies, move);
         const [source, target] = [context.db(move.source), context.db(move.target)];
         const { collection } = context.partition;
+        const reporter = new FigureReporter(dependencies, move.migration, report);
         // Made since the copy began: the change log says nothing of indexes.
-        await buildMissing(source, target, collection, signal);
-        const work = bulkWork<VerifyProgress>(context, move, signal, report, ({ compared }) => ({ compared }));
+        await build(context, reporter, () => buildMissing(source, target, collection, signal));
+        const pace = new WorkPace('verify', await meanSize(context));
+        const work = bulkWork<VerifyProgress>(context, move, signal, ({ compared, documentsInAll }) => {
+          const counted = { done: compared, inAll: documentsInAll };
+          reporter.tell({ compared, work: pace.figures(counted, compared) });
+        });
         const settle = async () => {
           if (await ping(context, 'forward', 30_000)) return;
           throw new DroverError('Unavailable', 'replication did not catch up within 30 s');
@@ -199,6 +221,12 @@ export function createCopyActivities(dependencies: Dependencies) {
         return { compared };
       }),
   };
+}
+
+/** Bytes of a document of the partition. */
+async function meanSize({ move, db, partition }: MoveContext): Promise<number> {
+  const { count, size } = await storageStats(db(move.source).collection(partition.collection));
+  return Number(size) / Math.max(1, Number(count));
 }
 
 export type CopyActivities = ReturnType<typeof createCopyActivities>;

@@ -4,11 +4,13 @@ import { DroverError } from '../domain/errors.js';
 import type { BoundaryStepRecord, MigrationDocument, MigrationState } from '../store/catalog/migrations.js';
 import type { MigrationProgress } from '../workflows/messages.js';
 import type { ControlContext } from './context.js';
+import type { MigrationFigures } from './migration-figures.js';
+import { migrationFigures } from './migration-figures.js';
 import { migrationProgress } from './migrations.js';
 import { partitionSize } from './partition-size.js';
 
 /** A migration as its workflow and the catalog's record tell it together. */
-export interface MigrationStatus {
+export interface MigrationStatus extends MigrationFigures {
   readonly id: string;
   readonly workflowId: string;
   readonly keyspace: string;
@@ -121,8 +123,7 @@ async function newestRecord(context: ControlContext, keyspace: string, partition
 /** The workflow knows what it waits for; the record has counts that grow while an activity runs. */
 function merged(record: MigrationDocument, progress: MigrationProgress | undefined): MigrationStatus {
   const { _id: id, steps, reason, decision, error, endedAt } = record;
-  // Written by activities, and not part of the record's type.
-  const { compared = 0 } = record as { compared?: number };
+  const { compared = 0 } = record;
   const why = progress?.reason ?? error;
   const next = record.weights.filter((weight) => weight > record.weight);
   return {
@@ -141,6 +142,7 @@ function merged(record: MigrationDocument, progress: MigrationProgress | undefin
     documents: Math.max(record.documents, progress?.documents ?? 0),
     bytes: Math.max(record.bytes, progress?.bytes ?? 0),
     compared: Math.max(compared, progress?.compared ?? 0),
+    ...(record.state === 'running' ? migrationFigures(record, progress, Date.now()) : {}),
     steps,
     pauseMsMax: Math.max(0, ...steps.map((step) => step.pauseMs)),
     requestedBy: record.requestedBy,

@@ -79,6 +79,10 @@ export const MigrationPhase = {
 } as const;
 export type MigrationPhase = (typeof MigrationPhase)[keyof typeof MigrationPhase];
 
+/**
+ * What the workflow itself knows. How far a long activity is stands in its heartbeat (`temporal workflow describe`) and in
+ * the catalog (`drover migration show`): told to the workflow, it would make the history grow.
+ */
 export interface MigrationProgress {
   readonly migration: string;
   readonly keyspace: string;
@@ -86,6 +90,10 @@ export interface MigrationProgress {
   readonly source: string;
   readonly target: string;
   readonly phase: MigrationPhase;
+  /** When the phase began, milliseconds since 1970. */
+  readonly phaseSince: number;
+  /** Until when it stays at its present weight, or in its soak, if nothing happens; milliseconds since 1970. */
+  readonly until?: number;
   /** The target's share of the load now, in percent. */
   readonly weight: number;
   /** Weights still to come. */

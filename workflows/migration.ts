@@ -121,7 +121,8 @@ async function cutOver(steering: Steering, move: MovePlan, saga: Saga, followers
 /** Stays for a while; when the target serves worse than the source did, everything goes back. */
 async function watch(steering: Steering, move: MovePlan, forMs: number, summary: string): Promise<void> {
   if (forMs === 0) return;
-  const { worse } = await watching.watch.executeWithOptions({ summary }, [{ ...move, forMs }]);
+  const watched = () => watching.watch.executeWithOptions({ summary }, [{ ...move, forMs }]);
+  const { worse } = await steering.staying(forMs, watched);
   if (worse === undefined) return;
   steering.stop(worse);
   throw ApplicationFailure.nonRetryable(worse, 'RolledBack');

@@ -17,6 +17,8 @@ import { MigrationPhase, searchAttributes } from './messages.js';
 /** What the user can ask of a running migration, and what it shows of itself: state, handlers, nothing else. */
 export class Steering {
   private phase: MigrationPhase = MigrationPhase.validate;
+  private phaseSince = workflowTime();
+  private until: number | undefined;
   private plan: Move | undefined;
   private remaining: readonly number[] = [];
   private paused = false;
@@ -117,6 +119,7 @@ export class Steering {
 
   setPhase(phase: MigrationPhase): void {
     this.phase = phase;
+    this.phaseSince = workflowTime();
     upsertSearchAttributes([{ key: searchAttributes.phase, value: phase }]);
     this.show();
   }
@@ -169,6 +172,8 @@ export class Steering {
       source: this.plan?.source ?? '',
       target: this.input.target,
       phase: this.phase,
+      phaseSince: this.phaseSince,
+      ...(this.until === undefined ? {} : { until: this.until }),
       weight: this.weight,
       weights: this.remaining,
       paused: this.paused,
@@ -176,6 +181,16 @@ export class Steering {
       ...this.figures,
       ...(reason === undefined ? {} : { reason }),
     };
+  }
+
+  /** Shows until when this may take. */
+  async staying<T>(forMs: number, work: () => Promise<T>): Promise<T> {
+    this.until = workflowTime() + forMs;
+    try {
+      return await work();
+    } finally {
+      this.until = undefined;
+    }
   }
 
   async waitUntil(what: string, fulfilled: () => boolean): Promise<void> {
@@ -217,6 +232,10 @@ export class Steering {
     setCurrentDetails(lines.join('\n\n'));
   }
 }
+
+/** Of the workflow's own clock, which replay repeats. */
+// eslint-disable-next-line no-restricted-syntax -- in the workflow sandbox this is the time of the history
+const workflowTime = (): number => Date.now();
 
 const asked = (what: string, request: SteeringRequest | undefined): string =>
   `${what} on request${request?.by === undefined ? '' : ` of ${request.by}`}${request?.reason === undefined ? '' : `: ${request.reason}`}`;

@@ -1,6 +1,8 @@
 import cliProgress from 'cli-progress';
 import { DroverError } from '../../domain/errors.js';
 import type { ControlContext } from '../context.js';
+import type { WorkFigures } from '../../store/catalog/migrations.js';
+import type { MigrationFigures } from '../migration-figures.js';
 import type { MigrationStatus } from '../migration-status.js';
 import { ago, count, duration, facts, milliseconds, size, some, table } from './presentation.js';
 import type { Terminal } from './terminal.js';
@@ -35,6 +37,7 @@ export function describeMigration(status: MigrationStatus): string {
       ],
       ['copied', copied(status)],
       ['compared', status.compared === 0 ? undefined : some(status.compared, 'document')],
+      ...spokenFigures(status),
       [
         'longest pause',
         steps.length === 0 ? undefined : `${milliseconds(status.pauseMsMax)} in ${some(steps.length, 'step')}`,
@@ -81,6 +84,32 @@ function copied({ documents, bytes, documentsTotal }: MigrationStatus): string {
   const of = documentsTotal === undefined ? '' : ` of about ${count(documentsTotal)}`;
   return `${count(documents)}${of} documents (${size(bytes)})`;
 }
+
+/** How far it is within its phase: names and values. */
+export function spokenFigures({ work, lagSeconds, secondsLeft }: MigrationFigures): [string, string | undefined][] {
+  return [
+    ['now', work === undefined ? undefined : `${work.phase}: ${spokenWork(work)}`],
+    ['pace', work === undefined ? undefined : spokenPace(work)],
+    [
+      'behind',
+      lagSeconds === undefined ? undefined : `replication, by ${lagSeconds < 1 ? 'less than 1' : lagSeconds} s`,
+    ],
+    ['time left', spokenTimeLeft(secondsLeft)],
+  ];
+}
+
+function spokenWork({ done, inAll, bytes, bytesInAll }: WorkFigures): string {
+  if (bytes === undefined) return `${Math.floor((100 * done) / Math.max(1, inAll))} %`;
+  return `${count(done)} of about ${count(inAll)} documents, ${size(bytes)} of ${size(bytesInAll)}`;
+}
+
+function spokenPace({ done, bytes, perSecond }: WorkFigures): string | undefined {
+  if (perSecond === undefined || bytes === undefined) return undefined;
+  return `${count(perSecond)} documents/s, ${size((perSecond * bytes) / Math.max(1, done))}/s`;
+}
+
+const spokenTimeLeft = (seconds: number | undefined): string | undefined =>
+  seconds === undefined ? undefined : `about ${duration(seconds * 1000)}`;
 
 /** The next command, where the migration waits for a person. */
 function whatToDo(status: MigrationStatus): string | undefined {
@@ -193,10 +222,15 @@ function doneShare({ state, phase, documents, compared, documentsTotal = 0, weig
 }
 
 function summary(status: MigrationStatus): string {
-  const { phase, documents, bytes, documentsTotal, compared, weight, target, pauseMsMax } = status;
-  const of = documentsTotal === undefined ? '' : ` of ${count(documentsTotal)}`;
-  if (phase === 'backfill') return `backfill: ${count(documents)}${of} documents, ${size(bytes)}`;
-  if (phase === 'verify') return `verify: ${count(compared)}${of} documents compared`;
-  const longest = pauseMsMax > 0 ? `, longest pause ${milliseconds(pauseMsMax)}` : '';
-  return `${headline(status)}${weight > 0 ? `: ${Math.round(weight)} % at ${target}${longest}` : ''}`;
+  const { work, lagSeconds, weight, target, pauseMsMax } = status;
+  const left = spokenTimeLeft(status.secondsLeft);
+  const what = [
+    work === undefined ? headline(status) : `${work.phase}: ${spokenWork(work)}`,
+    work === undefined ? undefined : spokenPace(work),
+    status.phase === 'replicate' && lagSeconds !== undefined ? `${lagSeconds} s behind` : undefined,
+    weight > 0 ? `${Math.round(weight)} % at ${target}` : undefined,
+    pauseMsMax > 0 ? `longest pause ${milliseconds(pauseMsMax)}` : undefined,
+    left === undefined ? undefined : `${left} left`,
+  ];
+  return what.filter((part) => part !== undefined).join(', ');
 }

@@ -14,6 +14,31 @@ export interface BoundaryStepRecord {
   at: Date;
 }
 
+/** Work that takes long, as it was told last. */
+export interface WorkFigures {
+  phase: 'backfill' | 'indexes' | 'verify';
+  /** Documents copied or compared, those of earlier attempts included, and about how many there are; of indexes, what the server counts. */
+  done: number;
+  inAll: number;
+  /** About as many, by the mean size of a document. */
+  bytes?: number;
+  bytesInAll?: number;
+  /** Smoothed; absent while it is not known. */
+  perSecond?: number;
+  secondsLeft?: number;
+  at: Date;
+}
+
+/** How far one direction of replication is behind. */
+export interface LagFigures {
+  lagSeconds: number;
+  /** Changes applied by this attempt. */
+  applied: number;
+  /** Until it has caught up, at the pace at which the lag has been getting smaller; absent while it does not. */
+  secondsLeft?: number;
+  at: Date;
+}
+
 export interface MigrationDocument {
   /** Random; the workflow's run has its own id. */
   _id: string;
@@ -37,6 +62,9 @@ export interface MigrationDocument {
   bytes: number;
   /** Documents compared by the verification, while it runs and after it. */
   compared?: number;
+  /** Of the phase that was worked on last. */
+  work?: WorkFigures;
+  replication?: Partial<Record<Direction, LagFigures>>;
   steps: BoundaryStepRecord[];
   error?: string;
 }

@@ -1,7 +1,8 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { Dependencies } from '../../activities/index.js';
 import { Janitor } from '../../activities/index.js';
-import { listMigrations, migrate, migrationProgress, waitForMigration } from '../../client/migrations.js';
+import { migrationStatus } from '../../client/migration-status.js';
+import { listMigrations, migrate, waitForMigration } from '../../client/migrations.js';
 import type { HandoverState } from '../../domain/partition.js';
 import type { WorkerProcess } from '../../temporal-config/dev-cluster.js';
 import type { Order, Scene } from './harness.js';
@@ -64,7 +65,14 @@ describe('a worker killed', () => {
       const [record] = await listMigrations(the.control, { partition: 'p0' });
       return record!.documents > 0;
     });
-    expect((await migrationProgress(the.control, the.keyspace, 'p0')).phase).toBe('backfill');
+    const status = await migrationStatus(the.control, the.keyspace, 'p0');
+    expect(status).toMatchObject({ phase: 'backfill', work: { phase: 'backfill' } });
+    const { done, inAll, bytes, bytesInAll } = status.work!;
+    expect(done).toBeGreaterThan(0);
+    expect(done).toBeLessThan(inAll);
+    expect(bytes! / done).toBeGreaterThan(2_000);
+    expect(bytesInAll! / inAll).toBeCloseTo(bytes! / done, -1);
+    expect(status.phaseSince!.getTime()).toBeGreaterThanOrEqual(status.startedAt.getTime());
     await replaceWorker();
     const result = await waitForMigration(the.control, the.keyspace, 'p0');
     await writers.stop();

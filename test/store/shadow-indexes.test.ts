@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { connect } from '../../store/connect.js';
 import { indexBuilds } from '../../store/gates.js';
 import { createFenced, replaceByClosed } from '../../store/fenced-collection.js';
+import { indexBuildProgress } from '../../store/index-build-progress.js';
 import { buildIndexes, endIndexBuilds, indexesToCopy } from '../../store/shadow-indexes.js';
 import { until, useServers } from './servers.js';
 
@@ -47,6 +48,10 @@ describe('the indexes of a copy', () => {
     const indexes = ['a', 'b', 'c'].map((field) => ({ key: { [field]: 1 }, name: `${field}_1` }));
     const building = buildIndexes(target, 'orders', indexes, stop.signal);
     await until('two are under way', async () => (await indexBuilds(target, 'orders')).length === 2);
+    await until('the server tells how far both are', async () => {
+      const told = await indexBuildProgress(clients[1]!, 'given-up', 'orders');
+      return told?.done === 2_000 && told.inAll === 2_000;
+    });
     stop.abort(new Error('given up'));
     await expect(building).rejects.toThrow('given up');
 

@@ -349,7 +349,9 @@ describe('migrationWorkflow', () => {
           return {};
         },
       }));
-      await untilProgress(handle, ({ phase }) => phase === 'soak');
+      const soaking = await untilProgress(handle, ({ until, phase }) => phase === 'soak' && until !== undefined);
+      // Told of by its own clock: when the phase began, and until when it lasts.
+      expect(soaking.until! - soaking.phaseSince).toBe(POLICY.soakMs);
       await handle.executeUpdate(messages.rollback, { args: [{ reason: 'second thoughts' }] });
       expect(await handle.result()).toMatchObject({
         outcome: 'rolledBack',
