@@ -11,7 +11,18 @@ import { MARKERS, markerBoundary } from './checkpoint.js';
 import { scopeFromBson, timeToBson } from './codec.js';
 import { tokenOfRaw } from './key-token.js';
 import type { RawValue } from './raw-bson.js';
-import { compose, field, fieldAt, hasDollarNames, identity, RAW_ONE, rawDocument } from './raw-bson.js';
+import {
+  compose,
+  exactly,
+  field,
+  fieldAt,
+  hasDollarNames,
+  hasZeroTimestamp,
+  identity,
+  RAW_ONE,
+  rawDocument,
+  withId,
+} from './raw-bson.js';
 import type { RawDocument } from './raw-documents.js';
 import { bytesOf, findRaw, pieces, writeRaw } from './raw-documents.js';
 import { hasCode } from './server-errors.js';
@@ -358,9 +369,6 @@ function outcomesOf(changes: readonly Change[], namespace: string): Outcome[] {
 const mayCover = (scope: ReplicationScope, key: RawValue | undefined, time: ClusterTime): boolean =>
   key === undefined ? scope.owned.length > 0 : isApplied(scope, tokenOfRaw(key), time);
 
-/** By the `_id` alone, which the server finds without planning. */
-const withId = (id: RawValue): RawValue => rawDocument(compose([['_id', rawDocument(compose([['$eq', id]]))]]));
-
 const deletion = (id: RawValue): RawDocument =>
   compose([
     ['q', withId(id)],
@@ -370,5 +378,5 @@ const deletion = (id: RawValue): RawDocument =>
 const replacement = (id: RawValue, document: RawDocument): RawDocument =>
   compose([
     ['q', withId(id)],
-    ['u', rawDocument(document)],
+    ['u', hasZeroTimestamp(document) ? exactly(document) : rawDocument(document)],
   ]);

@@ -7,6 +7,7 @@ export interface RawValue {
 }
 
 const DOCUMENT = 0x03;
+const ARRAY = 0x04;
 
 /** All fields of a document by name; of several of one name the first. */
 export function fields(document: Uint8Array): Map<string, RawValue> {
@@ -59,6 +60,23 @@ export function hasDollarNames(document: Uint8Array): boolean {
   return false;
 }
 
+/**
+ * Whether a top-level field is a timestamp of zero, for which the server puts the present time wherever a document is inserted
+ * or replaced. (Not in `_id`.)
+ */
+export function hasZeroTimestamp(document: Uint8Array): boolean {
+  // Few documents get past this: the end of a name, and eight bytes of zero.
+  if (bufferOf(document).indexOf(NAME_END_AND_ZERO) < 0) return false;
+  for (const [type, nameAt, nameLength, at, length] of BSON.onDemand.parseToElements(document)) {
+    if (type !== TIMESTAMP || bufferOf(document).readBigUInt64LE(at) !== 0n || length !== 8) continue;
+    if (textAt(document, nameAt, nameLength) !== '_id') return true;
+  }
+  return false;
+}
+
+const TIMESTAMP = 0x11;
+const NAME_END_AND_ZERO = Buffer.alloc(9);
+
 /** Equal for values of one type and the same bytes, and for no others. */
 export const identity = ({ type, bytes }: RawValue): string => `${type} ${bufferOf(bytes).toString('latin1')}`;
 
@@ -108,6 +126,16 @@ export function compose(parts: readonly (readonly [name: string, value: RawValue
   document.writeUInt8(0, at);
   return document;
 }
+
+/** An update that makes a document of another one exactly as it is, which a replacement does not quite. */
+export const exactly = (document: Uint8Array): RawValue => {
+  const literal = compose([['$literal', rawDocument(document)]]);
+  const stage = compose([['$replaceWith', rawDocument(literal)]]);
+  return { type: ARRAY, bytes: compose([['0', rawDocument(stage)]]) };
+};
+
+/** By the `_id` alone, which the server finds without planning. */
+export const withId = (id: RawValue): RawValue => rawDocument(compose([['_id', rawDocument(compose([['$eq', id]]))]]));
 
 export const rawDocument = (bytes: Uint8Array): RawValue => ({ type: DOCUMENT, bytes });
 export const RAW_ONE: RawValue = { type: 0x10, bytes: Uint8Array.of(1, 0, 0, 0) };

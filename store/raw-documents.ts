@@ -2,7 +2,7 @@ import type { ClientSession, Collection, Db, Document, FindOptions, Timestamp } 
 import { Long } from 'mongodb';
 import { DocumentSequence } from 'mongodb/lib/cmap/commands.js';
 import type { RawValue } from './raw-bson.js';
-import { decode } from './raw-bson.js';
+import { compose, decode, exactly, hasZeroTimestamp, idOf, withId } from './raw-bson.js';
 import { storageStats } from './storage-stats.js';
 
 /**
@@ -189,7 +189,8 @@ export interface RefusedWrite {
 const LISTS = { insert: 'documents', update: 'updates', delete: 'deletes' } as const;
 
 /**
- * Writes in the order of the list, past the collection's validator.
+ * Writes in the order of the list, past the collection's validator. What is inserted is stored as it is, timestamps of zero
+ * included.
  *
  * @returns the first one that was refused, with which a transaction has ended
  */
@@ -201,7 +202,11 @@ export async function writeRaw(
   session: ClientSession,
 ): Promise<RefusedWrite | undefined> {
   const sequence = new DocumentSequence(LISTS[command]);
-  for (const write of writes) sequence.push({}, write);
+  const changedByServer: RawDocument[] = [];
+  for (const write of writes) {
+    sequence.push({}, write);
+    if (command === 'insert' && hasZeroTimestamp(write)) changedByServer.push(write);
+  }
   const reply = await db.command(
     {
       [command]: collection,
@@ -212,5 +217,13 @@ export async function writeRaw(
     { session },
   );
   const [refused] = (reply['writeErrors'] ?? []) as { index: number; code: number; errmsg: string }[];
-  return refused && { index: refused.index, code: refused.code, message: refused.errmsg };
+  if (refused !== undefined) return { index: refused.index, code: refused.code, message: refused.errmsg };
+  if (changedByServer.length === 0) return undefined;
+  return writeRaw(db, 'update', collection, changedByServer.map(setRight), session);
 }
+
+const setRight = (document: RawDocument): RawDocument =>
+  compose([
+    ['q', withId(idOf(document))],
+    ['u', exactly(document)],
+  ]);
