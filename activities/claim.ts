@@ -3,7 +3,7 @@ import { DroverError } from '../domain/errors.js';
 import { checkWeights } from '../domain/weights.js';
 import type { KeyspaceDocument } from '../store/catalog/keyspaces.js';
 import type { Partition } from '../domain/partition.js';
-import type { CollectionState } from '../store/fenced-collection.js';
+import { unsupported } from '../store/collection-support.js';
 import { inspect } from '../store/fenced-collection.js';
 import { obstacles } from '../store/preflight.js';
 import type { MigrationInput } from '../workflows/messages.js';
@@ -81,8 +81,8 @@ async function checkCollections(
   const at = async (node: string) => inspect((await nodes.get(node)).db(keyspace.database), partition.collection);
   const [source, copy] = await Promise.all([at(partition.route.source), at(target)]);
   const where = `${keyspace.database}.${partition.collection} on`;
-  const unsupported = unsupportedBecause(source);
-  if (unsupported !== undefined) throw invalid(`${where} "${partition.route.source}" can't be moved: ${unsupported}`);
+  const reason = unsupported(source);
+  if (reason !== undefined) throw invalid(`${where} "${partition.route.source}" can't be moved: it ${reason}`);
   if (!source.fenced) {
     throw invalid(
       `${where} "${partition.route.source}" has lost its fence (its validator was changed from outside): nothing moves until it is set right`,
@@ -92,17 +92,6 @@ async function checkCollections(
   if (copy.exists && partition.handover === null && !(copy.fenced && copy.empty)) {
     throw invalid(`${where} "${target}" already exists and is not Drover's: rename or drop it there first`);
   }
-}
-
-function unsupportedBecause({ exists, type, options }: CollectionState): string | undefined {
-  if (!exists) return 'it does not exist';
-  if (type === 'view') return 'it is a view';
-  if (type === 'timeseries' || options['timeseries'] !== undefined) return 'it is a time-series collection';
-  if (options['capped'] === true) return 'it is capped';
-  if (options['clusteredIndex'] !== undefined) return 'it is clustered';
-  if (options['encryptedFields'] !== undefined) return 'it has queryable encryption';
-  if (options['collation'] !== undefined) return 'it has a default collation, which is not supported yet';
-  return undefined;
 }
 
 /**

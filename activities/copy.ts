@@ -8,16 +8,24 @@ import { backfill } from '../store/backfill.js';
 import type { BulkWork } from '../store/bulk-work.js';
 import { operationTime } from '../store/change-log.js';
 import { createLanes } from '../store/copy-lane.js';
-import { createFenced, dropClosed, inspect } from '../store/fenced-collection.js';
+import type { FollowerProgress } from '../store/follower.js';
 import { follow } from '../store/follower.js';
 import { indexBuildProgress } from '../store/index-build-progress.js';
 import { giveWay } from '../store/node-pressure.js';
-import { buildIndexes, buildMissing, differentIndexes, indexesToCopy } from '../store/shadow-indexes.js';
+import { buildIndexes, indexesToCopy } from '../store/shadow-indexes.js';
 import { storageStats } from '../store/storage-stats.js';
 import { Throttle } from '../store/throttle.js';
 import type { VerifyProgress } from '../store/verify.js';
 import { verify } from '../store/verify.js';
+import {
+  confirmCollections,
+  definitionToCopy,
+  differentDefinitions,
+  followDefinition,
+  keepDefinition,
+} from './definition.js';
 import type { Dependencies, Move } from './dependencies.js';
+import { makeEmptyCopy } from './empty-copy.js';
 import { CatchUpPace, FigureReporter, WorkPace } from './figures.js';
 import { withHeartbeat } from './heartbeat.js';
 import { LogWatch } from './log-watch.js';
@@ -61,7 +69,7 @@ export function createCopyActivities(dependencies: Dependencies) {
   }
 
   /** Builds indexes of the copy, and tells how far the server is with them. */
-  async function build(context: MoveContext, reporter: FigureReporter, work: () => Promise<void>): Promise<void> {
+  async function build(context: MoveContext, reporter: FigureReporter, work: () => Promise<unknown>): Promise<void> {
     const { keyspace, partition, move, client } = context;
     let ended = false;
     const look = async () => {
@@ -100,12 +108,10 @@ export function createCopyActivities(dependencies: Dependencies) {
         const context = await openMove(dependencies, move);
         const name = context.partition.collection;
         const db = context.db(move.target);
-        // Whoever was to put a closed collection in the place of an earlier copy comes too late from here on.
-        await dropClosed(db, name);
-        // What is there from an earlier attempt, or from an earlier stay of the partition, is closed and empty.
-        if (!(await inspect(db, name)).exists) await createFenced(db, name, { ...context.fence, accepted: [] });
-        const { unique } = await indexesToCopy(context.db(move.source), name);
-        await buildIndexes(db, name, unique, signal);
+        const definition = await definitionToCopy(context);
+        await makeEmptyCopy(dependencies, context, definition);
+        await keepDefinition(dependencies, context, definition);
+        await buildIndexes(db, name, indexesToCopy(definition).unique, signal);
         const startAt = await operationTime(context.db(move.source));
         await context.checkpoint('forward').create(tokensOf(context.partition), startAt);
         await createLanes(db, move.migration);
@@ -115,6 +121,7 @@ export function createCopyActivities(dependencies: Dependencies) {
     backfill: (move: ThrottledMove): Promise<CopyResult> =>
       withHeartbeat(async (report, signal) => {
         const context = await openMove(dependencies, move);
+        await confirmCollections(dependencies, context);
         const { startAt } = await context.checkpoint('forward').get();
         const log = new LogWatch(context, startAt.getHighBitsUnsigned(), (error) => {
           dependencies.log.warn('the change log could not be looked at', { migration: move.migration, error });
@@ -131,10 +138,7 @@ export function createCopyActivities(dependencies: Dependencies) {
         const { documents, bytes } = await givingWay(context, work.throttle, () =>
           backfill({ ...work, migration: move.migration }),
         );
-        const { others } = await indexesToCopy(context.db(move.source), context.partition.collection);
-        await build(context, reporter, () =>
-          buildIndexes(context.db(move.target), context.partition.collection, others, signal),
-        );
+        await build(context, reporter, () => followDefinition(dependencies, context, signal));
         await catalog.migrations.update(move.migration, { $set: { documents, bytes } });
         return { documents, bytes };
       }),
@@ -154,7 +158,7 @@ export function createCopyActivities(dependencies: Dependencies) {
         const reporter = new FigureReporter(dependencies, move.migration, report, LAG_EVERY_MS);
         const catchingUp = new CatchUpPace();
         const [origin, destination] = move.direction === 'forward' ? [source, target] : [target, source];
-        await follow({
+        const way = {
           migration: move.migration,
           direction: move.direction,
           origin,
@@ -163,10 +167,21 @@ export function createCopyActivities(dependencies: Dependencies) {
           collection: context.partition.collection,
           keyField: context.fence.keyField,
           signal,
-          onProgress: ({ applied, lagSeconds }) => {
+          onProgress: ({ applied, lagSeconds }: FollowerProgress) => {
             reporter.tell({ [`replication.${move.direction}`]: catchingUp.figures(applied, lagSeconds) });
           },
-        });
+        };
+        for (let again = true; again;) {
+          again = false;
+          try {
+            await follow(way);
+          } catch (error) {
+            // The copy may still have a unique index that the source has no more.
+            if (!(error instanceof DroverError) || error.code !== 'DuplicateId') throw error;
+            if (!(await followDefinition(dependencies, await openMove(dependencies, move), signal))) throw error;
+            again = true;
+          }
+        }
         throw new CancelledFailure('replication was stopped');
       }),
 
@@ -186,15 +201,13 @@ export function createCopyActivities(dependencies: Dependencies) {
         }
       }),
 
-    /** All documents and indexes of both sides, while writes go on. */
+    /** All documents, indexes and collection options of both sides, while writes go on. */
     verify: (move: ThrottledMove): Promise<{ readonly compared: number }> =>
       withHeartbeat(async (report, signal) => {
         const context = await openMove(dependencies, move);
-        const [source, target] = [context.db(move.source), context.db(move.target)];
-        const { collection } = context.partition;
         const reporter = new FigureReporter(dependencies, move.migration, report);
-        // Made since the copy began: the change log says nothing of indexes.
-        await build(context, reporter, () => buildMissing(source, target, collection, signal));
+        // Changed since the copy began: the change log says nothing of it.
+        await build(context, reporter, () => followDefinition(dependencies, context, signal));
         const pace = new WorkPace('verify', await meanSize(context));
         const work = bulkWork<VerifyProgress>(context, move, signal, ({ compared, documentsInAll }) => {
           const counted = { done: compared, inAll: documentsInAll };
@@ -213,10 +226,9 @@ export function createCopyActivities(dependencies: Dependencies) {
             `${different.length} or more documents differ: ${different.join(', ')}`,
           );
         }
-        const indexes = await differentIndexes(source, target, collection);
-        if (indexes.length > 0) {
-          throw new DroverError('VerificationFailed', `these indexes are not the same: ${indexes.join(', ')}`);
-        }
+        await followDefinition(dependencies, context, signal);
+        const definitions = await differentDefinitions(context);
+        if (definitions.length > 0) throw new DroverError('VerificationFailed', definitions.join('; '));
         await catalog.migrations.update(move.migration, { $set: { compared } });
         return { compared };
       }),

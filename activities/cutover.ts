@@ -3,13 +3,14 @@ import { Context } from '@temporalio/activity';
 import { makeGates, moveBoundary } from '../domain/boundary-step.js';
 import { DroverError } from '../domain/errors.js';
 import type { Direction, Partition } from '../domain/partition.js';
-import { partitionId, tokensOf } from '../domain/partition.js';
+import { expiringNode, partitionId, tokensOf } from '../domain/partition.js';
 import type { World } from '../domain/step.js';
 import { run } from '../domain/step.js';
 import type { TokenLoad } from '../domain/weights.js';
 import { boundaryFor, weightAt } from '../domain/weights.js';
 import { worse } from '../domain/watch.js';
 import { sampleTokens } from '../store/sample.js';
+import { confirmWayBack, followDefinition, letExpire } from './definition.js';
 import type { Dependencies, Move } from './dependencies.js';
 import { withHeartbeat } from './heartbeat.js';
 import type { MoveContext } from './move-context.js';
@@ -23,6 +24,7 @@ const LOAD_HISTORY_MS = 24 * 3600 * 1000;
 /** While the target is watched. */
 const LOOK_MS = 1_000;
 const PING_EVERY_MS = 5_000;
+const COMPARE_MS = 10_000;
 /** Requests held by a boundary step are recorded within this time after it. */
 const AFTER_STEP_MS = 1_500;
 /** What the source did in so long before is what the target is compared with, in Drover's time. */
@@ -58,10 +60,11 @@ export function createCutoverActivities(dependencies: Dependencies) {
      * nobody waits: for these the source's collection is read once.
      */
     publishTarget: (move: Move): Promise<void> =>
-      withHeartbeat(async () => {
+      withHeartbeat(async (_report, signal) => {
         const context = await openMove(dependencies, move);
         const { partition } = context;
         const world = handoverWorld(dependencies, context);
+        await followDefinition(dependencies, context, signal);
         const gated = partition.gates.length > 0 ? partition : await run(makeGates(partition), world);
         if (!(await ping(context, 'back', 30_000))) {
           throw new DroverError(
@@ -69,25 +72,29 @@ export function createCutoverActivities(dependencies: Dependencies) {
             `a marker written on ${move.target} did not come back to ${move.source} in 30 s`,
           );
         }
+        await letExpire(dependencies, context, null);
         // Whether routers know the route is asked before each step, when it matters.
         await catalog.partitions.advance(gated, { kind: 'publish' });
       }),
 
     /** Hands over what `weight` percent of the load still lack; 0 hands everything back. */
     shiftWeight: (move: Move & { readonly weight: number }): Promise<ShiftResult> =>
-      withHeartbeat(async () => {
+      withHeartbeat(async (_report, signal) => {
         // Before the partition is read: what another activity of this process does meanwhile must not count for it.
         const id = partitionId(move.keyspace, move.partition);
         const mine = atRest.get(id);
         atRest.delete(id);
         const context = await openMove(dependencies, move);
         const { partition } = context;
+        if (move.weight > 0) await followDefinition(dependencies, context, signal);
+        else await confirmWayBack(dependencies, context);
         const tokens = tokensOf(partition);
         const load = await loads(context);
         const wanted = boundaryFor(move.weight, tokens, load);
         // The load may have shifted since the last weight: what the target has, it keeps.
         const boundary = move.weight > 0 && wanted < partition.route.boundary ? partition.route.boundary : wanted;
         const before = partition.route.boundary;
+        if (before !== boundary) await letExpire(dependencies, context, null);
         const log = new StepLog(handoverWorld(dependencies, context));
         let after: Partition;
         try {
@@ -95,6 +102,7 @@ export function createCutoverActivities(dependencies: Dependencies) {
         } finally {
           if (log.atRest !== undefined) atRest.set(id, log.atRest);
         }
+        await letExpire(dependencies, { ...context, partition: after }, expiringNode(after));
         const { pauseMs } = log;
         const weight = Math.round(weightAt(boundary, tokens, load) * 100) / 100;
         const moved = before !== boundary;
@@ -111,8 +119,8 @@ export function createCutoverActivities(dependencies: Dependencies) {
       }),
 
     /**
-     * Stays for `forMs` and looks whether the target serves worse than the source did, and whether changes still flow both
-     * ways: else nothing could be handed back.
+     * Stays for `forMs` and looks whether the target serves worse than the source did, whether changes still flow both ways,
+     * without which nothing could be handed back, and whether both collections are still the same.
      *
      * @returns as soon as it finds one, the reason for a rollback
      */
@@ -126,6 +134,7 @@ export function createCutoverActivities(dependencies: Dependencies) {
         // What waited for the step itself is none of the target's doing.
         const since = dependencies.now() + AFTER_STEP_MS;
         const pings = new Pings(context, policy.lag);
+        let comparedAt = performance.now();
         try {
           for (;;) {
             await delay(Math.max(0, Math.min(LOOK_MS, until - Date.now())), undefined, { signal });
@@ -135,13 +144,34 @@ export function createCutoverActivities(dependencies: Dependencies) {
             const before = await catalog.access.served(keyspace, partition, since - COMPARED_MS);
             const reason = worse(policy, recent.get(target), before.get(source));
             if (reason !== undefined) return { worse: reason };
-            if (Date.now() >= until) return {};
+            const isOver = Date.now() >= until;
+            if (isOver || performance.now() - comparedAt > COMPARE_MS) {
+              const changed = await definitionChanged(dependencies, move, signal);
+              if (changed !== undefined) return { worse: changed };
+              comparedAt = performance.now();
+            }
+            if (isOver) return {};
           }
         } finally {
           pings.stop();
         }
       }),
   };
+}
+
+/** Why the move can't go on with the collections as they are now, if so. */
+async function definitionChanged(
+  dependencies: Dependencies,
+  move: Move,
+  signal: AbortSignal,
+): Promise<string | undefined> {
+  try {
+    await followDefinition(dependencies, await openMove(dependencies, move), signal);
+    return undefined;
+  } catch (error) {
+    if (error instanceof DroverError && error.code === 'SourceChanged') return error.message;
+    throw error;
+  }
 }
 
 /** Markers under way in both directions, one after the other, and since when. */

@@ -15,6 +15,8 @@ export interface MigrationPolicy {
   readonly maxMegabytesPerSecond: number;
   /** How long a boundary step may keep writes waiting for routers or replication before it is undone. */
   readonly stepTimeout: number;
+  /** What to do when indexes or options of the collection are changed while it moves: make the change, or roll back. */
+  readonly onDefinitionChange: 'copy' | 'stop';
   readonly rollbackWhen: WatchPolicy;
 }
 

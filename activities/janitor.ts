@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Partition } from '../domain/partition.js';
-import { findBrokenFences, findStrayReplication } from '../store/leftovers.js';
+import { findBrokenFences, findStrayReplication, findUnwantedExpiry } from '../store/leftovers.js';
 import type { Dependencies } from './dependencies.js';
 import { awaitsGates, clear, openGates, recover, settle } from './repair.js';
 
@@ -19,6 +19,7 @@ const LOOK_AT_WORKFLOWS_MS = 10_000;
  *  - A boundary step that stands still is taken over, and undone or finished. Neither Temporal nor the worker that began
  *    it is needed: writes wait for it.
  *  - A fence that somebody else's `collMod` has erased is set again.
+ *  - Documents that would expire while their partition changes hands are kept from it.
  *  - What an activity of a migration that has ended still wrote on a node is removed.
  *  - A migration whose workflow was terminated is handed to one that ends it.
  */
@@ -76,6 +77,10 @@ export class Janitor {
       for (const leftover of await findBrokenFences(catalog, nodes, node)) {
         log.error('a collection is not fenced as it has to be', { ...leftover });
         await this.attempt('restoring a fence', () => clear(this.dependencies, leftover));
+      }
+      for (const leftover of await findUnwantedExpiry(catalog, nodes, node)) {
+        log.warn('documents would expire where they are not owned', { ...leftover });
+        await this.attempt('suspending their expiry', () => clear(this.dependencies, leftover));
       }
     });
   }

@@ -1,6 +1,7 @@
 import { WorkflowNotFoundError } from '@temporalio/client';
 import { removeOldCopy, removeShadow, retire, withdraw } from '../domain/ending.js';
 import type { Partition } from '../domain/partition.js';
+import { expiringNode } from '../domain/partition.js';
 import type { Step } from '../domain/step.js';
 import { advance, run } from '../domain/step.js';
 import type { Catalog } from '../store/catalog/catalog.js';
@@ -8,6 +9,7 @@ import type { AdmissionInput, PlaceRequest } from '../workflows/messages.js';
 import { ADMISSION_WORKFLOW_ID, CONTROL_QUEUE } from '../workflows/messages.js';
 import type { ClaimRequest } from './claim.js';
 import { claimMove } from './claim.js';
+import { letExpire } from './definition.js';
 import type { Dependencies, Move, MovePlan } from './dependencies.js';
 import { withHeartbeat } from './heartbeat.js';
 import type { MoveContext } from './move-context.js';
@@ -127,7 +129,8 @@ export function createLifecycleActivities(dependencies: Dependencies) {
     /** With everything handed back: takes the target out of the route. */
     withdrawTarget: (move: Move): Promise<void> =>
       withHeartbeat(async () => {
-        await onPartition(move, withdraw);
+        const withdrawn = await onPartition(move, withdraw);
+        await letExpire(dependencies, await openMove(dependencies, move), expiringNode(withdrawn));
       }),
 
     /** After `withdrawTarget`, with replication stopped: the copy goes. */
@@ -194,6 +197,7 @@ const closeRecord = (catalog: Catalog, migration: string, error: string): Promis
 export async function completeMove(dependencies: Dependencies, context: MoveContext): Promise<void> {
   const { catalog } = dependencies;
   const { migration } = context.move;
+  await letExpire(dependencies, context, expiringNode(context.partition));
   const world = handoverWorld(dependencies, context);
   const removed = await run(removeOldCopy(context.partition), world);
   await catalog.migrations.end(migration, {

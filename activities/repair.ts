@@ -17,6 +17,7 @@ import type { Leftover } from '../store/leftovers.js';
 import { findLeftovers, findStandstills } from '../store/leftovers.js';
 import type { RepairReport } from '../workflows/messages.js';
 import { CONTROL_QUEUE, migrationWorkflowId } from '../workflows/messages.js';
+import { restoreExpiry } from './definition.js';
 import type { Dependencies } from './dependencies.js';
 import { withHeartbeat } from './heartbeat.js';
 import { completeMove, hasEnded } from './lifecycle.js';
@@ -136,6 +137,10 @@ export async function clear(dependencies: Dependencies, leftover: Leftover): Pro
         if (nodesOf(now).includes(node)) throw new DroverError('Superseded', `${now.id} is moving to ${node}`);
       };
       return replaceByClosed(db, collection, fenceOf(keyspace), nanoid(), stillForeign);
+    }
+    case 'expiry': {
+      const partition = await catalog.partitions.get(leftover.keyspace, leftover.partition!);
+      return restoreExpiry(dependencies, await openPartition(dependencies, partition), node);
     }
     case 'replication':
       await refuseWhileRunning(catalog, leftover);

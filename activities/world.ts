@@ -107,7 +107,10 @@ export function fencingWorld(
 }
 
 /** @throws DroverError `Superseded` when a later attempt, of this migration or of another one, has taken over */
-async function confirmAttempt(catalog: Catalog, { keyspace, name, id, attempt, handover }: Partition): Promise<void> {
+export async function confirmAttempt(
+  catalog: Catalog,
+  { keyspace, name, id, attempt, handover }: Partition,
+): Promise<void> {
   const now = await catalog.partitions.get(keyspace, name);
   if (now.attempt === attempt && now.handover?.migration === handover?.migration) return;
   throw new DroverError('Superseded', `${id}: another attempt has taken over`);

@@ -5,6 +5,7 @@ import { backfill } from '../store/backfill.js';
 import { operationTime } from '../store/change-log.js';
 import { Checkpoint } from '../store/checkpoint.js';
 import { connect } from '../store/connect.js';
+import { decoded, readDefinition } from '../store/collection-definition.js';
 import { createLanes } from '../store/copy-lane.js';
 import { createFenced } from '../store/fenced-collection.js';
 import { buildIndexes, indexesToCopy } from '../store/shadow-indexes.js';
@@ -45,7 +46,7 @@ const WORK: Readonly<Record<MoverSettings['how'], Work>> = {
   copy: async (both) => {
     const { from, to, collection } = both;
     await createFenced(to, collection, { keyField: SALES_KEY, accepted: [] });
-    const { unique, others } = await indexesToCopy(from, collection);
+    const { unique, others } = indexesToCopy((await readDefinition(from, collection))!);
     await buildIndexes(to, collection, unique);
     const startAt = await operationTime(from);
     await new Checkpoint(to, MIGRATION, 'forward').create({ low: TOKEN_MIN, high: TOKEN_END }, startAt);
@@ -64,8 +65,8 @@ const WORK: Readonly<Record<MoverSettings['how'], Work>> = {
       batch = [];
     }
     if (batch.length > 0) await to.collection(collection).insertMany(batch);
-    const { others } = await indexesToCopy(from, collection);
-    await to.command({ createIndexes: collection, indexes: others });
+    const { others } = indexesToCopy((await readDefinition(from, collection))!);
+    await to.command({ createIndexes: collection, indexes: others.map(({ options }) => decoded(options)) });
     return undefined;
   },
 

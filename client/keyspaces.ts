@@ -1,11 +1,13 @@
 import type { Document } from 'mongodb';
-import { BSON } from 'mongodb';
+import { BSON, MongoServerError } from 'mongodb';
 import { DroverError } from '../domain/errors.js';
 import { equalIntervals, place } from '../domain/hash-ring.js';
 import { compareNames } from '../domain/names.js';
 import type { Partition } from '../domain/partition.js';
 import { partitionId } from '../domain/partition.js';
 import type { KeyspaceDocument } from '../store/catalog/keyspaces.js';
+import { rawOptions } from '../store/collection-definition.js';
+import { unsupportedOption } from '../store/collection-support.js';
 import { createFenced, dropIfExists, inspect } from '../store/fenced-collection.js';
 import type { ControlContext } from './context.js';
 import { listPartitions } from './partitions.js';
@@ -18,6 +20,8 @@ export interface CreateKeyspaceRequest {
   readonly partitions: number;
   /** The application's own rules for its documents, in MongoDB's query or `$jsonSchema` form; kept strictly. */
   readonly validator?: Document;
+  /** Of the collections: `storageEngine`, `indexOptionDefaults`, `changeStreamPreAndPostImages`. */
+  readonly options?: Document;
 }
 
 const MAX_PARTITIONS = 100_000;
@@ -49,6 +53,11 @@ export async function createKeyspace(
   if (!Number.isInteger(count) || count < 1 || count > MAX_PARTITIONS) {
     throw invalid(`the number of partitions must be between 1 and ${MAX_PARTITIONS}; got ${count}`);
   }
+  const options = request.options ?? {};
+  const reason = ['validator', 'validationLevel', 'validationAction'].some((option) => option in options)
+    ? 'gets its validator otherwise: give it by itself'
+    : unsupportedOption(options);
+  if (reason !== undefined) throw invalid(`such a collection can't hold a partition: it ${reason}`);
   if ((await catalog.keyspaces.find(name)) !== undefined) throw invalid(`keyspace "${name}" already exists`);
   const available = (await catalog.nodes.list()).filter((node) => !node.draining).map((node) => node._id);
   if (available.length === 0) throw invalid('there is no node yet: name nodes in drover.yaml, or "drover node add"');
@@ -85,10 +94,11 @@ export async function createKeyspace(
     for (const partition of partitions) {
       const db = (await nodes.get(partition.route.source)).db(database);
       try {
-        await createFenced(db, partition.collection, { keyField: key, accepted: [partition.box[0]], ...own });
+        const fence = { keyField: key, accepted: [partition.box[0]], ...own };
+        await createFenced(db, partition.collection, fence, rawOptions(options));
       } catch (error) {
-        if (made.length > 0 || request.validator === undefined) throw error;
-        throw invalid(`the validator is refused: ${error instanceof Error ? error.message : String(error)}`);
+        if (made.length > 0 || !(error instanceof MongoServerError)) throw error;
+        throw invalid(`the server refuses the validator or the options: ${error.message}`);
       }
       made.push(partition);
       await db.collection(partition.collection).createIndex({ [key]: 'hashed' });

@@ -2,9 +2,9 @@ import { DroverError } from '../domain/errors.js';
 import type { NodeName } from '../domain/partition.js';
 import { nodesOf } from '../domain/partition.js';
 import { Checkpoint } from '../store/checkpoint.js';
+import { differentIndexes, differentOptions, readDefinition } from '../store/collection-definition.js';
 import { ping } from '../store/follower.js';
 import { giveWay } from '../store/node-pressure.js';
-import { differentIndexes } from '../store/shadow-indexes.js';
 import { Throttle } from '../store/throttle.js';
 import type { VerifyProgress } from '../store/verify.js';
 import { verify } from '../store/verify.js';
@@ -33,6 +33,8 @@ export interface VerificationReport {
   readonly different: readonly string[];
   /** Names of indexes that are not the same on both. */
   readonly differentIndexes: readonly string[];
+  /** Names of collection options that are not the same on both. */
+  readonly differentOptions: readonly string[];
 }
 
 /**
@@ -86,6 +88,18 @@ export async function verifyCopies(
       settle,
     }),
   ); // prettier-ignore
-  const indexes = await differentIndexes(ours, theirs, collection);
-  return { keyspace: name, partition, source, target, compared, different, differentIndexes: indexes };
+  const [one, other] = await Promise.all([ours, theirs].map((db) => readDefinition(db, collection)));
+  if (one === undefined || other === undefined) {
+    throw new DroverError('Refused', `${keyspace.database}.${collection} was dropped or renamed meanwhile`);
+  }
+  return {
+    keyspace: name,
+    partition,
+    source,
+    target,
+    compared,
+    different,
+    differentIndexes: differentIndexes(one, other),
+    differentOptions: differentOptions(one.options, other.options),
+  };
 }

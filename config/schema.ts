@@ -187,6 +187,13 @@ const migration = z
       .describe(
         'How long a boundary step lets writes wait for routers, or for replication, before its undo. Default 500ms.',
       ),
+    onDefinitionChange: z
+      .enum(['copy', 'stop'])
+      .default('copy')
+      .describe(
+        'When indexes or options of the collection are changed while it moves: copy: make the change on the other side, too, ' +
+          'and stop where that is not possible; stop: roll back. Default copy.',
+      ),
     rollbackWhen: z
       .strictObject({
         minimumRequests: z.int().min(1).default(50).describe('Fewer requests at the target say nothing. Default 50.'),

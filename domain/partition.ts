@@ -90,6 +90,18 @@ export function nodesOf({ route, handover }: Partition): NodeName[] {
 }
 
 /**
+ * The node on which documents may expire by themselves: the one that owns the whole partition. While it changes hands nobody's
+ * may: what the server deletes of its own accord no fence sees, and on a node that does not own it nothing brings it back.
+ */
+export function expiringNode(partition: Partition): NodeName | null {
+  const { route, handover } = partition;
+  if (handover === null || handover.state.kind === 'retiring') return route.source;
+  if (handover.state.kind !== 'idle') return null;
+  if (route.target === null) return route.source;
+  return route.boundary === tokensOf(partition).high ? route.target : null;
+}
+
+/**
  * The nodes on which no other partition in the same collection may be worked on: two validators that are computed side by
  * side know nothing of each other. Who has gates may change a fence, so that a repair without a migration counts, too.
  */

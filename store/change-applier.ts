@@ -144,7 +144,8 @@ export class ChangeApplier {
   }
 
   private async segment({ changes, marker }: Segment, position: { resumeToken?: ResumeToken }): Promise<number> {
-    const outcomes = outcomesOf(changes, `${this.options.origin.databaseName}.${this.options.collection}`);
+    await this.refuseWhatHappenedToTheCollection(changes);
+    const outcomes = outcomesOf(changes);
     const end = { ...position, ...(marker === undefined ? {} : { marker }) };
     const size = Math.max(1, Math.min(TRANSACTION_DOCUMENTS, Math.floor(TRANSACTION_BYTES / this.averageBytes)));
     try {
@@ -168,6 +169,17 @@ export class ChangeApplier {
           (error as MongoServerError).message,
       );
     }
+  }
+
+  /** Of a side that owns nothing any more it does not matter. @throws DroverError `SourceChanged` */
+  private async refuseWhatHappenedToTheCollection(changes: readonly Change[]): Promise<void> {
+    const happened = changes.find(({ id }) => id === undefined);
+    if (happened === undefined) return;
+    const { scope } = await this.checkpoint.get();
+    if (scopeFromBson(scope).owned.length === 0) return;
+    const { origin, collection } = this.options;
+    const what = HAPPENED[happened.operationType] ?? `had "${happened.operationType}" happen to it`;
+    throw new DroverError('SourceChanged', `${origin.databaseName}.${collection} ${what} while it moves`);
   }
 
   /** A transaction each; the documents of the next one are looked up while one is written. */
@@ -344,12 +356,17 @@ export class ChangeApplier {
   }
 }
 
-function outcomesOf(changes: readonly Change[], namespace: string): Outcome[] {
+/** Of what can happen to a collection, in words. */
+const HAPPENED: Readonly<Record<string, string>> = {
+  drop: 'was dropped',
+  dropDatabase: 'was dropped with its database',
+  rename: 'was renamed, or another collection took its name',
+};
+
+function outcomesOf(changes: readonly Change[]): Outcome[] {
   const byId = new Map<string, Outcome>();
   for (const { operationType, id, key, time } of changes) {
-    if (id === undefined || !['insert', 'replace', 'update', 'delete'].includes(operationType)) {
-      throw new DroverError('SourceChanged', `"${operationType}" happened to ${namespace} while it moves`);
-    }
+    if (id === undefined) continue;
     const name = identity(id);
     let outcome = byId.get(name);
     if (outcome === undefined) {

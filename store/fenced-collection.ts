@@ -4,6 +4,8 @@ import { DroverError } from '../domain/errors.js';
 import type { Interval } from '../domain/token.js';
 import { TOKEN_END } from '../domain/token.js';
 import { tokenToBson } from './codec.js';
+import type { RawOptions } from './collection-definition.js';
+import { decoded, readDefinition } from './collection-definition.js';
 import { hasCode } from './server-errors.js';
 
 /** What a collection's validator is made of. */
@@ -126,9 +128,10 @@ export const isFencedBy = (options: Document, fence: Fence): boolean =>
 const canonical = (value: unknown): string => BSON.EJSON.stringify(value ?? null, { relaxed: true });
 
 /** Puts a fenced collection under a free name. @throws DroverError `Refused` when the name is taken */
-export async function createFenced(db: Db, collection: string, fence: Fence): Promise<void> {
+export async function createFenced(db: Db, collection: string, fence: Fence, options?: RawOptions): Promise<void> {
+  const others = options === undefined ? {} : Object.fromEntries(decoded(options));
   try {
-    await db.createCollection(collection, { ...strictly(fence), writeConcern: { w: 'majority' } });
+    await db.createCollection(collection, { ...others, ...strictly(fence), writeConcern: { w: 'majority' } });
   } catch (error) {
     if (hasCode(error, 'namespaceExists')) {
       throw new DroverError('Refused', `collection ${db.databaseName}.${collection} already exists`);
@@ -151,6 +154,8 @@ export function closedName(name: string): { readonly collection: string; readonl
  *
  * The temporary collection is the attempt's gate. Those of other attempts are dropped first, and `stillMine` looks
  * again after this one is there: so an attempt that was taken over has nothing left that it could rename.
+ *
+ * @param options of the collection; by default those of the one that it replaces
  */
 export async function replaceByClosed(
   db: Db,
@@ -158,10 +163,12 @@ export async function replaceByClosed(
   fence: Omit<Fence, 'accepted'>,
   attempt: string,
   stillMine: () => Promise<void>,
+  options?: RawOptions,
 ): Promise<void> {
   const gate = collection + CLOSED + attempt;
   await dropClosed(db, collection);
-  await createFenced(db, gate, { ...fence, accepted: [] });
+  const kept = options ?? (await readDefinition(db, collection))?.options;
+  await createFenced(db, gate, { ...fence, accepted: [] }, kept);
   try {
     await stillMine();
   } catch (error) {

@@ -1,10 +1,12 @@
 import type { CollectionInfo, Db, Document } from 'mongodb';
 import type { Partition } from '../domain/partition.js';
-import { acceptedBy, nodesOf } from '../domain/partition.js';
+import { acceptedBy, expiringNode, nodesOf } from '../domain/partition.js';
 import type { Catalog } from './catalog/catalog.js';
 import type { KeyspaceDocument } from './catalog/keyspaces.js';
 import { fenceOf } from './catalog/keyspaces.js';
 import { CHECKPOINTS, MARKERS } from './checkpoint.js';
+import { definitionFromBson, NEVER, readDefinition } from './collection-definition.js';
+import { expiries } from './expiry.js';
 import { closedName, isFencedBy } from './fenced-collection.js';
 import { gatesOf, indexBuilds } from './gates.js';
 import type { NodePool } from './node-pool.js';
@@ -14,7 +16,7 @@ import type { NodePool } from './node-pool.js';
  * somebody else.
  */
 export interface Leftover {
-  readonly kind: 'fence' | 'missing' | 'gates' | 'replication' | 'temporary' | 'copy';
+  readonly kind: 'fence' | 'missing' | 'gates' | 'replication' | 'temporary' | 'copy' | 'expiry';
   readonly node: string;
   readonly keyspace: string;
   /** Name of the partition that it concerns; absent where that is not known any more. */
@@ -58,6 +60,15 @@ export async function findBrokenFences(catalog: Catalog, nodes: NodePool, node: 
 /** Whether any of the partitions has to do with the node. Elsewhere a collection of the same name may be anybody's. */
 const isMember = ({ node, partitions }: Place): boolean => partitions.some((each) => nodesOf(each).includes(node));
 
+/**
+ * Collections by whose indexes documents would expire while their partition changes hands. Only a message of an attempt that
+ * is over, or somebody else, can have set these.
+ */
+export async function findUnwantedExpiry(catalog: Catalog, nodes: NodePool, node: string): Promise<Leftover[]> {
+  const places = (await placesOf(catalog, nodes, node)).filter(({ partitions }) => partitions.some(isChangingHands));
+  return confirmed(catalog, unwantedExpiry, places);
+}
+
 /** What replication of migrations that hold nothing any more has left on a node. */
 export async function findStrayReplication(catalog: Catalog, nodes: NodePool, node: string): Promise<Leftover[]> {
   return strayReplication(await placesOf(catalog, nodes, node));
@@ -68,7 +79,13 @@ export async function findLeftovers(catalog: Catalog, nodes: NodePool, node: str
   const places = await placesOf(catalog, nodes, node);
   return confirmed(
     catalog,
-    async () => [...(await brokenFences(places)), ...(await strayGates(places)), ...(await strayReplication(places))],
+    async () => [
+      ...(await brokenFences(places)),
+      ...(await strayGates(places)),
+      ...(await strayReplication(places)),
+      ...(await unwantedExpiry(places)),
+      ...(await lackingExpiry(catalog, places)),
+    ],
     places,
   );
 }
@@ -163,6 +180,43 @@ async function strayGates(places: readonly Place[]): Promise<Leftover[]> {
   }
   return found;
 }
+
+const isChangingHands = (partition: Partition): boolean =>
+  isSettled(partition) && partition.route.target !== null && expiringNode(partition) === null;
+
+async function unwantedExpiry(places: readonly Place[]): Promise<Leftover[]> {
+  const found: Leftover[] = [];
+  for (const { node, db, keyspace, collection, partitions } of places) {
+    const partition = partitions.find(isChangingHands);
+    if (partition === undefined || !nodesOf(partition).includes(node)) continue;
+    const definition = await readDefinition(db, collection);
+    const active = [...expiries(definition ?? NOTHING)].filter(([, seconds]) => seconds !== NEVER);
+    if (active.length === 0) continue;
+    const what = `documents expire by ${active.map(([name]) => name).join(', ')} while the partition changes hands`;
+    found.push({ kind: 'expiry', node, keyspace: keyspace._id, partition: partition.name, collection, what });
+  }
+  return found;
+}
+
+/** Suspended by a migration that is over. */
+async function lackingExpiry({ migrations }: Catalog, places: readonly Place[]): Promise<Leftover[]> {
+  const found: Leftover[] = [];
+  for (const { node, db, keyspace, collection, partitions } of places) {
+    const partition = partitions.find(({ handover, route }) => handover === null && route.source === node);
+    const definition = partition && (await readDefinition(db, collection));
+    const suspended = [...expiries(definition ?? NOTHING)].filter(([, seconds]) => seconds === NEVER);
+    if (partition === undefined || suspended.length === 0) continue;
+    const [last] = await migrations.list({ keyspace: keyspace._id, partition: partition.name }, 1);
+    const before = expiries(last?.definition === undefined ? NOTHING : definitionFromBson(last.definition));
+    const lacking = suspended.filter(([name]) => (before.get(name) ?? NEVER) !== NEVER).map(([name]) => name);
+    if (lacking.length === 0) continue;
+    const what = `documents do not expire by ${lacking.join(', ')}: suspended by a migration that is over`;
+    found.push({ kind: 'expiry', node, keyspace: keyspace._id, partition: partition.name, collection, what });
+  }
+  return found;
+}
+
+const NOTHING = { indexes: [] };
 
 /** Checkpoints and markers of migrations that hold nothing any more, and collections that were to replace a copy. */
 async function strayReplication(places: readonly Place[]): Promise<Leftover[]> {

@@ -1,6 +1,8 @@
 import type { MongoClient } from 'mongodb';
 import type { ChangeWindow } from './change-window.js';
 import { changeWindow, secondsLeft } from './change-window.js';
+import { unsupported } from './collection-support.js';
+import { inspect } from './fenced-collection.js';
 import { hasCode } from './server-errors.js';
 import { storageStats } from './storage-stats.js';
 import { missingRights } from './suitability.js';
@@ -42,6 +44,8 @@ export async function obstacles(planned: PlannedCopy): Promise<string[]> {
     ...(await missingRights(target, [database])).map((right) => `${right}, at the target`),
   ];
   if (lacking.length > 0) return [`Drover's user lacks rights, grant them: ${lacking.join('; ')}`];
+  const reason = unsupported(await inspect(source.db(database), planned.collection));
+  if (reason !== undefined) return [`its collection ${reason}`];
   return shortages(await meansOf(planned), planned.maxMegabytesPerSecond);
 }
 

@@ -6,11 +6,13 @@ export const ServerError = {
   cursorNotFound: 43,
   namespaceExists: 48,
   maxTimeExpired: 50,
+  cannotCreateIndex: 67,
   indexOptionsConflict: 85,
   indexKeySpecsConflict: 86,
   documentValidationFailure: 121,
   changeStreamFatal: 280,
   changeStreamHistoryLost: 286,
+  collectionUuidMismatch: 361,
   duplicateKey: 11000,
   interrupted: 11601,
 } as const;

@@ -41,6 +41,7 @@ export interface ServerOptions {
   readonly ui?: boolean;
   readonly cacheGb?: number;
   readonly oplogMb?: number;
+  readonly mongodArgs?: readonly string[];
   readonly threeMembers?: readonly string[];
   readonly progress?: boolean;
 }
@@ -145,14 +146,15 @@ export async function runningServers(directory: string): Promise<Record<string, 
 }
 
 function mongoTask(title: string, name: string, dir: string, variable: string, options: ServerOptions): Task<Mongo> {
-  const { environment, detached, cacheGb, oplogMb, threeMembers = [] } = options;
+  const { environment, detached, cacheGb, oplogMb, mongodArgs = [], threeMembers = [] } = options;
   return {
     title,
     run: async () => {
       const uri = environment[variable];
       if (uri !== undefined) return await reachable(variable, uri);
       const sizes = { ...(cacheGb === undefined ? {} : { cacheGb }), ...(oplogMb === undefined ? {} : { oplogMb }) };
-      return await startMongod({ name, dir, detached, members: threeMembers.includes(name) ? 3 : 1, ...sizes });
+      const members = threeMembers.includes(name) ? 3 : 1;
+      return await startMongod({ name, dir, detached, members, extraArgs: mongodArgs, ...sizes });
     },
   };
 }

@@ -56,6 +56,8 @@ export interface ClusterOptions {
   readonly cacheGb?: number;
   /** Size of each MongoDB's oplog in MB. */
   readonly oplogMb?: number;
+  /** For each MongoDB, such as `--setParameter` and its value. */
+  readonly mongodArgs?: readonly string[];
   /** Names of nodes, or `catalog`, that are made as replica sets of three members instead of one. */
   readonly threeMembers?: readonly string[];
   /** Shows what is being installed and started. */

@@ -16,13 +16,19 @@ export function addKeyspaceCommands(program: Command): void {
     .requiredOption('--key <field>', 'partition key: documents with the same value stay together')
     .requiredOption('--partitions <number>', 'how many partitions', positiveInteger)
     .option('--validator <file>', 'your own validator of its documents (extended JSON), kept beside the fence')
+    .option('--options <file>', "options of its collections (extended JSON), such as the storage engine's")
     .action(
-      withControl<{ key: string; partitions: number; validator?: string }>(
+      withControl<{ key: string; partitions: number; validator?: string; options?: string }>(
         async ({ control, options, terminal }, name) => {
           const { createKeyspace } = await import('../keyspaces.js');
-          const { key, partitions: number, validator: file } = options;
-          const validator = file === undefined ? {} : { validator: await readDocument(file) };
-          const partitions = await createKeyspace(control, { name, key, partitions: number, ...validator });
+          const { key, partitions: number } = options;
+          const given = {
+            ...(options.validator === undefined
+              ? {}
+              : { validator: await readDocument('validator', options.validator) }),
+            ...(options.options === undefined ? {} : { options: await readDocument('options', options.options) }),
+          };
+          const partitions = await createKeyspace(control, { name, key, partitions: number, ...given });
           const owners = new Map<string, number>();
           for (const { route } of partitions) owners.set(route.source, (owners.get(route.source) ?? 0) + 1);
           terminal.result(
@@ -79,7 +85,7 @@ export function addKeyspaceCommands(program: Command): void {
 }
 
 /** @throws DroverError `InvalidRequest` */
-async function readDocument(file: string): Promise<Document> {
+async function readDocument(what: string, file: string): Promise<Document> {
   const { BSON } = await import('mongodb');
   try {
     const parsed: unknown = BSON.EJSON.parse(await readFile(file, 'utf8'));
@@ -87,7 +93,7 @@ async function readDocument(file: string): Promise<Document> {
     throw new Error('it is not a JSON object');
   } catch (error) {
     const reason = error instanceof Error ? error.message : String(error);
-    throw new DroverError('InvalidRequest', `the validator in ${file} can't be read: ${reason}`);
+    throw new DroverError('InvalidRequest', `the ${what} in ${file} can't be read: ${reason}`);
   }
 }
 

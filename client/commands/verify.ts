@@ -37,17 +37,21 @@ export function addVerifyCommand(program: Command): void {
           bar.stop();
         }
         const text = described(report);
-        const isSame = report.different.length + report.differentIndexes.length === 0;
+        const isSame = [report.different, report.differentIndexes, report.differentOptions].every(
+          ({ length }) => length === 0,
+        );
         if (isSame) terminal.result({ verification: report }, text);
         else terminal.unsuccessful({ verification: report }, text, 'The copies are not the same.');
       }),
     );
 }
 
-function described({ source, target, compared, different, differentIndexes }: VerificationReport): string {
+function described(report: VerificationReport): string {
+  const { source, target, compared, different, differentIndexes, differentOptions } = report;
   const lines = [`${count(compared)} documents on ${source} were compared with those on ${target}.`];
   if (different.length > 0) lines.push('These differ (at most 20 are told):', ...different.map((id) => `  ${id}`));
   if (differentIndexes.length > 0) lines.push(`These indexes differ: ${differentIndexes.join(', ')}`);
+  if (differentOptions.length > 0) lines.push(`These collection options differ: ${differentOptions.join(', ')}`);
   if (lines.length === 1) lines.push('All of them, and all indexes, are the same.');
   return lines.join('\n');
 }

@@ -1,5 +1,6 @@
 import type { Collection, UpdateFilter } from 'mongodb';
 import type { Direction } from '../../domain/partition.js';
+import type { DefinitionDocument } from '../collection-definition.js';
 
 /** `running` until it ends as `completed` or `rolledBack`; `failed` when even the clean-up could not be finished. */
 export type MigrationState = 'running' | 'completed' | 'rolledBack' | 'failed';
@@ -39,6 +40,13 @@ export interface LagFigures {
   at: Date;
 }
 
+/** What a move keeps of a collection, and which collections it knows. */
+export interface KeptDefinitionDocument extends DefinitionDocument {
+  /** Of the collections at both nodes. */
+  source: string;
+  target: string;
+}
+
 export interface MigrationDocument {
   /** Random; the workflow's run has its own id. */
   _id: string;
@@ -66,6 +74,8 @@ export interface MigrationDocument {
   work?: WorkFigures;
   replication?: Partial<Record<Direction, LagFigures>>;
   steps: BoundaryStepRecord[];
+  /** Collection options and indexes: as they were when the copy was begun, with the changes that were taken over since. */
+  definition?: KeptDefinitionDocument;
   error?: string;
 }
 

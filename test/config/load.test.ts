@@ -49,6 +49,7 @@ describe('defaults', () => {
           soak: 10 * MINUTE,
           maxMegabytesPerSecond: 0,
           stepTimeout: 500,
+          onDefinitionChange: 'copy',
           rollbackWhen: {
             minimumRequests: 50,
             errorRate: 0.05,

@@ -3,6 +3,7 @@ import type { Handover, HandoverState, Partition, Route } from '../../domain/par
 import {
   acceptedBy,
   acceptedTokens,
+  expiringNode,
   lockedNodes,
   nodesOf,
   partitionId,
@@ -31,6 +32,19 @@ const owners = (each: Partition) => ({
   accepts: { a: acceptedTokens(each, 'a'), b: acceptedTokens(each, 'b') },
   writes: [10n, 20n, 49n, 50n].map((token) => writeOwner(each, token)),
   reads: [10n, 20n, 49n, 50n].map((token) => readOwner(each, token)),
+});
+
+describe('where documents expire by themselves', () => {
+  it.each<[string, Partial<Route>, HandoverState | undefined, string | null]>([
+    ['nothing moves: at the owner', {}, undefined, 'a'],
+    ['a copy is made: at the owner', {}, { kind: 'idle' }, 'a'],
+    ['the target may be handed tokens: nowhere', { target: 'b' }, { kind: 'idle' }, null],
+    ['both have some: nowhere', { target: 'b', boundary: 20n }, { kind: 'idle' }, null],
+    ['the last ones change hands: nowhere', { target: 'b', boundary: 100n }, { kind: 'owned', direction: 'forward', interval: INTERVAL, since: 1n }, null],
+    ['the target has all of them: there', { target: 'b', boundary: 100n }, { kind: 'idle' }, 'b'],
+    ['they are handed back: nowhere', { target: 'b', boundary: 100n, fence: INTERVAL }, { kind: 'fencing', direction: 'back', interval: INTERVAL }, null],
+    ['the old copy is retired: at its new owner', { source: 'b' }, { kind: 'retiring', formerSource: 'a' }, 'b'],
+  ])('%s', (_, route, state, node) => expect(expiringNode(partition(route, state))).toBe(node)); // prettier-ignore
 });
 
 describe('who owns a token', () => {

@@ -1,4 +1,5 @@
 import { WorkflowFailedError } from '@temporalio/client';
+import type { Document } from 'mongodb';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { createKeyspace } from '../../client/keyspaces.js';
 import { planMigration } from '../../client/migration-plan.js';
@@ -92,6 +93,7 @@ describe('bad input', () => {
     ['capped', { capped: true, size: 4096 }, /capped/],
     ['time-series', { timeseries: { timeField: 't' } }, /time-series/],
     ['clustered', { clusteredIndex: { key: { _id: 1 }, unique: true } }, /clustered/],
+    ['encrypted', { encryptedFields: { fields: [] } }, /queryable encryption/],
     ['with a default collation', { collation: { locale: 'de' } }, /collation/],
     ['a view', { viewOn: 'something', pipeline: [] }, /view/],
     ['without its fence', {}, /lost its fence/],
@@ -100,9 +102,14 @@ describe('bad input', () => {
     const partition = await the.partition('p3');
     const db = (await the.control.nodes.get(partition.route.source)).db('shop');
     await db.dropCollection(partition.collection);
-    await db.createCollection(partition.collection, options);
+    // The driver would not make each of them.
+    await db.command({ create: partition.collection, ...options });
     const target = the.otherNode(partition);
     await expect(migrate(the.control, { keyspace: the.keyspace, partition: 'p3', target })).rejects.toThrow(message);
+    if (Object.keys(options).length > 0) {
+      const { notes } = await planMigration(the.control, { keyspace: the.keyspace, partition: 'p3', target });
+      expect(notes).toEqual([expect.stringMatching(message)]);
+    }
     expect((await the.partition('p3')).handover).toBeNull();
     expect(
       await (await the.control.nodes.get(target)).db('shop').listCollections({ name: partition.collection }).toArray(),
@@ -137,12 +144,21 @@ describe('bad input', () => {
   });
 
   it('keyspaces', async () => {
-    const create = (request: Partial<{ name: string; key: string; partitions: number }>) =>
+    const create = (request: Partial<{ name: string; key: string; partitions: number; options: Document }>) =>
       createKeyspace(the.control, { name: 'shop.more', key: 'k', partitions: 2, ...request });
     await expect(create({ name: 'shop' })).rejects.toThrow(/<database>.<collection>/);
     await expect(create({ name: 'admin.users' })).rejects.toThrow(/MongoDB's own/);
     await expect(create({ name: the.keyspace })).rejects.toThrow(/already exists/);
     await expect(create({ key: '$where' })).rejects.toThrow(/path of a field/);
     await expect(create({ partitions: 0 })).rejects.toThrow(/between 1 and/);
+    for (const [, options, message] of unsupported.filter(([, given]) => Object.keys(given).length > 0)) {
+      await expect(create({ options })).rejects.toMatchObject({
+        code: 'InvalidRequest',
+        message: expect.stringMatching(message) as string,
+      });
+    }
+    await expect(create({ options: { validator: {} } })).rejects.toThrow(/give it by itself/);
+    const storageEngine = { wiredTiger: { configString: 'nonsense' } };
+    await expect(create({ options: { storageEngine } })).rejects.toThrow(/the server refuses/);
   });
 });

@@ -35,6 +35,7 @@ export interface SceneOptions {
   readonly migration?: Readonly<Record<string, unknown>>;
   readonly policy?: Readonly<Record<string, unknown>>;
   readonly mode?: string;
+  readonly mongodArgs?: readonly string[];
 }
 
 /** Real servers, a worker, and a keyspace `shop.orders` keyed by `customerId`. */
@@ -44,12 +45,14 @@ export async function scene({
   migration = {},
   policy = {},
   mode,
+  mongodArgs = [],
 }: SceneOptions = {}): Promise<Scene> {
   const directory = await mkdtemp(join(tmpdir(), 'drover-e2e-'));
   const cluster = await startCluster({
     directory,
     workers,
     ui: false,
+    mongodArgs,
     configuration: {
       ...(mode === undefined ? {} : { mode }),
       policy: { ...policy, migration: { dwell: '100ms', soak: '500ms', ...migration } },

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { connect } from '../../store/connect.js';
+import { rawOptions, readDefinition } from '../../store/collection-definition.js';
 import { indexBuilds } from '../../store/gates.js';
 import { createFenced, replaceByClosed } from '../../store/fenced-collection.js';
 import { indexBuildProgress } from '../../store/index-build-progress.js';
@@ -18,7 +19,7 @@ describe('the indexes of a copy', () => {
     await source!.collection('orders').createIndexes([{ key: { a: 1 } }, { key: { b: -1 }, sparse: true }]);
     await source!.collection('orders').createIndex({ c: 1 }, { unique: true });
     await target!.collection('orders').insertMany(Array.from({ length: 1_000 }, (_, i) => ({ a: i, b: i, c: i })));
-    const { unique, others } = await indexesToCopy(source!, 'orders');
+    const { unique, others } = indexesToCopy((await readDefinition(source!, 'orders'))!);
     expect(unique.map(({ name }) => name)).toEqual(['c_1']);
     expect(others.map(({ name }) => name)).toEqual(['a_1', 'b_-1']);
 
@@ -45,7 +46,10 @@ describe('the indexes of a copy', () => {
     await target.collection('orders').insertMany(documents, { bypassDocumentValidation: true });
     await hang('alwaysOn');
     const stop = new AbortController();
-    const indexes = ['a', 'b', 'c'].map((field) => ({ key: { [field]: 1 }, name: `${field}_1` }));
+    const indexes = ['a', 'b', 'c'].map((field) => {
+      const name = `${field}_1`;
+      return { name, options: rawOptions({ key: { [field]: 1 }, name }) };
+    });
     const building = buildIndexes(target, 'orders', indexes, stop.signal);
     await until('two are under way', async () => (await indexBuilds(target, 'orders')).length === 2);
     await until('the server tells how far both are', async () => {
