@@ -11,6 +11,8 @@ interface Waiting {
   id: RawValue;
   /** After a while its digest only: the document keeps the whole reply that it came with in memory. */
   content: RawDocument | string;
+  /** Documents that came with it. */
+  readonly round: Map<string, Waiting>;
 }
 
 /** Rounds after which a document that waits for its counterpart is kept as a digest. */
@@ -43,12 +45,14 @@ export class DocumentMatching {
       const other = this.waiting.get(name);
       // Twice on one side: deleted, and inserted again behind where it was read. The later one counts.
       if (other === undefined || other.side === side) {
-        const waiting = { side, id, content: document };
+        const round = this.recent[0]!;
+        const waiting = { side, id, content: document, round };
         this.waiting.set(name, waiting);
-        this.recent[0]!.set(name, waiting);
+        round.set(name, waiting);
         continue;
       }
       this.waiting.delete(name);
+      other.round.delete(name);
       if (!isSame(other.content, document)) this.different.set(name, ownCopy(id));
     }
   }

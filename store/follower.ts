@@ -31,11 +31,11 @@ export interface FollowerProgress {
  * A transaction for each few changes would cost both servers more than the changes do. They gather for a moment, but not
  * after a marker that a step sends ahead: its own is likely to follow, for which writes wait.
  */
-const GATHER_MS = 100;
+const GATHER_MS = 200;
 const ENOUGH_CHANGES = 500;
 const ATTENTIVE_MS = 1_000;
 /** What belongs to the other side by all that is known, the echo of what was applied there above all, gathers for longer. */
-const QUIET_MS = 250;
+const QUIET_MS = 500;
 
 const BATCH_CHANGES = 4_000;
 

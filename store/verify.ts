@@ -34,7 +34,7 @@ export interface VerifyResult {
   readonly different: readonly string[];
 }
 
-const BATCH_BYTES = 3 * 1024 * 1024;
+const BATCH_BYTES = 2 * 1024 * 1024;
 const MOST_AHEAD = 100_000;
 const MOST_TOLD = 20;
 const NOTE_EVERY_MS = 5_000;
