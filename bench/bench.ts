@@ -10,6 +10,8 @@ export interface BenchOptions {
   readonly documents: number;
   /** Measurements of each case, where a case is one measurement. */
   readonly rounds: number;
+  /** Names of the cases to measure. */
+  readonly cases: readonly string[];
   /** For people, on the way: what is being done, and figures that have no baseline. */
   readonly say: (text: string) => void;
 }
@@ -31,6 +33,8 @@ export interface Bench {
   /** One line for the list of benches. */
   readonly about: string;
   readonly defaults: Pick<BenchOptions, 'documents'>;
+  /** By name, what each is, where they can be measured one at a time. */
+  readonly cases?: Readonly<Record<string, string>>;
   run(options: BenchOptions): Promise<readonly Comparison[]>;
 }
 

@@ -1,5 +1,6 @@
 import type { Bench, BenchOptions, Comparison } from './bench.js';
 import { comparison } from './bench.js';
+import { copyPartitions } from './copy-partitions.js';
 import { DUMP, dumpAndRestore, hasTools } from './dump-and-restore.js';
 import type { MoverResult } from './mover-messages.js';
 import { COLLECTION, DATABASE, moved, spokenResult } from './mover.js';
@@ -16,25 +17,34 @@ const LARGE = { share: 0.01, paddingBytes: 1_000_000 - 500 };
 export const copy: Bench = {
   about: 'copying a partition with its indexes, against mongodump | mongorestore and a loop with the driver',
   defaults: { documents: 1_000_000 },
+  cases: {
+    small: 'documents of 500 bytes',
+    large: 'a hundredth as many of 1 MB: takes more than an hour on a small machine',
+    partitions: '100 partitions with all documents between them, moved by migrations that are asked for at once',
+  },
   run: async (options) => {
-    const withDump = await hasTools();
-    if (!withDump) options.say('mongodump and mongorestore are neither on the PATH nor in MONGO_TOOLS: without them');
-    const nodes = await twoNodes();
-    try {
-      const small = await compare(nodes, options, withDump, options.documents, 0);
-      const large = await compare(
-        nodes,
-        options,
-        withDump,
-        Math.ceil(options.documents * LARGE.share),
-        LARGE.paddingBytes,
-      );
-      return [...small, ...large];
-    } finally {
-      await nodes.stop();
-    }
+    const { documents, cases } = options;
+    const results: Comparison[] = [];
+    if (cases.some((name) => name !== 'partitions')) results.push(...(await copies(options)));
+    if (cases.includes('partitions')) results.push(await copyPartitions(options, Math.ceil(documents / 100)));
+    return results;
   },
 };
+
+async function copies(options: BenchOptions): Promise<Comparison[]> {
+  const { documents, cases, say } = options;
+  const withDump = await hasTools();
+  if (!withDump) say('mongodump and mongorestore are neither on the PATH nor in MONGO_TOOLS: without them');
+  const nodes = await twoNodes();
+  try {
+    const small = cases.includes('small') ? await compare(nodes, options, withDump, documents, 0) : [];
+    const few = Math.ceil(documents * LARGE.share);
+    const large = cases.includes('large') ? await compare(nodes, options, withDump, few, LARGE.paddingBytes) : [];
+    return [...small, ...large];
+  } finally {
+    await nodes.stop();
+  }
+}
 
 interface Measured {
   readonly drover: MoverResult;

@@ -1,16 +1,13 @@
 import { table } from '../client/commands/presentation.js';
-import { createKeyspace } from '../client/keyspaces.js';
 import { migrate, waitForMigration } from '../client/migrations.js';
-import { DroverClient } from '../router/index.js';
 import { operationTime } from '../store/change-log.js';
 import type { BenchCluster } from './bench-cluster.js';
 import { benchCluster } from './bench-cluster.js';
 import type { Bench, BenchOptions, Comparison } from './bench.js';
 import { comparison } from './bench.js';
+import { filledKeyspace } from './filled-keyspace.js';
 import { Load } from './load.js';
 import type { LoadResult, LoadSettings } from './load-messages.js';
-import type { Order } from './orders.js';
-import { initialOrders, KEY } from './orders.js';
 import { quantile } from './statistics.js';
 import type { LoggedStep } from './step-log.js';
 import { PARTS, stepLog } from './step-log.js';
@@ -95,15 +92,7 @@ async function atRate(cluster: BenchCluster, rate: number, options: BenchOptions
 async function migrationUnderLoad(cluster: BenchCluster, settings: LoadSettings, steps: number): Promise<Migrated> {
   const { control, configuration } = cluster;
   const keyspace = `${settings.database}.${COLLECTION}`;
-  const [partition] = await createKeyspace(control, { name: keyspace, key: KEY, partitions: 1 });
-  const loader = await DroverClient.connect(configuration.catalog, {
-    region: 'us-east',
-    nodes: configuration.nodeUris,
-    recordAccess: false,
-  });
-  const orders = loader.db(settings.database).collection<Order>(COLLECTION);
-  for (const batch of initialOrders(settings.documents)) await orders.insertMany(batch, { ordered: false });
-  await loader.close();
+  const [partition] = await filledKeyspace(cluster, keyspace, settings.documents);
 
   const since = {
     catalog: await operationTime(cluster.catalog.db('admin')),

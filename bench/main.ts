@@ -2,6 +2,8 @@ import { parseArgs } from 'node:util';
 import type { Bench, Comparison } from './bench.js';
 import { copy } from './copy.js';
 import { cutover } from './cutover.js';
+import { foreground } from './foreground.js';
+import { history } from './history.js';
 import { replicate } from './replicate.js';
 import { verify } from './verify.js';
 import { comparisonTable, toJson } from './report.js';
@@ -10,7 +12,7 @@ import { comparisonTable, toJson } from './report.js';
  * `npm run bench -- NAME [--json]`: measures Drover and a baseline in turn, in the same run. With --json the last line
  * of standard output is the result; everything else goes beside it.
  */
-const BENCHES: Readonly<Record<string, Bench>> = { copy, cutover, replicate, verify };
+const BENCHES: Readonly<Record<string, Bench>> = { copy, cutover, foreground, history, replicate, verify };
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
@@ -20,6 +22,7 @@ const { values, positionals } = parseArgs({
     rate: { type: 'string', multiple: true, default: ['500', '1500'] },
     documents: { type: 'string' },
     rounds: { type: 'string', default: '3' },
+    case: { type: 'string', multiple: true },
   },
 });
 
@@ -32,11 +35,19 @@ async function main(): Promise<void> {
     rates: values.rate.map((rate) => positive('rate', rate)),
     documents: values.documents === undefined ? bench.defaults.documents : positive('documents', values.documents),
     rounds: positive('rounds', values.rounds),
+    cases: chosen(bench, values.case),
     say: (text: string) => (values.json ? console.error(text) : console.log(text)),
   };
   const results: readonly Comparison[] = await bench.run(options);
   options.say(comparisonTable(results));
   if (values.json) console.log(toJson(name, results));
+}
+
+/** All of them, where none is named. */
+function chosen({ cases = {} }: Bench, names = Object.keys(cases)): readonly string[] {
+  const unknown = names.find((name) => !Object.hasOwn(cases, name));
+  if (unknown === undefined) return names;
+  throw new Error(`there is no case "${unknown}"; there is ${Object.keys(cases).join(', ') || 'one case only'}`);
 }
 
 function positive(name: string, value: string): number {
@@ -48,8 +59,11 @@ function positive(name: string, value: string): number {
 
 const usage = (): string =>
   [
-    'usage: npm run bench -- NAME [--json] [--steps N] [--rate N]... [--documents N] [--rounds N]; NAME is one of',
-    ...Object.entries(BENCHES).map(([name, { about }]) => `  ${name.padEnd(10)}${about}`),
+    'usage: npm run bench -- NAME [--json] [--case CASE]... [--steps N] [--rate N]... [--documents N] [--rounds N]; NAME is one of',
+    ...Object.entries(BENCHES).flatMap(([name, { about, cases = {} }]) => [
+      `  ${name.padEnd(12)}${about}`,
+      ...Object.entries(cases).map(([each, what]) => `${' '.repeat(14)}--case ${each.padEnd(12)}${what}`),
+    ]),
   ].join('\n');
 
 try {
