@@ -102,7 +102,6 @@ export function createCutoverActivities(dependencies: Dependencies) {
         } finally {
           if (log.atRest !== undefined) atRest.set(id, log.atRest);
         }
-        await letExpire(dependencies, { ...context, partition: after }, expiringNode(after));
         const { pauseMs } = log;
         const weight = Math.round(weightAt(boundary, tokens, load) * 100) / 100;
         const moved = before !== boundary;
@@ -115,6 +114,7 @@ export function createCutoverActivities(dependencies: Dependencies) {
             at: new Date(),
           });
         }
+        await letExpire(dependencies, { ...context, partition: after }, expiringNode(after));
         return { weight, moved, pauseMs };
       }),
 
