@@ -2,12 +2,16 @@ import ms from 'ms';
 import { DroverError } from '../domain/errors.js';
 import { checkWeights } from '../domain/weights.js';
 import type { KeyspaceDocument } from '../store/catalog/keyspaces.js';
+import { fenceOf } from '../store/catalog/keyspaces.js';
+import { collectionOn, isSharedOn } from '../domain/partition.js';
 import type { Partition } from '../domain/partition.js';
 import { unsupported } from '../store/collection-support.js';
 import { inspect } from '../store/fenced-collection.js';
+import { hasTokenIndex, isEmptyPart, partOf, partOn } from '../store/part.js';
 import { obstacles } from '../store/preflight.js';
 import type { MigrationInput } from '../workflows/messages.js';
 import type { Dependencies, MovePlan } from './dependencies.js';
+import { refuseDirectWriters } from './shared-collection.js';
 
 export interface ClaimRequest {
   readonly input: MigrationInput;
@@ -64,7 +68,8 @@ export async function checkMove(dependencies: Dependencies, input: MigrationInpu
       source: await nodes.get(partition.route.source),
       target: await nodes.get(target._id),
       database: keyspace.database,
-      collection: partition.collection,
+      collection: collectionOn(partition, partition.route.source),
+      part: partOn(fenceOf(keyspace).keyField, partition, partition.route.source),
       maxMegabytesPerSecond,
     });
     if (found.length > 0) throw invalid(`${partition.id} can't be moved to "${target._id}": ${found.join('; ')}`);
@@ -78,19 +83,37 @@ async function checkCollections(
   partition: Partition,
   target: string,
 ) {
-  const at = async (node: string) => inspect((await nodes.get(node)).db(keyspace.database), partition.collection);
-  const [source, copy] = await Promise.all([at(partition.route.source), at(target)]);
-  const where = `${keyspace.database}.${partition.collection} on`;
+  const at = async (node: string) =>
+    inspect((await nodes.get(node)).db(keyspace.database), collectionOn(partition, node));
+  const from = partition.route.source;
+  const [source, copy] = await Promise.all([at(from), at(target)]);
+  const where = (node: string) => `${keyspace.database}.${collectionOn(partition, node)} on "${node}"`;
   const reason = unsupported(source);
-  if (reason !== undefined) throw invalid(`${where} "${partition.route.source}" can't be moved: it ${reason}`);
+  if (reason !== undefined) throw invalid(`${where(from)} can't be moved: it ${reason}`);
   if (!source.fenced) {
     throw invalid(
-      `${where} "${partition.route.source}" has lost its fence (its validator was changed from outside): nothing moves until it is set right`,
+      `${where(from)} has lost its fence (its validator was changed from outside): nothing moves until it is set right`,
+    );
+  }
+  if (partition.handover !== null) return;
+  const { keyField } = fenceOf(keyspace);
+  for (const node of [from, target].filter((each) => isSharedOn(partition, each))) {
+    const documents = (await nodes.get(node)).db(keyspace.database).collection(collectionOn(partition, node));
+    if (await hasTokenIndex(documents, keyField)) continue;
+    throw invalid(`${where(node)} has lost its index {"${keyField}": "hashed"}: create it first`);
+  }
+  if (isSharedOn(partition, target)) {
+    const documents = (await nodes.get(target)).db(keyspace.database).collection(collectionOn(partition, target));
+    if (!copy.fenced)
+      throw invalid(`${where(target)} is gone, or has lost its fence: nothing moves there until it is set right`);
+    if (await isEmptyPart(documents, partOf(keyField, partition))) return;
+    throw invalid(
+      `${where(target)} has documents of ${partition.id}, which is not there: find out where they come from`,
     );
   }
   // Left by an earlier stay of the partition: closed, empty, and the name was never free.
-  if (copy.exists && partition.handover === null && !(copy.fenced && copy.empty)) {
-    throw invalid(`${where} "${target}" already exists and is not Drover's: rename or drop it there first`);
+  if (copy.exists && !(copy.fenced && copy.empty)) {
+    throw invalid(`${where(target)} already exists and is not Drover's: rename or drop it there first`);
   }
 }
 
@@ -107,7 +130,11 @@ export async function claimMove(dependencies: Dependencies, request: ClaimReques
   if (await catalog.settings.automationStopped()) {
     throw new DroverError('Refused', 'all automation is stopped: "drover start" lets moves begin again');
   }
-  const { partition, weights, dwellMs, soakMs, maxMegabytesPerSecond } = checked;
+  const { keyspace, partition, weights, dwellMs, soakMs, maxMegabytesPerSecond } = checked;
+  const allowDirectWriters = input.allowDirectWriters === true;
+  if (partition.handover === null && !allowDirectWriters) {
+    await refuseDirectWriters(dependencies, keyspace, partition, [partition.route.source, input.target]);
+  }
   const plan: MovePlan = {
     migration,
     keyspace: input.keyspace,
@@ -118,6 +145,7 @@ export async function claimMove(dependencies: Dependencies, request: ClaimReques
     dwellMs,
     soakMs,
     maxMegabytesPerSecond,
+    ...(allowDirectWriters ? { allowDirectWriters } : {}),
   };
   // Before the claim: whoever finds the claim finds out whose it is.
   await catalog.migrations.insert({

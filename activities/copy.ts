@@ -14,7 +14,7 @@ import { indexBuildProgress } from '../store/index-build-progress.js';
 import { giveWay } from '../store/node-pressure.js';
 import { buildIndexes, indexesToCopy } from '../store/shadow-indexes.js';
 import { storageStats } from '../store/storage-stats.js';
-import { Throttle } from '../store/throttle.js';
+import { BYTES_PER_MEGABYTE, Throttle } from '../store/throttle.js';
 import type { VerifyProgress } from '../store/verify.js';
 import { verify } from '../store/verify.js';
 import {
@@ -32,8 +32,6 @@ import { LogWatch } from './log-watch.js';
 import type { MoveContext } from './move-context.js';
 import { openMove } from './move-context.js';
 import { ping } from './world.js';
-
-const BYTES_PER_MEGABYTE = 1_000_000;
 
 const INDEX_LOOK_MS = 1_000;
 /** A follower tells all the time, for as long as a migration takes. */
@@ -61,7 +59,9 @@ export function createCopyActivities(dependencies: Dependencies) {
       source: context.client(context.move.source),
       target: context.client(context.move.target),
       database: context.keyspace.database,
-      collection: context.partition.collection,
+      collection: context.names.source,
+      copy: context.names.target,
+      part: context.part,
       throttle: new Throttle(maxMegabytesPerSecond * BYTES_PER_MEGABYTE),
       signal,
       onProgress,
@@ -70,11 +70,11 @@ export function createCopyActivities(dependencies: Dependencies) {
 
   /** Builds indexes of the copy, and tells how far the server is with them. */
   async function build(context: MoveContext, reporter: FigureReporter, work: () => Promise<unknown>): Promise<void> {
-    const { keyspace, partition, move, client } = context;
+    const { keyspace, names, move, client } = context;
     let ended = false;
     const look = async () => {
       for (const pace = new WorkPace('indexes'); !ended; await delay(INDEX_LOOK_MS, undefined, { ref: false })) {
-        const found = await indexBuildProgress(client(move.target), keyspace.database, partition.collection);
+        const found = await indexBuildProgress(client(move.target), keyspace.database, names.target);
         if (found !== undefined && !ended) reporter.tell({ work: pace.figures(found, found.done) });
       }
     };
@@ -106,7 +106,7 @@ export function createCopyActivities(dependencies: Dependencies) {
     createShadow: (move: Move): Promise<void> =>
       withHeartbeat(async (_report, signal) => {
         const context = await openMove(dependencies, move);
-        const name = context.partition.collection;
+        const name = context.names.target;
         const db = context.db(move.target);
         const definition = await definitionToCopy(context);
         await makeEmptyCopy(dependencies, context, definition);
@@ -158,14 +158,18 @@ export function createCopyActivities(dependencies: Dependencies) {
         const reporter = new FigureReporter(dependencies, move.migration, report, LAG_EVERY_MS);
         const catchingUp = new CatchUpPace();
         const [origin, destination] = move.direction === 'forward' ? [source, target] : [target, source];
+        const { names, part } = context;
+        const [from, to] = move.direction === 'forward' ? [names.source, names.target] : [names.target, names.source];
         const way = {
           migration: move.migration,
           direction: move.direction,
           origin,
           destination,
           database: context.keyspace.database,
-          collection: context.partition.collection,
+          collection: from,
+          copy: to,
           keyField: context.fence.keyField,
+          part,
           signal,
           onProgress: ({ applied, lagSeconds }: FollowerProgress) => {
             reporter.tell({ [`replication.${move.direction}`]: catchingUp.figures(applied, lagSeconds) });
@@ -236,8 +240,8 @@ export function createCopyActivities(dependencies: Dependencies) {
 }
 
 /** Bytes of a document of the partition. */
-async function meanSize({ move, db, partition }: MoveContext): Promise<number> {
-  const { count, size } = await storageStats(db(move.source).collection(partition.collection));
+async function meanSize({ move, db, names }: MoveContext): Promise<number> {
+  const { count, size } = await storageStats(db(move.source).collection(names.source));
   return Number(size) / Math.max(1, Number(count));
 }
 

@@ -6,19 +6,23 @@ import type { Direction, Partition } from '../domain/partition.js';
 import { expiringNode, partitionId, tokensOf } from '../domain/partition.js';
 import type { World } from '../domain/step.js';
 import { run } from '../domain/step.js';
+import { contains } from '../domain/token.js';
 import type { TokenLoad } from '../domain/weights.js';
 import { boundaryFor, weightAt } from '../domain/weights.js';
 import { worse } from '../domain/watch.js';
 import { sampleTokens } from '../store/sample.js';
 import { confirmWayBack, followDefinition, letExpire } from './definition.js';
-import type { Dependencies, Move } from './dependencies.js';
+import type { Dependencies, Move, MovePlan } from './dependencies.js';
 import { withHeartbeat } from './heartbeat.js';
 import type { MoveContext } from './move-context.js';
 import { openMove } from './move-context.js';
+import { refuseDirectWriters } from './shared-collection.js';
 import { handoverWorld, ping } from './world.js';
 
 /** Fewer requests than this say less about where the load lies than the documents do. */
 const ENOUGH_REQUESTS = 100;
+/** Documents looked at in a collection of which the partition is a part. */
+const SHARED_SAMPLE = 10_000;
 /** How far back the load inside of a partition is looked at, in Drover's time. */
 const LOAD_HISTORY_MS = 24 * 3600 * 1000;
 /** While the target is watched. */
@@ -50,7 +54,12 @@ export function createCutoverActivities(dependencies: Dependencies) {
     const since = dependencies.now() - LOAD_HISTORY_MS;
     const requests = await catalog.access.tokenLoads(move.keyspace, move.partition, since);
     if (requests.reduce((sum, { load }) => sum + load, 0) >= ENOUGH_REQUESTS) return requests;
-    return sampleTokens(context.db(move.source).collection(context.partition.collection), context.fence.keyField);
+    const { part, names } = context;
+    const documents = context.db(move.source).collection(names.source);
+    if (part === undefined) return sampleTokens(documents, context.fence.keyField);
+    return (await sampleTokens(documents, part.keyField, SHARED_SAMPLE)).filter(({ token }) =>
+      contains(part.tokens, token),
+    );
   }
 
   return {
@@ -59,10 +68,14 @@ export function createCutoverActivities(dependencies: Dependencies) {
      * is the target named in the route, where it still owns nothing. The gates of the steps to come are made here, where
      * nobody waits: for these the source's collection is read once.
      */
-    publishTarget: (move: Move): Promise<void> =>
+    publishTarget: (move: Move & Pick<MovePlan, 'allowDirectWriters'>): Promise<void> =>
       withHeartbeat(async (_report, signal) => {
         const context = await openMove(dependencies, move);
-        const { partition } = context;
+        const { keyspace, partition } = context;
+        // Who has come since the move began: up to here nothing of theirs is lost.
+        if (move.allowDirectWriters !== true) {
+          await refuseDirectWriters(dependencies, keyspace, partition, [move.source, move.target]);
+        }
         const world = handoverWorld(dependencies, context);
         await followDefinition(dependencies, context, signal);
         const gated = partition.gates.length > 0 ? partition : await run(makeGates(partition), world);

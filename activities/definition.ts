@@ -1,6 +1,6 @@
 import { DroverError } from '../domain/errors.js';
 import type { NodeName, Partition } from '../domain/partition.js';
-import { expiringNode, tokensOf } from '../domain/partition.js';
+import { collectionOn, expiringNode, isSharedOn, tokensOf } from '../domain/partition.js';
 import type { Catalog } from '../store/catalog/catalog.js';
 import type { KeptDefinitionDocument, MigrationDocument } from '../store/catalog/migrations.js';
 import type { CollectionDefinition, PresentDefinition } from '../store/collection-definition.js';
@@ -40,18 +40,19 @@ async function keep(catalog: Catalog, { move }: MoveContext, kept: KeptDefinitio
 
 /** @throws DroverError `SourceChanged` when the collection is gone from a node, or another one has its name */
 async function present(context: MoveContext, node: NodeName, kept?: KeptDefinition): Promise<PresentDefinition> {
-  const found = await readDefinition(context.db(node), context.partition.collection);
+  const found = await readDefinition(context.db(node), collectionOn(context.partition, node));
   if (found !== undefined && (kept === undefined || kept.uuids[node] === found.uuid)) return found;
   throw new DroverError('SourceChanged', `${nameOf(context)} on "${node}" was dropped or renamed while it moves`);
 }
 
 /** Whether the collection at a node is the one that the move knows. */
 async function isThere(context: MoveContext, node: NodeName, kept: KeptDefinition): Promise<boolean> {
-  const found = await readDefinition(context.db(node), context.partition.collection);
+  const found = await readDefinition(context.db(node), collectionOn(context.partition, node));
   return found !== undefined && found.uuid === kept.uuids[node];
 }
 
-const nameOf = ({ keyspace, partition }: PartitionContext): string => `${keyspace.database}.${partition.collection}`;
+const nameOf = ({ keyspace, partition }: PartitionContext): string =>
+  `${keyspace.database}.${collectionOn(partition, partition.route.source)}`;
 
 /** What the source's collection is now: what the copy is to be. @throws DroverError `SourceChanged` when there is none */
 export const definitionToCopy = (context: MoveContext): Promise<PresentDefinition> =>
@@ -99,7 +100,7 @@ export async function followDefinition(
   signal?: AbortSignal,
 ): Promise<boolean> {
   const { catalog, log } = dependencies;
-  const { route, collection } = context.partition;
+  const { route } = context.partition;
   const { migration } = context.move;
   const [owner, other] = sides(context);
   const before = await keptOf(dependencies, context);
@@ -128,13 +129,21 @@ export async function followDefinition(
   }
   const kept = { ...before, options: owned.options, indexes: [...suspendedAs(owned, before), ...foreign] };
   const ownChanges = { options: [], created: foreign, dropped: [], changed: [] };
-  await applyChanges(context.db(owner), collection, ownChanges, kept.options, signal);
+  await applyChanges(context.db(owner), collectionOn(context.partition, owner), ownChanges, kept.options, signal);
   const repairs = changesBetween(copied, kept);
   const foreignOptions = unchangeable(repairs);
   if (foreignOptions.length > 0) {
     throw new DroverError('SourceChanged', `${nameOf(context)} on "${other}" has another ${foreignOptions.join(', ')}`);
   }
-  await applyChanges(context.db(other), collection, repairs, kept.options, signal);
+  const taken = [...repairs.dropped, ...repairs.changed];
+  if (isSharedOn(context.partition, other) && (repairs.options.length > 0 || taken.length > 0)) {
+    throw new DroverError(
+      'SourceChanged',
+      `${nameOf(context)} and the collection that it shares on "${other}" have not the same options and indexes, and others are ` +
+        'in that one: make them the same by hand',
+    );
+  }
+  await applyChanges(context.db(other), collectionOn(context.partition, other), repairs, kept.options, signal);
   if (told.length > 0) await keep(catalog, context, kept);
   await letExpire(dependencies, context, expiringNode(context.partition));
   return told.length > 0;
@@ -208,11 +217,12 @@ async function setExpiries(
   expires: (node: NodeName) => boolean,
   nodes: readonly NodeName[],
 ): Promise<ReadonlyMap<string, number>> {
-  const { collection } = context.partition;
   const unexpected = new Map<string, number>();
   const wanted = expiries(kept);
   if (wanted.size === 0) return unexpected;
-  for (const node of nodes) {
+  // Documents of others are in a shared collection: these go on expiring.
+  for (const node of nodes.filter((each) => !isSharedOn(context.partition, each))) {
+    const collection = collectionOn(context.partition, node);
     const found = await readDefinition(context.db(node), collection);
     const uuid = kept.uuids[node];
     if (found === undefined || uuid === undefined || found.uuid !== uuid) continue;

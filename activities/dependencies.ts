@@ -17,6 +17,8 @@ export interface MigrationPolicy {
   readonly stepTimeout: number;
   /** What to do when indexes or options of the collection are changed while it moves: make the change, or roll back. */
   readonly onDefinitionChange: 'copy' | 'stop';
+  /** How long clients that write past the routers are looked for, milliseconds. */
+  readonly watchWriters: number;
   readonly rollbackWhen: WatchPolicy;
 }
 
@@ -89,4 +91,5 @@ export interface MovePlan extends Move {
   readonly dwellMs: number;
   readonly soakMs: number;
   readonly maxMegabytesPerSecond: number;
+  readonly allowDirectWriters?: boolean;
 }

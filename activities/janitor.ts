@@ -51,14 +51,15 @@ export class Janitor {
     const unsettled = await catalog.partitions.unsettled();
     const ids = new Set(unsettled.map(({ id }) => id));
     for (const id of this.seen.keys()) if (!ids.has(id)) this.seen.delete(id);
-    for (const partition of unsettled.filter((each) => !this.settling.has(each.id) && this.isStale(each))) {
+    for (const partition of unsettled.filter((each) => !this.settling.has(each.id))) {
+      if (!this.isStale(partition, await this.progressOf(partition))) continue;
       const { id, handover } = partition;
       const about = { partition: id, state: handover?.state.kind, migration: handover?.migration };
       // Nobody waits for it here: one on a node that is away must not hold up another whose writes wait.
       const settled = this.attempt('taking a step over', async () => {
         if (await awaitsGates(this.dependencies, partition)) return;
         log.warn('taking a step over that stands still', about);
-        await settle(this.dependencies, partition);
+        await settle(this.dependencies, partition, this.stopping.signal);
       }).finally(() => {
         this.settling.delete(id);
         // Whatever came of it, the next look starts counting anew.
@@ -121,8 +122,14 @@ export class Janitor {
     looked.abort();
   }
 
-  private isStale({ id, epoch, attempt, gates, handover }: Partition): boolean {
-    const version = [epoch, attempt, ...gates].join('/');
+  /** Taking a partition out of a collection that others are in may take long: who is at it tells how far it is. */
+  private async progressOf({ handover }: Partition): Promise<number> {
+    if (handover?.state.kind !== 'retiring') return 0;
+    return (await this.dependencies.catalog.migrations.find(handover.migration))?.removed ?? 0;
+  }
+
+  private isStale({ id, epoch, attempt, gates, handover }: Partition, progress: number): boolean {
+    const version = [epoch, attempt, progress, ...gates].join('/');
     const before = this.seen.get(id);
     const now = performance.now();
     if (before?.version !== version) {

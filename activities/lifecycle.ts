@@ -38,8 +38,12 @@ export function createLifecycleActivities(dependencies: Dependencies) {
   const { catalog, temporal } = dependencies;
 
   /** Runs a part of the protocol on the partition as it stands in the catalog. */
-  async function onPartition(move: Move, step: (partition: Partition) => Step): Promise<Partition> {
-    const context = await openMove(dependencies, move);
+  async function onPartition(
+    move: Move,
+    step: (partition: Partition) => Step,
+    signal?: AbortSignal,
+  ): Promise<Partition> {
+    const context = await openMove(dependencies, move, signal);
     return run(step(context.partition), handoverWorld(dependencies, context));
   }
 
@@ -122,8 +126,8 @@ export function createLifecycleActivities(dependencies: Dependencies) {
 
     /** After `retire`, with replication stopped: the source's copy goes, and the move is over. */
     removeOldCopy: (move: Move): Promise<void> =>
-      withHeartbeat(async () => {
-        await unlessOver(move, async () => completeMove(dependencies, await openMove(dependencies, move)));
+      withHeartbeat(async (_report, signal) => {
+        await unlessOver(move, async () => completeMove(dependencies, await openMove(dependencies, move, signal)));
       }),
 
     /** With everything handed back: takes the target out of the route. */
@@ -135,8 +139,8 @@ export function createLifecycleActivities(dependencies: Dependencies) {
 
     /** After `withdrawTarget`, with replication stopped: the copy goes. */
     removeShadow: (move: Move): Promise<void> =>
-      withHeartbeat(async () => {
-        await onPartition(move, removeShadow);
+      withHeartbeat(async (_report, signal) => {
+        await onPartition(move, removeShadow, signal);
       }),
 
     /** Gives the partition free, as the last step of a rollback. */

@@ -4,7 +4,7 @@ import { removeGates, restoreFences, shutOut, takeOver } from '../domain/boundar
 import { retire } from '../domain/ending.js';
 import { DroverError } from '../domain/errors.js';
 import type { Partition } from '../domain/partition.js';
-import { nodesOf } from '../domain/partition.js';
+import { collectionOn, nodesOf } from '../domain/partition.js';
 import type { Step, World } from '../domain/step.js';
 import { run } from '../domain/step.js';
 import type { Catalog } from '../store/catalog/catalog.js';
@@ -25,8 +25,8 @@ import { openHandover, openPartition } from './move-context.js';
 import { fencingWorld, handoverWorld } from './world.js';
 
 /** Brings a step that nobody goes on with to one of its two ends; a migration that is being retired is completed. */
-export async function settle(dependencies: Dependencies, partition: Partition): Promise<void> {
-  const context = await openHandover(dependencies, partition);
+export async function settle(dependencies: Dependencies, partition: Partition, signal?: AbortSignal): Promise<void> {
+  const context = await openHandover(dependencies, partition, signal);
   if (partition.handover?.state.kind !== 'retiring') {
     await run(takeOver(partition), handoverWorld(dependencies, context));
     return;
@@ -169,7 +169,7 @@ async function refuseWhileRunning(catalog: Catalog, { migration }: Leftover): Pr
 export async function awaitsGates({ catalog, nodes }: Dependencies, partition: Partition): Promise<boolean> {
   const { database } = await catalog.keyspaces.get(partition.keyspace);
   for (const node of nodesOf(partition)) {
-    const builds = await indexBuilds((await nodes.get(node)).db(database), partition.collection);
+    const builds = await indexBuilds((await nodes.get(node)).db(database), collectionOn(partition, node));
     if (builds.some((index) => parseGate(index)?.partition === partition.name)) return true;
   }
   return false;

@@ -1,9 +1,8 @@
 import { DroverError } from '../domain/errors.js';
 import { LEASE_MARGIN_MS, LEASE_MS } from '../domain/lease.js';
 import type { Direction, NodeName, Partition } from '../domain/partition.js';
-import { acceptedBy, nodesOf } from '../domain/partition.js';
+import { acceptedBy, collectionOn, isSharedOn, nodesOf } from '../domain/partition.js';
 import type { World } from '../domain/step.js';
-import type { Catalog } from '../store/catalog/catalog.js';
 import { operationTime } from '../store/change-log.js';
 import { removeLanes } from '../store/copy-lane.js';
 import { removeVerifyPosition } from '../store/verify-position.js';
@@ -12,11 +11,13 @@ import type { CheckpointDocument } from '../store/checkpoint.js';
 import { scopeFromBson } from '../store/codec.js';
 import { markerRead, ping as passPing } from '../store/follower.js';
 import type { Gate } from '../store/gates.js';
-import { dropGates, indexBuilds, makeGates, newGates } from '../store/gates.js';
+import { dropGates, indexBuilds, makeGates, newGates, OUTSIDE } from '../store/gates.js';
 import { endIndexBuilds } from '../store/shadow-indexes.js';
 import type { Dependencies } from './dependencies.js';
 import type { MoveContext, PartitionContext } from './move-context.js';
+import { confirmAttempt } from './move-context.js';
 import { endOrphanedTransactions, routersAcknowledge } from './routers.js';
+import { removeFromShared } from './shared-collection.js';
 
 /** Where no write waits for it, routers have this long to follow a route: longer than a lease. */
 const ROUTERS_FOLLOW_MS = 2 * (LEASE_MS + LEASE_MARGIN_MS);
@@ -40,8 +41,8 @@ export function fencingWorld(
   endOwn: (node: NodeName) => Promise<void> = async () => {},
 ): Pick<World, Fencing> {
   const { catalog } = dependencies;
-  const { sharing, fence, client, db } = context;
-  const { collection } = context.partition;
+  const { fence, client, db } = context;
+  const collection = (node: NodeName) => collectionOn(context.partition, node);
   const endOrphans = (node: NodeName) => endOrphanedTransactions(dependencies, client(node), LONG_TRANSACTION_MS);
   const makeWay = async (node: NodeName) => {
     await Promise.all([endOrphans(node), endOwn(node)]);
@@ -49,9 +50,14 @@ export function fencingWorld(
   };
   const indexesBuilt = async (node: NodeName) => {
     for (let told = false; ; told = true) {
-      const building = await indexBuilds(db(node), collection);
+      const building = await indexBuilds(db(node), collection(node));
       if (building.length === 0) return;
-      if (!told) dependencies.log.warn('a step waits for an index to be built', { node, collection, building });
+      if (!told)
+        dependencies.log.warn('a step waits for an index to be built', {
+          node,
+          collection: collection(node),
+          building,
+        });
       await sleep(INDEX_BUILD_LOOK_MS);
     }
   };
@@ -60,7 +66,7 @@ export function fencingWorld(
 
     dropGates: async ({ partition }) => {
       const drop = async (node: NodeName) => {
-        for (let tries = 1; !(await dropGates(db(node), collection, isOver(partition))); tries++) {
+        for (let tries = 1; !(await dropGates(db(node), collection(node), isOver(partition))); tries++) {
           if (tries === DROP_TRIES)
             throw new DroverError('StepUndone', `transactions on ${node} do not let gates be dropped`);
           await makeWay(node);
@@ -74,7 +80,7 @@ export function fencingWorld(
       const make = async (node: NodeName) => {
         // Who comes late must not keep a newer attempt from changing its fences.
         await confirmAttempt(catalog, partition);
-        await makeGates(db(node), collection, names);
+        await makeGates(db(node), collection(node), names);
       };
       if (partition.route.fence === null) {
         // Nobody waits: one node after the other, as it reads the whole collection.
@@ -97,39 +103,31 @@ export function fencingWorld(
       const [gate] = partition.gates;
       if (gate === undefined) throw new DroverError('Superseded', `${partition.id}: this attempt has no gate`);
       // Anew: what was read before this attempt had its gates may be from before the lock.
-      const others = sharing.length === 0 ? [] : await catalog.partitions.sharing(partition);
+      const others = isSharedOn(partition, node) ? await catalog.partitions.sharing(partition) : [];
       const accepted = acceptedBy([partition, ...others], node);
-      if (await setAccepted(db(node), collection, { ...fence, accepted }, gate)) return true;
+      if (await setAccepted(db(node), collection(node), { ...fence, accepted }, gate)) return true;
       await makeWay(node);
       return false;
     },
   };
 }
 
-/** @throws DroverError `Superseded` when a later attempt, of this migration or of another one, has taken over */
-export async function confirmAttempt(
-  catalog: Catalog,
-  { keyspace, name, id, attempt, handover }: Partition,
-): Promise<void> {
-  const now = await catalog.partitions.get(keyspace, name);
-  if (now.attempt === attempt && now.handover?.migration === handover?.migration) return;
-  throw new DroverError('Superseded', `${id}: another attempt has taken over`);
-}
-
 /**
  * Never gates that a later attempt has made: who comes late would stop that one in the middle of its step. Where a migration
- * holds the partition, those of others in the collection go, too: a repair of one of them may still be on its way.
+ * holds the partition, those of others in the collection go, too: a repair of one of them may still be on its way. Whoever made
+ * the collection a keyspace's is done.
  */
 const isOver =
   ({ name, attempt, gates, handover }: Partition) =>
   (gate: Gate): boolean =>
-    gate.partition === name ? gate.attempt <= attempt && !gates.includes(gate.name) : handover !== null;
+    gate.partition === name
+      ? gate.attempt <= attempt && !gates.includes(gate.name)
+      : handover !== null || gate.partition === OUTSIDE;
 
 /** All effects of a hand-over, on real servers. */
 export function handoverWorld(dependencies: Dependencies, context: MoveContext): World {
   const { catalog } = dependencies;
   const { move, db } = context;
-  const { collection } = context.partition;
   const stepTimeout = () => dependencies.migration.stepTimeout;
   const moment = new Moment();
   // A follower that was killed leaves its transaction open at its destination.
@@ -173,11 +171,10 @@ export function handoverWorld(dependencies: Dependencies, context: MoveContext):
     },
 
     closeCopy: async ({ partition, node }) => {
+      const collection = collectionOn(partition, node);
       // Where the move was given up before it made a copy, there is nothing to put a closed collection in place of.
       if (!(await inspect(db(node), collection)).exists) return;
-      if (context.sharing.length > 0) {
-        throw new DroverError('Refused', `${collection} holds other partitions, too: it can't be closed as a whole`);
-      }
+      if (isSharedOn(partition, node)) return removeFromShared(dependencies, context, partition, node);
       await endIndexBuilds(db(node), collection);
       const name = `${move.migration}-${partition.attempt}`;
       await replaceByClosed(db(node), collection, context.fence, name, () => confirmAttempt(catalog, partition));

@@ -26,17 +26,11 @@ export interface CreateKeyspaceRequest {
 
 const MAX_PARTITIONS = 100_000;
 
-/**
- * Makes a keyspace: its partitions' fenced collections with the key's hashed index on the nodes, then the routes.
- * Applications see it when the last of these is written.
- *
- * @throws DroverError `InvalidRequest`
- */
-export async function createKeyspace(
-  { catalog, nodes }: ControlContext,
-  request: CreateKeyspaceRequest,
-): Promise<readonly Partition[]> {
-  const { name, key, partitions: count } = request;
+/** @throws DroverError `InvalidRequest` */
+export function checkRequest(
+  { name, key, partitions: count }: CreateKeyspaceRequest,
+  most: number,
+): { readonly database: string; readonly collection: string } {
   const [database = '', ...rest] = name.split('.');
   const collection = rest.join('.');
   if (
@@ -50,9 +44,40 @@ export async function createKeyspace(
   if (!/^[^$.\0][^$\0]*$/.test(key) || key.split('.').some((part) => part === '') || key === '_id.') {
     throw invalid(`the partition key must be the path of a field, such as customerId; got ${JSON.stringify(key)}`);
   }
-  if (!Number.isInteger(count) || count < 1 || count > MAX_PARTITIONS) {
-    throw invalid(`the number of partitions must be between 1 and ${MAX_PARTITIONS}; got ${count}`);
+  if (!Number.isInteger(count) || count < 1 || count > most) {
+    throw invalid(`the number of partitions must be between 1 and ${most}; got ${count}`);
   }
+  return { database, collection };
+}
+
+export function keyspaceDocument(
+  { name, key }: CreateKeyspaceRequest,
+  { database, collection }: { readonly database: string; readonly collection: string },
+  validator: Document | undefined,
+): KeyspaceDocument {
+  return {
+    _id: name,
+    database,
+    collection,
+    dimensions: [{ kind: 'hashed', field: key }],
+    // As text: a catalog document can't hold names that begin with a dollar sign everywhere.
+    ...(validator === undefined ? {} : { validator: BSON.EJSON.stringify(validator) }),
+    createdAt: new Date(),
+  };
+}
+
+/**
+ * Makes a keyspace: its partitions' fenced collections with the key's hashed index on the nodes, then the routes.
+ * Applications see it when the last of these is written.
+ *
+ * @throws DroverError `InvalidRequest`
+ */
+export async function createKeyspace(
+  { catalog, nodes }: ControlContext,
+  request: CreateKeyspaceRequest,
+): Promise<readonly Partition[]> {
+  const { name, key, partitions: count } = request;
+  const { database, collection } = checkRequest(request, MAX_PARTITIONS);
   const options = request.options ?? {};
   const reason = ['validator', 'validationLevel', 'validationAction'].some((option) => option in options)
     ? 'gets its validator otherwise: give it by itself'
@@ -103,22 +128,13 @@ export async function createKeyspace(
       made.push(partition);
       await db.collection(partition.collection).createIndex({ [key]: 'hashed' });
     }
-    await catalog.partitions.insert(partitions);
+    await catalog.addKeyspace(keyspaceDocument(request, { database, collection }, request.validator), partitions);
   } catch (error) {
     for (const { route, collection: physical } of made) {
       await dropIfExists((await nodes.get(route.source)).db(database), physical);
     }
     throw error;
   }
-  await catalog.keyspaces.insert({
-    _id: name,
-    database,
-    collection,
-    dimensions: [{ kind: 'hashed', field: key }],
-    // As text: a catalog document can't hold names that begin with a dollar sign everywhere.
-    ...(request.validator === undefined ? {} : { validator: BSON.EJSON.stringify(request.validator) }),
-    createdAt: new Date(),
-  });
   return partitions;
 }
 

@@ -1,4 +1,6 @@
 import { DroverError } from '../domain/errors.js';
+import { collectionOn } from '../domain/partition.js';
+import { partOn } from '../store/part.js';
 import { obstacles } from '../store/preflight.js';
 import { checkWeights } from '../domain/weights.js';
 import type { MigrationInput } from '../workflows/messages.js';
@@ -65,11 +67,20 @@ export async function planMigration(context: ControlContext, input: PlannedMigra
       ? [`${running.length} migrations are under way, ${policy.concurrency} may be: it would wait for its turn`]
       : []),
   ];
+  const beside = (await catalog.partitions.sharing(partition)).find(({ handover }) => handover !== null);
+  if (beside !== undefined) {
+    notes.push(`${beside.id} is in the same collection and is moving: the move would be refused until that is over`);
+  }
   const limit = input.maxMegabytesPerSecond ?? policy.maxMegabytesPerSecond;
-  const { database } = await catalog.keyspaces.get(input.keyspace);
-  const { collection } = partition;
-  const [from, to] = [await nodes.get(source._id), await nodes.get(target._id)];
-  const found = await obstacles({ source: from, target: to, database, collection, maxMegabytesPerSecond: limit });
+  const { database, dimensions } = await catalog.keyspaces.get(input.keyspace);
+  const found = await obstacles({
+    source: await nodes.get(source._id),
+    target: await nodes.get(target._id),
+    database,
+    collection: collectionOn(partition, source._id),
+    part: partOn(dimensions[0].field, partition, source._id),
+    maxMegabytesPerSecond: limit,
+  });
   notes.push(...found.map((obstacle) => `the move would be refused: ${obstacle}`));
   const dwell = input.dwell ?? policy.dwell;
   const soak = input.soak ?? policy.soak;

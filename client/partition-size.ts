@@ -1,5 +1,7 @@
 import type { Db } from 'mongodb';
-import type { Partition } from '../domain/partition.js';
+import type { NodeName, Partition } from '../domain/partition.js';
+import { collectionOn, isSharedOn } from '../domain/partition.js';
+import { partOf, sharesOf } from '../store/part.js';
 import type { ControlContext } from './context.js';
 
 export interface PartitionSize {
@@ -22,15 +24,19 @@ export async function partitionSizes(
   keyspace: string,
   partitions: readonly Partition[],
 ): Promise<ReadonlyMap<string, PartitionSize>> {
-  const { database } = await catalog.keyspaces.get(keyspace);
+  const { database, dimensions } = await catalog.keyspaces.get(keyspace);
   const sizes = new Map<string, PartitionSize>();
   const ofNode = async (node: string) => {
     const client = await nodes.get(node).catch(() => undefined);
     if (client === undefined) return;
-    const waiting = partitions.filter((partition) => partition.route.source === node);
+    const here = partitions.filter((partition) => partition.route.source === node);
+    const db = client.db(database);
+    const together = here.filter((partition) => isSharedOn(partition, node));
+    for (const [name, size] of await sharedSizes(db, dimensions[0].field, node, together)) sizes.set(name, size);
+    const waiting = here.filter((partition) => !isSharedOn(partition, node));
     const work = async () => {
       for (let next = waiting.pop(); next !== undefined; next = waiting.pop()) {
-        const size = await sizeOf(client.db(database), next.collection).catch(() => undefined);
+        const size = await sizeOf(db, next.collection).catch(() => undefined);
         if (size !== undefined) sizes.set(next.name, size);
       }
     };
@@ -38,6 +44,29 @@ export async function partitionSizes(
   };
   await Promise.all([...new Set(partitions.map(({ route }) => route.source))].map(ofNode));
   return sizes;
+}
+
+/** Of partitions in one collection only their shares of it are known, by a sample. */
+async function sharedSizes(
+  db: Db,
+  keyField: string,
+  node: NodeName,
+  partitions: readonly Partition[],
+): Promise<[name: string, size: PartitionSize][]> {
+  const [first] = partitions;
+  if (first === undefined) return [];
+  const collection = collectionOn(first, node);
+  const parts = partitions.map((partition) => partOf(keyField, partition));
+  const [all, shares] = await Promise.all([
+    sizeOf(db, collection).catch(() => undefined),
+    sharesOf(db.collection(collection), parts).catch(() => []),
+  ]);
+  if (all === undefined) return [];
+  return partitions.flatMap(({ name }, i) => {
+    const share = shares[i];
+    if (share === undefined) return [];
+    return [[name, { documents: Math.round(all.documents * share), bytes: Math.round(all.bytes * share) }]];
+  });
 }
 
 /** A few numbers from the collection's metadata: cheap, whatever its size; after a crash of the node they may be off. */

@@ -1,6 +1,6 @@
 import type { AccessWindow } from '../domain/access.js';
 import type { Partition } from '../domain/partition.js';
-import { tokensOf } from '../domain/partition.js';
+import { collectionOn, tokensOf } from '../domain/partition.js';
 import type { Interval } from '../domain/token.js';
 import type { MigrationDocument } from '../store/catalog/migrations.js';
 import type { ControlContext } from './context.js';
@@ -27,7 +27,7 @@ export interface PartitionSummary {
 }
 
 export interface PartitionDetails extends PartitionSummary {
-  /** Name of its collection on every node. */
+  /** Name of its collection on the owner. */
   readonly collection: string;
   readonly tokens: Interval;
   /** Tokens whose writes wait at this moment. */
@@ -71,7 +71,7 @@ export async function showPartition(
   ]);
   return {
     ...summary!,
-    collection: partition.collection,
+    collection: collectionOn(partition, partition.route.source),
     tokens: tokensOf(partition),
     fence: partition.route.fence,
     regions: byRegion(windows.filter((window) => window.partition === name)),

@@ -1,16 +1,16 @@
 import { DroverError } from '../domain/errors.js';
 import type { NodeName } from '../domain/partition.js';
-import { nodesOf } from '../domain/partition.js';
+import { collectionOn, nodesOf } from '../domain/partition.js';
 import { Checkpoint } from '../store/checkpoint.js';
 import { differentIndexes, differentOptions, readDefinition } from '../store/collection-definition.js';
 import { ping } from '../store/follower.js';
 import { giveWay } from '../store/node-pressure.js';
-import { Throttle } from '../store/throttle.js';
+import { partOn } from '../store/part.js';
+import { BYTES_PER_MEGABYTE, Throttle } from '../store/throttle.js';
 import type { VerifyProgress } from '../store/verify.js';
 import { verify } from '../store/verify.js';
 import type { ControlContext } from './context.js';
 
-const BYTES_PER_MEGABYTE = 1_000_000;
 const SETTLE_MS = 30_000;
 
 export interface VerificationRequest {
@@ -49,7 +49,7 @@ export async function verifyCopies(
 ): Promise<VerificationReport> {
   const keyspace = await catalog.keyspaces.get(name);
   const entry = await catalog.partitions.get(name, partition);
-  const { handover, collection } = entry;
+  const { handover } = entry;
   if (handover === null || handover.state.kind === 'retiring') {
     throw new DroverError('Refused', `${entry.id} is not moving: it has one copy, and nothing to compare it with`);
   }
@@ -57,6 +57,7 @@ export async function verifyCopies(
   const source = nodesOf(entry).find((node) => node !== target)!;
   const [from, to] = [await nodes.get(source), await nodes.get(target)];
   const [ours, theirs] = [from.db(keyspace.database), to.db(keyspace.database)];
+  const [ownName, copyName] = [collectionOn(entry, source), collectionOn(entry, target)];
   const copied = await new Checkpoint(theirs, migration, 'forward').find();
   if (copied?.copyDone !== true) {
     throw new DroverError('Refused', `${entry.id} is still being copied: "drover migration show" tells how far it is`);
@@ -81,16 +82,18 @@ export async function verifyCopies(
       source: from,
       target: to,
       database: keyspace.database,
-      collection,
+      collection: ownName,
+      copy: copyName,
+      part: partOn(keyspace.dimensions[0].field, entry, source, target),
       throttle,
       signal: signal ?? new AbortController().signal,
       onProgress: onProgress ?? (() => undefined),
       settle,
     }),
   ); // prettier-ignore
-  const [one, other] = await Promise.all([ours, theirs].map((db) => readDefinition(db, collection)));
+  const [one, other] = await Promise.all([readDefinition(ours, ownName), readDefinition(theirs, copyName)]);
   if (one === undefined || other === undefined) {
-    throw new DroverError('Refused', `${keyspace.database}.${collection} was dropped or renamed meanwhile`);
+    throw new DroverError('Refused', `${keyspace.database}.${ownName} was dropped or renamed meanwhile`);
   }
   return {
     keyspace: name,

@@ -194,6 +194,12 @@ const migration = z
         'When indexes or options of the collection are changed while it moves: copy: make the change on the other side, too, ' +
           'and stop where that is not possible; stop: roll back. Default copy.',
       ),
+    watchWriters: duration()
+      .prefault('3s')
+      .describe(
+        'How long a collection that was adopted is watched for clients that write past the routers, before a move of one of its ' +
+          'partitions begins and before its first weight; at most 20s. 0s does not look. Default 3s.',
+      ),
     rollbackWhen: z
       .strictObject({
         minimumRequests: z.int().min(1).default(50).describe('Fewer requests at the target say nothing. Default 50.'),

@@ -43,6 +43,12 @@ export interface Handover {
   readonly state: HandoverState;
 }
 
+/** A collection that was there before its keyspace was: on its node, partitions share it until they move away. */
+export interface SharedCollection {
+  readonly node: NodeName;
+  readonly collection: string;
+}
+
 export interface Partition {
   /** `<keyspace>/<name>` */
   readonly id: string;
@@ -50,8 +56,10 @@ export interface Partition {
   readonly name: string;
   /** One interval per dimension of the keyspace's key; a hashed dimension is an interval of tokens. */
   readonly box: readonly [Interval, ...Interval[]];
-  /** Name of the collection that holds the partition, in the keyspace's database, on every node. */
+  /** Name of the partition's own collection, in the keyspace's database, on every node but that of `shared`. */
   readonly collection: string;
+  /** On this node the partition is in a collection together with others. */
+  readonly shared?: SharedCollection;
   /** Raised by one with every change of the route. */
   readonly epoch: number;
   /** Raised by every take-over; whoever holds an older number may not change anything any more. */
@@ -68,6 +76,13 @@ export interface Partition {
 }
 
 export const partitionId = (keyspace: string, name: string): string => `${keyspace}/${name}`;
+
+/** Name of the collection that holds the partition on a node, or would hold it there. */
+export const collectionOn = ({ collection, shared }: Partition, node: NodeName): string =>
+  shared?.node === node ? shared.collection : collection;
+
+/** Whether the partition's collection on a node may hold others, too. */
+export const isSharedOn = ({ shared }: Partition, node: NodeName): boolean => shared?.node === node;
 
 export const tokensOf = (partition: Partition): Interval => partition.box[0];
 

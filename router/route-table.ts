@@ -2,7 +2,7 @@ import type { Collection, MongoClient } from 'mongodb';
 import type { Partition } from '../domain/partition.js';
 import { readOwner, tokensOf, writeOwner } from '../domain/partition.js';
 import type { Interval, Token } from '../domain/token.js';
-import { contains } from '../domain/token.js';
+import { contains, overlaps } from '../domain/token.js';
 import { OpenReads } from './open-reads.js';
 
 /** One partition as this router knows it, with the requests it has under way there. */
@@ -123,12 +123,23 @@ export class RouteTable {
     return this.byKeyspace.get(keyspace)?.find(token);
   }
 
-  /** Takes partitions over, known and new ones. @returns those whose route was new here */
+  /**
+   * Takes partitions over, known and new ones. A keyspace that was released and made again may have other partitions: where
+   * two overlap the one with the lower epoch goes.
+   *
+   * @returns those whose route was new here
+   */
   load(partitions: readonly Partition[]): Partition[] {
     const grown = new Set<string>();
     const taken = partitions.filter((partition) => {
       const known = this.byId.get(partition.id);
-      if (known !== undefined) return known.update(partition);
+      if (known !== undefined) {
+        const before = tokensOf(known.partition);
+        const isNewer = known.update(partition);
+        const after = tokensOf(known.partition);
+        if (before.low !== after.low || before.high !== after.high) grown.add(partition.keyspace);
+        return isNewer;
+      }
       this.byId.set(partition.id, new PartitionRoute(partition));
       grown.add(partition.keyspace);
       return true;
@@ -137,8 +148,21 @@ export class RouteTable {
       const routes = [...this.byId.values()]
         .filter((route) => route.partition.keyspace === keyspace)
         .sort((a, b) => (tokensOf(a.partition).low < tokensOf(b.partition).low ? -1 : 1));
-      this.byKeyspace.set(keyspace, new KeyspaceRoutes(routes));
+      this.byKeyspace.set(keyspace, new KeyspaceRoutes(this.newest(routes)));
     }
     return taken;
+  }
+
+  /** @param routes in the order of their low tokens */
+  private newest(routes: readonly PartitionRoute[]): PartitionRoute[] {
+    const kept: PartitionRoute[] = [];
+    for (const route of routes) {
+      const overlapping = (other: PartitionRoute | undefined) =>
+        other !== undefined && overlaps(tokensOf(other.partition), tokensOf(route.partition));
+      while (overlapping(kept.at(-1)) && kept.at(-1)!.epoch < route.epoch) this.byId.delete(kept.pop()!.partition.id);
+      if (overlapping(kept.at(-1))) this.byId.delete(route.partition.id);
+      else kept.push(route);
+    }
+    return kept;
   }
 }

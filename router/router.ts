@@ -1,6 +1,7 @@
 import type { ClientSession, Collection, Document, Filter, FindCursor, FindOptions, MongoClient } from 'mongodb';
 import { MongoBulkWriteError, MongoErrorLabel, MongoServerError } from 'mongodb';
 import { DroverError } from '../domain/errors.js';
+import { collectionOn } from '../domain/partition.js';
 import type { Token } from '../domain/token.js';
 import { isFenced } from '../store/fenced-collection.js';
 import type { NodePool } from '../store/node-pool.js';
@@ -83,7 +84,7 @@ export class Router {
       const read = route.reads.begin(node);
       try {
         const client = this.nodes.peek(node) ?? (await this.nodes.get(node));
-        return await request(this.collection(keyspace, route, client), session?.at(client));
+        return await request(this.collection(keyspace, route, node, client), session?.at(client));
       } finally {
         route.reads.end(read);
       }
@@ -116,7 +117,7 @@ export class Router {
     const client = this.nodes.peek(owner);
     if (client === undefined) throw new DroverError('Unavailable', `node "${owner}" is not connected`);
     this.recorder.count(keyspace.name, route.partition.name, owner, token, 'reads', 0, false);
-    const cursor = this.collection(keyspace, route, client).find(filter, {
+    const cursor = this.collection(keyspace, route, owner, client).find(filter, {
       ...options,
       ...(session === undefined ? {} : { session: session.at(client) }),
     });
@@ -203,9 +204,9 @@ export class Router {
     session?: DroverSession,
     crowd?: Crowd,
   ): Promise<T | typeof AGAIN> {
-    const { client, leave, epoch } = await this.comeInToWrite(route, tokens, deadline, crowd);
+    const { owner, client, leave, epoch } = await this.comeInToWrite(route, tokens, deadline, crowd);
     try {
-      const collection = this.collection(keyspace, route, client);
+      const collection = this.collection(keyspace, route, owner, client);
       let result: T;
       try {
         result = await request({ client, collection, session: session?.at(client), deadline });
@@ -236,7 +237,7 @@ export class Router {
   ): Promise<T> {
     const owner = tokens.map((token) => session.hold(route, token))[0]!;
     const client = this.nodes.peek(owner) ?? (await this.nodes.get(owner));
-    const collection = this.collection(keyspace, route, client);
+    const collection = this.collection(keyspace, route, owner, client);
     const deadline = this.deadline();
     const { epoch } = route;
     try {
@@ -259,7 +260,7 @@ export class Router {
     tokens: Token[],
     deadline: number,
     crowd?: Crowd,
-  ): Promise<Within & { readonly epoch: number }> {
+  ): Promise<Within & { readonly owner: string; readonly epoch: number }> {
     for (;;) {
       const owner = route.ownerOfAll(tokens);
       if (owner === null) {
@@ -270,7 +271,7 @@ export class Router {
       const within = await this.entrance.comeIn(owner, deadline, crowd);
       const now = route.beginWrite(tokens);
       // The epoch of this very moment: an answer counts as one by this route.
-      if (now === owner) return { ...within, epoch: route.epoch };
+      if (now === owner) return { ...within, owner, epoch: route.epoch };
       if (now !== null) route.endWrite(tokens);
       within.leave();
     }
@@ -284,10 +285,11 @@ export class Router {
     );
   }
 
-  private collection(keyspace: KeyspaceHandle, route: PartitionRoute, client: MongoClient): Collection {
+  private collection(keyspace: KeyspaceHandle, route: PartitionRoute, node: string, client: MongoClient): Collection {
+    const name = collectionOn(route.partition, node);
     let collection = route.collections.get(client);
-    if (collection === undefined) {
-      collection = client.db(keyspace.database).collection<Document>(route.partition.collection);
+    if (collection?.collectionName !== name) {
+      collection = client.db(keyspace.database).collection<Document>(name);
       route.collections.set(client, collection);
     }
     return collection;

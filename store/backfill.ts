@@ -1,13 +1,15 @@
-import type { Db } from 'mongodb';
+import type { Db, Timestamp } from 'mongodb';
 import type { BulkWork } from './bulk-work.js';
 import { Checkpoint } from './checkpoint.js';
 import type { Copied, CopiedBatches, CopyLane } from './copy-lane.js';
 import { takeLanes } from './copy-lane.js';
-import { decode, field } from './raw-bson.js';
-import type { RawBatch, RecordPosition } from './raw-documents.js';
-import { batchSizeFor, inNaturalOrder, lastRecord, readAhead } from './raw-documents.js';
-import type { RecordPlace } from './record-place.js';
-import { goOnBehind, memberOf } from './record-place.js';
+import type { Part } from './part.js';
+import { countOf, tokenOf } from './part.js';
+import { decode, idOf } from './raw-bson.js';
+import type { RawBatch, Reading, RecordPosition } from './raw-documents.js';
+import { batchSizeFor, inNaturalOrder, inTokenOrder, lastRecord, readAhead } from './raw-documents.js';
+import type { CopyPlace } from './record-place.js';
+import { goOnBehind, memberOf, tokenAt, tokenPlace } from './record-place.js';
 
 export interface BackfillOptions extends BulkWork<CopyProgress> {
   readonly migration: string;
@@ -28,8 +30,9 @@ const BATCH_BYTES = 3 * 1024 * 1024;
 const POSITIONS = 5;
 
 /**
- * Copies every document of the source that was there when its turn came, in natural order; what changes before or after
- * is in the change log, which is followed from a position taken before the copy began.
+ * Copies every document of the source that was there when its turn came, in natural order, or in that of tokens where the
+ * collection holds other partitions, too; what changes before or after is in the change log, which is followed from a
+ * position taken before the copy began.
  *
  * The next documents are read while others are written, by several inserts under way. Each insert is one transaction with
  * its position: a repeated attempt goes on there, and one that was taken over can't write.
@@ -37,34 +40,31 @@ const POSITIONS = 5;
  * @throws DroverError `Superseded`
  */
 export async function backfill(options: BackfillOptions): Promise<CopyProgress> {
-  const { source, target, database, collection, migration } = options;
+  const { source, target, database, collection, part, migration } = options;
   const [from, to] = [source.db(database), target.db(database)];
   const checkpoint = new Checkpoint(to, migration, 'forward');
   const reading = source.startSession();
   try {
     const { attempt, startAt, ...before } = await checkpoint.takeOver();
-    const { count, batchSize } = await batchSizeFor(from, collection, BATCH_BYTES);
+    const { count: inCollection, batchSize } = await batchSizeFor(from, collection, BATCH_BYTES);
+    const count = part === undefined ? inCollection : await countOf(from.collection(collection), part);
     const inAll = { documentsInAll: count, read: 0, toRead: 0 };
     if (before.copyDone === true) return { documents: before.documents, bytes: before.bytes, ...inAll };
-    const { lanes, copied } = await takeLanes(to, collection, migration, attempt);
+    const { lanes, copied } = await takeLanes(to, options.copy ?? collection, migration, attempt, part);
     try {
-      const member = await memberOf(from);
-      const position = await placeToGoOn(from, collection, member, copied);
-      const order = inNaturalOrder(from, collection, {
-        session: reading,
-        afterClusterTime: startAt,
-        batchSize,
-        ...position,
-        until: await lastRecord(from, collection),
-      });
+      const settings = { session: reading, afterClusterTime: startAt, batchSize };
+      const order =
+        part === undefined
+          ? await naturalOrder(from, collection, settings, copied)
+          : tokenOrder(from, collection, part, settings, copied);
       const { documents, bytes } = copied;
-      const copy = new Backfill(options, member, copied, {
+      const copy = new Backfill(options, order, copied, {
         documents,
         bytes,
         ...inAll,
-        toRead: Math.max(0, position.after === undefined ? count : count - documents),
+        toRead: Math.max(0, order.goesOn ? count - documents : count),
       });
-      await copy.run(order, lanes);
+      await copy.run(lanes);
       await checkpoint.endCopy(attempt, copy.progress);
       return copy.progress;
     } finally {
@@ -75,37 +75,58 @@ export async function backfill(options: BackfillOptions): Promise<CopyProgress> 
   }
 }
 
+/** In which order the source is read. */
+interface CopyOrder {
+  readonly batches: AsyncGenerator<RawBatch>;
+  /** Whether it goes on where another attempt stood. */
+  readonly goesOn: boolean;
+  /** From where everything is still to be copied when a batch and all before it have been. */
+  placeBehind(batch: RawBatch): CopyPlace;
+}
+
+type Settings = Reading & { readonly afterClusterTime: Timestamp };
+
 /** Behind the last document that was copied and is still where it was; from the beginning where there is none. */
-async function placeToGoOn(
-  db: Db,
-  collection: string,
-  member: string,
-  { positions }: Copied,
-): Promise<{ readonly after?: RecordPosition }> {
-  for (const position of positions) {
-    const after = await goOnBehind(db, collection, member, position);
-    if (after !== undefined) return { after };
-  }
-  return {};
+async function naturalOrder(db: Db, collection: string, settings: Settings, { positions }: Copied): Promise<CopyOrder> {
+  const member = await memberOf(db);
+  let after: RecordPosition | undefined;
+  for (const position of positions) after ??= await goOnBehind(db, collection, member, position);
+  const until = await lastRecord(db, collection);
+  const place = after === undefined ? {} : { after };
+  return {
+    batches: inNaturalOrder(db, collection, { ...settings, ...place, until }),
+    goesOn: after !== undefined,
+    placeBehind: ({ documents, position }) => ({ _id: decode(idOf(documents.at(-1)!)), record: position, member }),
+  };
+}
+
+/** From the token that was copied last on: others of its documents may be missing. */
+function tokenOrder(db: Db, collection: string, part: Part, settings: Settings, { positions }: Copied): CopyOrder {
+  const from = positions[0] && tokenAt(positions[0]);
+  return {
+    batches: inTokenOrder(db, collection, part, { ...settings, ...(from === undefined ? {} : { from }) }),
+    goesOn: from !== undefined,
+    placeBehind: ({ documents }) => tokenPlace(tokenOf(part, documents.at(-1)!)),
+  };
 }
 
 class Backfill {
   private copied: CopiedBatches;
   /** Ends of the batches under way, and of those that were copied before an earlier one. */
-  private readonly ends = new Map<number, RecordPlace>();
+  private readonly ends = new Map<number, CopyPlace>();
   private readonly done = new Set<number>();
 
   constructor(
     private readonly options: BackfillOptions,
-    private readonly member: string,
+    private readonly order: CopyOrder,
     { positions }: Copied,
     public progress: CopyProgress,
   ) {
     this.copied = { batches: 0, positions };
   }
 
-  async run(order: AsyncGenerator<RawBatch>, lanes: readonly CopyLane[]): Promise<void> {
-    const batches = numbered(readAhead(order));
+  async run(lanes: readonly CopyLane[]): Promise<void> {
+    const batches = numbered(readAhead(this.order.batches));
     const lanesEnd = await Promise.allSettled(lanes.map((lane) => this.copy(batches, lane)));
     for (const end of lanesEnd) if (end.status === 'rejected') throw end.reason;
   }
@@ -113,11 +134,11 @@ class Backfill {
   /** Whichever lane is free takes the next batch. When one fails there are no more for the others. */
   private async copy(batches: AsyncGenerator<NumberedBatch>, lane: CopyLane): Promise<void> {
     const { signal, throttle, onProgress } = this.options;
-    for await (const { number, documents, bytes, position } of batches) {
+    for await (const { number, ...batch } of batches) {
+      const { documents, bytes } = batch;
       signal.throwIfAborted();
       await throttle.take(bytes, signal);
-      const _id = decode(field(documents.at(-1)!, '_id')!);
-      this.ends.set(number, { _id, record: position, member: this.member });
+      this.ends.set(number, this.order.placeBehind(batch));
       const inserted = await lane.insert(documents, this.copied, this.reached(number));
       this.done.add(number);
       this.copied = this.reached();

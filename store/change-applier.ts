@@ -10,6 +10,7 @@ import type { Checkpoint, MarkerDocument } from './checkpoint.js';
 import { MARKERS, markerBoundary } from './checkpoint.js';
 import { scopeFromBson, timeToBson } from './codec.js';
 import { tokenOfRaw } from './key-token.js';
+import type { Part } from './part.js';
 import type { RawValue } from './raw-bson.js';
 import {
   compose,
@@ -32,8 +33,13 @@ export interface ApplierOptions {
   readonly direction: Direction;
   readonly origin: Db;
   readonly destination: Db;
+  /** Name of the origin's collection. */
   readonly collection: string;
+  /** Name of the destination's collection, where it is another one. */
+  readonly copy?: string;
   readonly keyField: string;
+  /** The partition's documents, where the origin's collection holds others, too. */
+  readonly part?: Part | undefined;
 }
 
 /** Documents of one transaction have about so many bytes, and are at most so many. */
@@ -104,7 +110,7 @@ export class ChangeApplier {
     /** Causally consistent, at the origin. */
     private readonly reading: ClientSession,
   ) {
-    this.copy = options.destination.collection(options.collection);
+    this.copy = options.destination.collection(options.copy ?? options.collection);
   }
 
   /** Whether a change is to be applied soon, by all that is known: its transaction has the last word. */
@@ -246,14 +252,14 @@ export class ChangeApplier {
   private async lookUp(outcomes: readonly Outcome[], maxBytes: number): Promise<Documents | undefined> {
     const documents = new Map<string, RawDocument | null>(outcomes.map(({ id }) => [identity(id), null]));
     if (outcomes.length === 0) return documents;
-    const { origin, collection } = this.options;
+    const { origin, collection, part } = this.options;
     const newest = outcomes.reduce((latest, { at }) => (at > latest ? at : latest), 0n);
     // After an election the new primary's majority may be behind a change that the old one has told of.
     this.reading.advanceOperationTime(timeToBson(newest));
     const options = { readConcern: { level: 'majority' as const }, session: this.reading };
     const ids = outcomes.map(({ id }) => id);
     const limit = outcomes.length === 1 ? Infinity : maxBytes;
-    const found = await findRaw(origin.collection(collection), ids, { ...options, maxBytes: limit });
+    const found = await findRaw(origin.collection(collection), ids, { ...options, part, maxBytes: limit });
     if (found === undefined) return undefined;
     for (const document of found) documents.set(identity(field(document, '_id')!), document);
     if (found.length > 0) this.averageBytes = bytesOf(found) / found.length;
@@ -348,9 +354,9 @@ export class ChangeApplier {
 
   private async command(command: 'insert' | 'update' | 'delete', writes: readonly RawDocument[]): Promise<void> {
     if (writes.length === 0) return;
-    const { destination, collection } = this.options;
+    const { destination } = this.options;
     for (const piece of pieces(writes, MOST_BYTES)) {
-      const refused = await writeRaw(destination, command, collection, piece, this.session);
+      const refused = await writeRaw(destination, command, this.copy.collectionName, piece, this.session);
       if (refused !== undefined) throw new MongoServerError(refused);
     }
   }

@@ -1,6 +1,6 @@
 import type { Document } from 'mongodb';
 import { Long, MaxKey, Timestamp } from 'mongodb';
-import { lockedNodes } from '../domain/partition.js';
+import { collectionOn, lockedNodes } from '../domain/partition.js';
 import type { ClusterTime, Handover, HandoverState, Partition } from '../domain/partition.js';
 import type { Owned, ReplicationScope } from '../domain/replication.js';
 import type { Interval, Token } from '../domain/token.js';
@@ -60,12 +60,12 @@ export function partitionToBson(partition: Partition): Document {
  * that share a collection apart.
  */
 const locks = (partition: Partition): string[] =>
-  lockedNodes(partition).map((node) => `${node}/${partition.keyspace.split('.')[0]}.${partition.collection}`);
+  lockedNodes(partition).map((node) => `${node}/${partition.keyspace.split('.')[0]}.${collectionOn(partition, node)}`);
 
 export function partitionFromBson(document: Document): Partition {
   const { _id, box, route, handover, lastMovedAt, locks: _locks, ...rest } = document;
   return {
-    ...(rest as Pick<Partition, 'keyspace' | 'name' | 'collection' | 'epoch' | 'attempt' | 'gates'>),
+    ...(rest as Pick<Partition, 'keyspace' | 'name' | 'collection' | 'shared' | 'epoch' | 'attempt' | 'gates'>),
     id: _id as string,
     box: (box as Document[]).map(intervalFromBson) as [Interval],
     route: {

@@ -1,16 +1,19 @@
 import type { Binary, ClientSession, Collection, Db } from 'mongodb';
-import { MongoServerError } from 'mongodb';
+import { BSON, MongoServerError } from 'mongodb';
 import { DroverError } from '../domain/errors.js';
 import { CHECKPOINTS, endTransaction } from './checkpoint.js';
-import { field, identity } from './raw-bson.js';
+import type { Part } from './part.js';
+import { isIn } from './part.js';
+import { decode, field, identity } from './raw-bson.js';
 import type { RawDocument, RefusedWrite } from './raw-documents.js';
 import { bytesOf, findRaw, pieces, writeRaw } from './raw-documents.js';
-import type { RecordPlace } from './record-place.js';
+import type { CopyPlace } from './record-place.js';
 import { hasCode } from './server-errors.js';
 
 /** So many inserts are under way at once. */
 const LANES = 2;
 const PIECE_BYTES = 4 * 1024 * 1024;
+const TOLD = 20;
 
 /**
  * What one lane of a copy has done, on the node that it writes to: every transaction that inserts documents also moves it
@@ -22,7 +25,7 @@ interface LaneDocument {
   /** Session of that attempt's transactions. */
   session?: Binary;
   /** Up to these everything has been copied, as known when the lane inserted last; the newest first. */
-  positions: RecordPlace[];
+  positions: CopyPlace[];
   /** Batches of all lanes before the newest position. */
   batches: number;
   documents: number;
@@ -32,12 +35,12 @@ interface LaneDocument {
 /** Batches that have been copied without a gap: their number in this attempt, and where the last ones end, newest first. */
 export interface CopiedBatches {
   readonly batches: number;
-  readonly positions: readonly RecordPlace[];
+  readonly positions: readonly CopyPlace[];
 }
 
 /** What an attempt finds of those before it. */
 export interface Copied {
-  readonly positions: readonly RecordPlace[];
+  readonly positions: readonly CopyPlace[];
   readonly documents: number;
   readonly bytes: number;
 }
@@ -72,8 +75,9 @@ export async function takeLanes(
   collection: string,
   migration: string,
   attempt: number,
+  part?: Part,
 ): Promise<{ lanes: CopyLane[]; copied: Copied }> {
-  const lanes = idsOf(migration).map((_id) => new CopyLane(target, collection, _id, attempt));
+  const lanes = idsOf(migration).map((_id) => new CopyLane(target, collection, _id, attempt, part));
   try {
     const found: LaneDocument[] = [];
     for (const lane of lanes) found.push(await lane.takeOver());
@@ -103,6 +107,7 @@ export class CopyLane {
     private readonly collection: string,
     private readonly _id: string,
     private readonly attempt: number,
+    private readonly part?: Part,
   ) {
     this.documents = target.collection(CHECKPOINTS);
     this.session = target.client.startSession();
@@ -192,9 +197,25 @@ export class CopyLane {
 
   private async missing(documents: readonly RawDocument[]): Promise<RawDocument[]> {
     const ids = documents.map((document) => field(document, '_id')!);
-    const found = await findRaw(this.target.collection(this.collection), ids, { projection: { _id: 1 } });
-    const there = new Set(found!.map((document) => identity(field(document, '_id')!)));
+    const { part } = this;
+    const projection = { _id: 1, ...(part === undefined ? {} : { [part.keyField]: 1 }) };
+    const found = (await findRaw(this.target.collection(this.collection), ids, { projection }))!;
+    if (part !== undefined) this.refuseForeign(found.filter((document) => !isIn(part, document)));
+    const there = new Set(found.map((document) => identity(field(document, '_id')!)));
     return documents.filter((_, i) => !there.has(identity(ids[i]!)));
+  }
+
+  /** Of other partitions in the collection: there can be one document of an `_id`. */
+  private refuseForeign(documents: readonly RawDocument[]): void {
+    if (documents.length === 0) return;
+    const some = documents
+      .slice(0, TOLD)
+      .map((document) => BSON.EJSON.stringify({ _id: decode(field(document, '_id')!) }));
+    throw new DroverError(
+      'DuplicateId',
+      `${this.collection} has ${documents.length} or more documents of other partitions with the _id of one that is to be ` +
+        `copied there: ${some.join(', ')}; give them another _id`,
+    );
   }
 
   private superseded(): DroverError {

@@ -6,6 +6,7 @@ import { TOKEN_END } from '../domain/token.js';
 import { tokenToBson } from './codec.js';
 import type { RawOptions } from './collection-definition.js';
 import { decoded, readDefinition } from './collection-definition.js';
+import { KEY_TYPES } from './key-token.js';
 import { hasCode } from './server-errors.js';
 
 /** What a collection's validator is made of. */
@@ -35,7 +36,7 @@ export function fenceValidator({ keyField, accepted, validator }: Fence): Docume
         vars: { droverToken: { $toHashedIndexKey: `$${keyField}` } },
         in: {
           $and: [
-            { $not: [{ $in: [{ $type: `$${keyField}` }, ['missing', 'array', 'undefined']] }] },
+            { $in: [{ $type: `$${keyField}` }, KEY_TYPES] },
             {
               $or: accepted.map(({ low, high }) => ({
                 $and: [
@@ -75,11 +76,18 @@ const LOCK_WAIT_MS = 100;
  * @returns false when a transaction held the collection for too long: nothing was changed
  * @throws DroverError `Superseded` when the gate is gone: another attempt has taken over
  */
-export async function setAccepted(db: Db, collection: string, fence: Fence, gate: string): Promise<boolean> {
+export const setAccepted = (db: Db, collection: string, fence: Fence, gate: string): Promise<boolean> =>
+  setValidator(db, collection, strictly(fence), gate);
+
+/** The same for taking the fence away: what is left is the user's own validator, if any. */
+export const removeFence = (db: Db, collection: string, own: Document | undefined, gate: string): Promise<boolean> =>
+  setValidator(db, collection, { validator: own ?? {}, validationLevel: 'strict', validationAction: 'error' }, gate);
+
+async function setValidator(db: Db, collection: string, validation: Document, gate: string): Promise<boolean> {
   try {
     await db.command({
       collMod: collection,
-      ...strictly(fence),
+      ...validation,
       index: { name: gate, hidden: true },
       maxTimeMS: LOCK_WAIT_MS,
       // Part of the command: the driver does not add its own write concern to commands.
@@ -126,6 +134,14 @@ export const isFencedBy = (options: Document, fence: Fence): boolean =>
   canonical(options['validator']) === canonical(fenceValidator(fence));
 
 const canonical = (value: unknown): string => BSON.EJSON.stringify(value ?? null, { relaxed: true });
+
+/** The user's own validator among a collection's options, where it has a fence the one beside it. */
+export function ownValidator({ validator }: Document): Document | undefined {
+  if (validator === undefined || Object.keys(validator as Document).length === 0) return undefined;
+  if (!namesFence(validator)) return validator as Document;
+  const [, beside] = ((validator as Document)['$and'] ?? []) as Document[];
+  return (beside?.['$or'] as Document[] | undefined)?.[1];
+}
 
 /** Puts a fenced collection under a free name. @throws DroverError `Refused` when the name is taken */
 export async function createFenced(db: Db, collection: string, fence: Fence, options?: RawOptions): Promise<void> {

@@ -9,6 +9,7 @@ import type { Change } from './change-log.js';
 import { changeLog } from './change-log.js';
 import type { CheckpointDocument } from './checkpoint.js';
 import { Checkpoint, Markers, MARKERS } from './checkpoint.js';
+import type { Part } from './part.js';
 
 export interface FollowerOptions {
   readonly migration: string;
@@ -16,8 +17,13 @@ export interface FollowerOptions {
   readonly origin: MongoClient;
   readonly destination: MongoClient;
   readonly database: string;
+  /** Name of the origin's collection. */
   readonly collection: string;
+  /** Name of the destination's collection, where it is another one. */
+  readonly copy?: string;
   readonly keyField: string;
+  /** The partition's documents, where the origin's collection holds others, too. */
+  readonly part?: Part | undefined;
   readonly signal: AbortSignal;
   readonly onProgress: (progress: FollowerProgress) => void;
 }

@@ -21,6 +21,8 @@ export interface Gate {
 }
 
 const PREFIX = 'droverGate';
+/** In the place of a partition's name: before a collection is a keyspace's, and after it has been. */
+export const OUTSIDE = '-';
 /** Within a transaction the server looks at each index of a collection for each document that it writes: few are better. */
 const MADE_AT_ONCE = 5;
 

@@ -6,6 +6,12 @@ import type { Token } from '../domain/token.js';
 import type { RawValue } from './raw-bson.js';
 import { decode, field } from './raw-bson.js';
 
+/** Types of partition keys by the names that `$type` gives them: those below. */
+export const KEY_TYPES = [
+  ...['double', 'int', 'long', 'decimal'],
+  ...['string', 'binData', 'objectId', 'bool', 'date', 'null'],
+] as const;
+
 /** BSON element type -> canonical type, for the types whose hash was checked against the server (test/e2e). */
 const CANONICAL = new Map([
   [0x01, 10], // double

@@ -1,6 +1,6 @@
 import type { CollectionInfo, Db, Document } from 'mongodb';
 import type { Partition } from '../domain/partition.js';
-import { acceptedBy, expiringNode, nodesOf } from '../domain/partition.js';
+import { acceptedBy, collectionOn, expiringNode, isSharedOn, nodesOf } from '../domain/partition.js';
 import type { Catalog } from './catalog/catalog.js';
 import type { KeyspaceDocument } from './catalog/keyspaces.js';
 import { fenceOf } from './catalog/keyspaces.js';
@@ -65,9 +65,20 @@ const isMember = ({ node, partitions }: Place): boolean => partitions.some((each
  * is over, or somebody else, can have set these.
  */
 export async function findUnwantedExpiry(catalog: Catalog, nodes: NodePool, node: string): Promise<Leftover[]> {
-  const places = (await placesOf(catalog, nodes, node)).filter(({ partitions }) => partitions.some(isChangingHands));
+  const places = (await placesOf(catalog, nodes, node)).filter(
+    ({ partitions }) => partitions.some(isChangingHands) && !isSharedOn(partitions[0]!, node),
+  );
   return confirmed(catalog, unwantedExpiry, places);
 }
+
+/**
+ * The partition in whose name a collection is put right: one that is moving keeps the others from it, one that has nothing to do
+ * with the node can't.
+ */
+const spokesman = ({ node, partitions }: Place): Partition => {
+  const members = partitions.filter((each) => nodesOf(each).includes(node));
+  return members.find(({ handover }) => handover !== null) ?? members[0] ?? partitions[0]!;
+};
 
 /** What replication of migrations that hold nothing any more has left on a node. */
 export async function findStrayReplication(catalog: Catalog, nodes: NodePool, node: string): Promise<Leftover[]> {
@@ -117,7 +128,7 @@ async function placesOf(catalog: Catalog, nodes: NodePool, node: string): Promis
   return keyspaces.flatMap((keyspace) => {
     const own = partitions.filter((partition) => partition.keyspace === keyspace._id);
     const db = client.db(keyspace.database);
-    return [...grouped(own, (each) => each.collection)].map(([collection, sharing]) => ({
+    return [...grouped(own, (each) => collectionOn(each, node))].map(([collection, sharing]) => ({
       node,
       db,
       keyspace,
@@ -149,13 +160,14 @@ async function brokenFences(places: readonly Place[]): Promise<Leftover[]> {
     if (!partitions.every(isSettled)) continue;
     const accepted = acceptedBy(partitions, node);
     const present = options.get(place);
-    const where = { node, keyspace: keyspace._id, partition: partitions[0]!.name, collection };
+    const where = { node, keyspace: keyspace._id, partition: spokesman(place).name, collection };
     if (present === undefined) {
       if (accepted.length > 0) found.push({ ...where, kind: 'missing', what: 'the collection is gone' });
       continue;
     }
     if (isFencedBy(present, { ...fenceOf(keyspace), accepted })) {
-      if (isMember(place)) continue;
+      // Whoever moves a partition out of a collection that others are in takes it out to the end.
+      if (isMember(place) || isSharedOn(partitions[0]!, node)) continue;
       if ((await place.db.collection(collection).findOne({}, { projection: { _id: 1 } })) === null) continue;
       found.push({ ...where, kind: 'copy', what: 'a copy that belongs to no migration, closed but not empty' });
       continue;
@@ -170,11 +182,12 @@ async function brokenFences(places: readonly Place[]): Promise<Leftover[]> {
 
 async function strayGates(places: readonly Place[]): Promise<Leftover[]> {
   const found: Leftover[] = [];
-  for (const { node, db, keyspace, collection, partitions } of places) {
+  for (const place of places) {
+    const { node, db, keyspace, collection, partitions } = place;
     const known = partitions.flatMap(({ gates }) => gates);
     const stray = (await gatesOf(db, collection)).filter(({ name }) => !known.includes(name));
     if (stray.length === 0 || (await indexBuilds(db, collection)).length > 0) continue;
-    const partition = partitions[0]!.name;
+    const partition = spokesman(place).name;
     const what = `${stray.length} gates of attempts that are over`;
     found.push({ kind: 'gates', node, keyspace: keyspace._id, partition, collection, what });
   }

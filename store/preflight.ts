@@ -3,6 +3,8 @@ import type { ChangeWindow } from './change-window.js';
 import { changeWindow, secondsLeft } from './change-window.js';
 import { unsupported } from './collection-support.js';
 import { inspect } from './fenced-collection.js';
+import type { Part } from './part.js';
+import { sharesOf } from './part.js';
 import { hasCode } from './server-errors.js';
 import { storageStats } from './storage-stats.js';
 import { missingRights } from './suitability.js';
@@ -12,6 +14,8 @@ export interface PlannedCopy {
   readonly target: MongoClient;
   readonly database: string;
   readonly collection: string;
+  /** What of it is to be moved, where it is not all. */
+  readonly part?: Part | undefined;
   /** Megabytes (10^6 bytes) a second, 0 without a limit. */
   readonly maxMegabytesPerSecond: number;
 }
@@ -49,20 +53,21 @@ export async function obstacles(planned: PlannedCopy): Promise<string[]> {
   return shortages(await meansOf(planned), planned.maxMegabytesPerSecond);
 }
 
-async function meansOf({ source, target, database, collection }: PlannedCopy): Promise<Means> {
+async function meansOf({ source, target, database, collection, part }: PlannedCopy): Promise<Means> {
   const documents = source.db(database).collection(collection);
-  const [stats, disk, window, indexes] = await Promise.all([
+  const [stats, disk, window, indexes, [share = 1]] = await Promise.all([
     storageStats(documents),
     // Of a database that is not there yet it would be silent about the disk.
     ifAllowed(target.db('admin').command({ dbStats: 1 })),
     ifAllowed(changeWindow(source)),
     documents.indexes(),
+    sharesOf(documents, part === undefined ? [] : [part]),
   ]);
   const { size, storageSize, totalIndexSize } = stats as Record<string, unknown>;
   const total = Number(disk?.['fsTotalSize']);
   return {
-    bytes: Number(size),
-    bytesOnDisk: Number(storageSize) + Number(totalIndexSize),
+    bytes: share * Number(size),
+    bytesOnDisk: share * (Number(storageSize) + Number(totalIndexSize)),
     indexes: indexes.length,
     targetFreeBytes: total > 0 ? total - Number(disk!['fsUsedSize']) : undefined,
     window,

@@ -1,6 +1,9 @@
 import type { ClientSession, Collection, Db, Document, FindOptions, Timestamp } from 'mongodb';
 import { Long } from 'mongodb';
 import { DocumentSequence } from 'mongodb/lib/cmap/commands.js';
+import type { Token } from '../domain/token.js';
+import type { Part } from './part.js';
+import { filterOf, rangeOf } from './part.js';
 import type { RawValue } from './raw-bson.js';
 import { compose, decode, exactly, hasZeroTimestamp, idOf, withId } from './raw-bson.js';
 import { storageStats } from './storage-stats.js';
@@ -60,12 +63,41 @@ export function inNaturalOrder(
   return replies(db, collection, command, { session, batchSize }, until);
 }
 
-/** All documents in the order of `_id`, which is the same on every server: all, or those from the one with the id `from` on. */
-export function inIdOrder(db: Db, collection: string, reading: Reading, from?: RawValue): AsyncGenerator<RawBatch> {
+/**
+ * All documents (of a part) in the order of `_id`, which is the same on every server: all, or those from the one with the id `from`
+ * on.
+ */
+export function inIdOrder(
+  db: Db,
+  collection: string,
+  reading: Reading,
+  from?: RawValue,
+  part?: Part,
+): AsyncGenerator<RawBatch> {
   // By the index's own bounds: a comparison would find ids of the same type only.
   const bounds = from === undefined ? {} : { min: { _id: decode(from) } };
-  const command = { hint: { _id: 1 }, sort: { _id: 1 }, ...bounds, readConcern: { level: 'majority' } };
+  const filter = part === undefined ? {} : { filter: filterOf(part) };
+  const order = { hint: { _id: 1 }, sort: { _id: 1 }, ...bounds };
+  const command = { ...order, ...filter, readConcern: { level: 'majority' } };
   return replies(db, collection, command, reading);
+}
+
+export interface TokenOrder extends Reading {
+  /** What was written until then is seen. */
+  readonly afterClusterTime?: Timestamp;
+  /** From this token on, its documents included. */
+  readonly from?: Token;
+}
+
+/** All documents of a part in the order of their tokens, which is about the same on every server. */
+export function inTokenOrder(
+  db: Db,
+  collection: string,
+  part: Part,
+  { afterClusterTime, from, ...reading }: TokenOrder,
+): AsyncGenerator<RawBatch> {
+  const readConcern = { level: 'majority', ...(afterClusterTime === undefined ? {} : { afterClusterTime }) };
+  return replies(db, collection, { ...rangeOf(part, from), readConcern }, reading);
 }
 
 async function* replies(
@@ -141,11 +173,15 @@ export async function lastRecord(db: Db, collection: string): Promise<Long> {
 export async function findRaw(
   collection: Collection,
   ids: readonly RawValue[],
-  { maxBytes = Infinity, ...options }: FindOptions & { readonly maxBytes?: number } = {},
+  {
+    maxBytes = Infinity,
+    part,
+    ...options
+  }: FindOptions & { readonly maxBytes?: number; readonly part?: Part | undefined } = {},
 ): Promise<RawDocument[] | undefined> {
   const found: RawDocument[] = [];
   if (ids.length === 0) return found;
-  const filter = { _id: { $in: ids.map(decode) as never[] } };
+  const filter = { _id: { $in: ids.map(decode) as never[] }, ...(part === undefined ? {} : filterOf(part)) };
   let bytes = 0;
   for await (const document of collection.find(filter, {
     ...options,

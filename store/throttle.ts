@@ -1,5 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 
+export const BYTES_PER_MEGABYTE = 1_000_000;
+
 /** However busy the nodes are: a move has to end some time. Bytes per second. */
 const LEAST = 500_000;
 const SLOWER = 0.6;

@@ -4,9 +4,11 @@ import type { BulkWork } from './bulk-work.js';
 import type { Side } from './document-matching.js';
 import { digest, DocumentMatching } from './document-matching.js';
 import type { RawValue } from './raw-bson.js';
+import type { Part } from './part.js';
+import { countOf, filterOf } from './part.js';
 import { decode, identity, idOf } from './raw-bson.js';
 import type { RawBatch, RawDocument } from './raw-documents.js';
-import { batchSizeFor, inIdOrder, inNaturalOrder, lastRecord, readAhead } from './raw-documents.js';
+import { batchSizeFor, inIdOrder, inNaturalOrder, inTokenOrder, lastRecord, readAhead } from './raw-documents.js';
 import { memberOf } from './record-place.js';
 import type { Verified } from './verify-position.js';
 import { VerifyPosition } from './verify-position.js';
@@ -45,14 +47,15 @@ const RECHECKS = 10;
 
 /**
  * Compares every document byte for byte while writes go on. Both sides are read at the same pace, in natural order, which a
- * copy has from its source; where it has another one, in the order of `_id`. What is not the same is looked at again after
+ * copy has from its source, or where a collection holds other partitions, too, in the order of tokens; where that is not the same,
+ * in the order of `_id`. What is not the same is looked at again after
  * replication has caught up, until it agrees or has differed every time.
  */
 export async function verify(options: VerifyOptions): Promise<VerifyResult> {
   return new Verification(options).run();
 }
 
-type Order = 'natural' | '_id';
+type Order = 'natural' | 'token' | '_id';
 
 /** Read so far. */
 interface ReadSide {
@@ -66,6 +69,7 @@ interface ReadSide {
 
 class Verification {
   private readonly dbs: Readonly<Record<Side, Db>>;
+  private readonly collections: Readonly<Record<Side, string>>;
   private readonly matching = new DocumentMatching();
   private readonly different = new Map<string, RawValue>();
   private readonly position: VerifyPosition | undefined;
@@ -73,15 +77,20 @@ class Verification {
   private documentsInAll = 0;
 
   constructor(private readonly options: VerifyOptions) {
-    const { source, target, database, collection, migration } = options;
+    const { source, target, database, collection, copy, part, migration } = options;
     this.dbs = { source: source.db(database), target: target.db(database) };
-    if (migration !== undefined) this.position = new VerifyPosition(this.dbs, collection, migration);
+    this.collections = { source: collection, target: copy ?? collection };
+    // In any other order there is no going on.
+    if (migration !== undefined && part === undefined) {
+      this.position = new VerifyPosition(this.dbs, collection, migration);
+    }
   }
 
   async run(): Promise<VerifyResult> {
     const before = await this.position?.read();
-    const inNaturalOrder = before?.ids === undefined ? await this.runIn('natural', before) : undefined;
-    const finished = inNaturalOrder ?? (await this.runIn('_id', before?.ids === undefined ? undefined : before));
+    const order = this.options.part === undefined ? 'natural' : 'token';
+    const inThatOrder = before?.ids === undefined ? await this.runIn(order, before) : undefined;
+    const finished = inThatOrder ?? (await this.runIn('_id', before?.ids === undefined ? undefined : before));
     if (finished === undefined) throw new Error('in the order of _id no side can be ahead of the other one');
     return finished;
   }
@@ -120,19 +129,25 @@ class Verification {
   }
 
   private async open(side: Side, order: Order, session: ClientSession, after: Verified | undefined): Promise<ReadSide> {
-    const { collection } = this.options;
-    const member = await memberOf(this.dbs[side]);
-    const { count, batchSize } = await batchSizeFor(this.dbs[side], collection, BATCH_BYTES);
-    if (side === 'source') this.documentsInAll = count;
+    const [db, collection] = [this.dbs[side], this.collections[side]];
+    const { part } = this.options;
+    const member = await memberOf(db);
+    const { count, batchSize } = await batchSizeFor(db, collection, BATCH_BYTES);
+    if (side === 'source') {
+      this.documentsInAll = part === undefined ? count : await countOf(db.collection(collection), part);
+    }
     const reading = { session, batchSize };
+    const natural = async () => ({
+      ...reading,
+      ...(after?.records === undefined ? {} : { after: after.records[side] }),
+      until: await lastRecord(db, collection),
+    });
     const batches =
       order === 'natural'
-        ? inNaturalOrder(this.dbs[side], collection, {
-            ...reading,
-            ...(after?.records === undefined ? {} : { after: after.records[side] }),
-            until: await lastRecord(this.dbs[side], collection),
-          })
-        : inIdOrder(this.dbs[side], collection, reading, after?.ids?.[side]);
+        ? inNaturalOrder(db, collection, await natural())
+        : order === 'token'
+          ? inTokenOrder(db, collection, part!, reading)
+          : inIdOrder(db, collection, reading, after?.ids?.[side], part);
     return { batches: readAhead(batches), member, documents: 0, last: undefined, ended: false };
   }
 
@@ -150,7 +165,7 @@ class Verification {
       await this.readOn(sides);
       this.report(suspects.size);
       if (this.matching.ahead > mostAhead) {
-        if (order === 'natural') return false;
+        if (order !== '_id') return false;
         // Here nothing is ahead: so many differ. They are looked at before there are more.
         const some = new Map(this.matching.suspects());
         this.matching.clear();
@@ -207,9 +222,9 @@ class Verification {
 
   /** Looks at the suspects again, and adds those that go on to differ to `different`. */
   private async recheck(suspects: Map<string, RawValue>): Promise<void> {
-    const { signal, settle } = this.options;
+    const { signal, settle, part } = this.options;
     const [source, target] = (['source', 'target'] as const).map((side) =>
-      this.dbs[side].collection(this.options.collection),
+      this.dbs[side].collection(this.collections[side]),
     ) as [Collection, Collection];
     const lastSeen = new Map<string, string | undefined>();
     for (let round = 0; round < RECHECKS && suspects.size > 0; round++) {
@@ -217,10 +232,10 @@ class Verification {
       if (round > 0) await new Promise((resolve) => setTimeout(resolve, 20 * round));
       for (const chunk of chunks([...suspects], RECHECKED_AT_ONCE)) {
         const ids = chunk.map(([, id]) => id);
-        const before = await digestsOf(source, ids);
+        const before = await digestsOf(source, ids, part);
         await settle();
-        const theirs = await digestsOf(target, ids);
-        const after = await digestsOf(source, ids);
+        const theirs = await digestsOf(target, ids, part);
+        const after = await digestsOf(source, ids, part);
         for (const [name] of chunk) {
           const [old, copy, now] = [before.get(name), theirs.get(name), after.get(name)];
           // A document that is written all the time never stands still; its copy must change along with it.
@@ -236,10 +251,15 @@ class Verification {
 }
 
 /** Of the documents that are there. */
-async function digestsOf(collection: Collection, ids: readonly RawValue[]): Promise<Map<string, string>> {
+async function digestsOf(
+  collection: Collection,
+  ids: readonly RawValue[],
+  part: Part | undefined,
+): Promise<Map<string, string>> {
   const digests = new Map<string, string>();
-  const found = collection.find({ _id: { $in: ids.map(decode) as never[] } }, { raw: true });
-  for await (const document of found as AsyncIterable<unknown>) {
+  const filter = { _id: { $in: ids.map(decode) as never[] }, ...(part === undefined ? {} : filterOf(part)) };
+  // One after the other: all of them may be more than memory holds.
+  for await (const document of collection.find(filter, { raw: true }) as AsyncIterable<unknown>) {
     digests.set(identity(idOf(document as RawDocument)), digest(document as RawDocument));
   }
   return digests;

@@ -39,6 +39,11 @@ export interface MigrationInput {
   readonly maxMegabytesPerSecond?: number;
   /** Wait for `approve` before the first weight. */
   readonly approveCutover?: boolean;
+  /**
+   * Of a keyspace that was adopted: move although clients are seen that write past the routers. What these delete is not carried
+   * over.
+   */
+  readonly allowDirectWriters?: boolean;
   /** Who asks, for the record. */
   readonly requestedBy?: string;
   readonly reason?: string;

@@ -18,6 +18,7 @@ interface MigrateOptions extends By {
   readonly soak?: number;
   readonly maxMbps?: number;
   readonly approveCutover?: boolean;
+  readonly allowDirectWriters?: boolean;
   readonly reason?: string;
 }
 
@@ -33,6 +34,7 @@ export function addMigrateCommand(program: Command): void {
     .option('--dwell <time>', 'time between two steps, such as 30s', durationMs)
     .option('--soak <time>', 'time after the last step in which rollback stays possible, such as 10m', durationMs)
     .option('--max-mbps <number>', 'megabytes a second that copying may read at most; 0 = no limit', atLeastZero)
+    .option('--allow-direct-writers', 'of an adopted keyspace: move although clients write past the router')
     .option('--approve-cutover', 'wait for "drover migration approve" before the first step')
     .option('--reason <text>', 'why, for the record')
     .addOption(byOption())
@@ -44,7 +46,15 @@ export function addMigrateCommand(program: Command): void {
           partition,
           target: options.to,
           requestedBy: by,
-          ...given({ weights: options.weights, dwell, soak, maxMegabytesPerSecond, approveCutover, reason }),
+          ...given({
+            weights: options.weights,
+            dwell,
+            soak,
+            maxMegabytesPerSecond,
+            approveCutover,
+            reason,
+            allowDirectWriters: options.allowDirectWriters,
+          }),
         };
         if (options.dryRun === true) {
           const { planMigration } = await import('../migration-plan.js');

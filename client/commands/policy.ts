@@ -15,6 +15,7 @@ const DURATIONS: ReadonlySet<string> = new Set([
   'dwell',
   'soak',
   'stepTimeout',
+  'watchWriters',
   'expireAfter',
 ]);
 

@@ -1,8 +1,12 @@
 import type { MongoClient } from 'mongodb';
+import { DroverError } from '../../domain/errors.js';
+import type { Partition, SharedCollection } from '../../domain/partition.js';
 import { connect } from '../connect.js';
+import { hasCode } from '../server-errors.js';
 import { AccessHistory } from './access-history.js';
 import { Decisions } from './decisions.js';
 import { Forecasts } from './forecasts.js';
+import type { KeyspaceDocument } from './keyspaces.js';
 import { Keyspaces } from './keyspaces.js';
 import { Migrations } from './migrations.js';
 import { Nodes } from './nodes.js';
@@ -49,6 +53,45 @@ export class Catalog {
       throw error;
     }
     return new Catalog(client, database);
+  }
+
+  /**
+   * Adds a keyspace with all of its partitions, or nothing.
+   *
+   * @throws DroverError `InvalidRequest` when there is one of that name
+   */
+  async addKeyspace(keyspace: KeyspaceDocument, partitions: readonly Partition[]): Promise<void> {
+    try {
+      await this.client.withSession((session) =>
+        session.withTransaction(async () => {
+          await this.keyspaces.insert(keyspace, session);
+          await this.partitions.insert(partitions, session);
+        }),
+      );
+    } catch (error) {
+      if (!hasCode(error, 'duplicateKey')) throw error;
+      throw new DroverError('InvalidRequest', `keyspace "${keyspace._id}" already exists`);
+    }
+  }
+
+  /**
+   * Ends the routes of a keyspace whose partitions are all at one place, so that none of them can be moved any more.
+   *
+   * @throws DroverError `Refused` when one of them has begun to move
+   */
+  async beginRelease(name: string, place: SharedCollection): Promise<void> {
+    await this.client.withSession((session) =>
+      session.withTransaction(async () => {
+        const left = await this.partitions.removeSettled(name, place, session);
+        if (left > 0) {
+          throw new DroverError(
+            'Refused',
+            `${left} partitions of ${name} have begun to move, or are being repaired: wait for that`,
+          );
+        }
+        await this.keyspaces.setReleasing(name, place, session);
+      }),
+    );
   }
 
   async close(): Promise<void> {

@@ -1,6 +1,7 @@
-import type { Collection, Document } from 'mongodb';
+import type { ClientSession, Collection, Document } from 'mongodb';
 import { BSON } from 'mongodb';
 import { DroverError } from '../../domain/errors.js';
+import type { SharedCollection } from '../../domain/partition.js';
 import type { Fence } from '../fenced-collection.js';
 
 /** One dimension of a partition key. Only hashed ones exist so far; the form leaves room for ranges, time and region. */
@@ -18,14 +19,24 @@ export interface KeyspaceDocument {
   dimensions: [Dimension, ...Dimension[]];
   /** The user's own validator of its documents, as extended JSON: it holds beside Drover's fence. */
   validator?: string;
+  /** Where all of it is, once it is being made a plain collection again: its partitions have no entries any more. */
+  releasing?: SharedCollection;
   createdAt: Date;
 }
 
 export class Keyspaces {
   constructor(private readonly collection: Collection<KeyspaceDocument>) {}
 
-  async insert(keyspace: KeyspaceDocument): Promise<void> {
-    await this.collection.insertOne(keyspace);
+  async insert(keyspace: KeyspaceDocument, session?: ClientSession): Promise<void> {
+    await this.collection.insertOne(keyspace, session === undefined ? {} : { session });
+  }
+
+  async setReleasing(name: string, releasing: SharedCollection, session: ClientSession): Promise<void> {
+    await this.collection.updateOne({ _id: name }, { $set: { releasing } }, { session });
+  }
+
+  async remove(name: string): Promise<void> {
+    await this.collection.deleteOne({ _id: name });
   }
 
   async find(name: string): Promise<KeyspaceDocument | undefined> {

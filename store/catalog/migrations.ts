@@ -73,6 +73,8 @@ export interface MigrationDocument {
   /** Of the phase that was worked on last. */
   work?: WorkFigures;
   replication?: Partial<Record<Direction, LagFigures>>;
+  /** Documents deleted so far from a collection that the partition shared. */
+  removed?: number;
   steps: BoundaryStepRecord[];
   /** Collection options and indexes: as they were when the copy was begun, with the changes that were taken over since. */
   definition?: KeptDefinitionDocument;

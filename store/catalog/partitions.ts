@@ -1,8 +1,8 @@
-import type { ChangeStream, Collection, Document, Filter, MongoClient, Timestamp } from 'mongodb';
+import type { ChangeStream, ClientSession, Collection, Document, Filter, MongoClient, Timestamp } from 'mongodb';
 import { DroverError } from '../../domain/errors.js';
 import type { HandoverEvent } from '../../domain/handover.js';
 import { transition } from '../../domain/handover.js';
-import type { Partition } from '../../domain/partition.js';
+import type { Partition, SharedCollection } from '../../domain/partition.js';
 import { partitionId } from '../../domain/partition.js';
 import { partitionFromBson, partitionToBson } from '../codec.js';
 import { hasCode } from '../server-errors.js';
@@ -21,8 +21,21 @@ export class Partitions {
     private readonly collection: Collection<PartitionDocument>,
   ) {}
 
-  async insert(partitions: readonly Partition[]): Promise<void> {
-    await this.collection.insertMany(partitions.map((partition) => partitionToBson(partition) as PartitionDocument));
+  async insert(partitions: readonly Partition[], session?: ClientSession): Promise<void> {
+    const documents = partitions.map((partition) => partitionToBson(partition) as PartitionDocument);
+    await this.collection.insertMany(documents, session === undefined ? {} : { session });
+  }
+
+  /**
+   * Removes the partitions of a keyspace that are at a place and that nobody is moving or repairing.
+   *
+   * @returns how many are left
+   */
+  async removeSettled(keyspace: string, place: SharedCollection, session: ClientSession): Promise<number> {
+    const settled = { keyspace, handover: null, gates: [], 'route.source': place.node };
+    const shared = { 'shared.node': place.node, 'shared.collection': place.collection };
+    await this.collection.deleteMany({ ...settled, ...shared }, { session });
+    return this.collection.countDocuments({ keyspace }, { session });
   }
 
   async list(keyspace?: string): Promise<Partition[]> {
@@ -101,9 +114,12 @@ export class Partitions {
     }
   }
 
-  /** Partitions that share a collection with this one; while it is being handed over none of these can be. */
-  async sharing({ id, keyspace, collection }: Partition): Promise<Partition[]> {
-    return (await this.collection.find({ keyspace, collection, _id: { $ne: id } }).toArray()).map(partitionFromBson);
+  /** Partitions that share a collection with this one; while it is being handed over there none of these can be. */
+  async sharing({ id, keyspace, shared }: Partition): Promise<Partition[]> {
+    if (shared === undefined) return [];
+    const { node, collection } = shared;
+    const filter = { keyspace, 'shared.node': node, 'shared.collection': collection, _id: { $ne: id } };
+    return (await this.collection.find(filter).toArray()).map(partitionFromBson);
   }
 
   /** Those with the gates of a repair that did not come to its end; they keep the collection locked. */

@@ -50,6 +50,7 @@ describe('defaults', () => {
           maxMegabytesPerSecond: 0,
           stepTimeout: 500,
           onDefinitionChange: 'copy',
+          watchWriters: 3_000,
           rollbackWhen: {
             minimumRequests: 50,
             errorRate: 0.05,

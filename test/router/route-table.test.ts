@@ -61,6 +61,24 @@ describe('the route table', () => {
   });
 });
 
+describe('the routes of a keyspace that was released and made again', () => {
+  it.each([
+    ['fewer', 4, 2],
+    ['more', 2, 4],
+  ])('with %s partitions replace those of before, whatever epoch these had reached', (_, before, after) => {
+    const table = new RouteTable();
+    table.load(all(before).map((each) => ({ ...each, epoch: 70 })));
+    const again = all(after).map((each) => ({ ...each, epoch: 1_000 }));
+    for (const each of again) table.load([each]);
+    for (const each of again) {
+      for (const bound of [each.box[0].low, each.box[0].high - 1n]) {
+        expect(table.find('shop.orders', bound)?.partition).toBe(each);
+      }
+    }
+    for (let i = after; i < before; i++) expect(table.route(`shop.orders/p${i}`)).toBeUndefined();
+  });
+});
+
 describe('a route', () => {
   it('takes newer epochs only: an older one that arrives late changes nothing', () => {
     fc.assert(

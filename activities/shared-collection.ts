@@ -1,0 +1,94 @@
+import { DroverError } from '../domain/errors.js';
+import type { NodeName, Partition } from '../domain/partition.js';
+import { acceptedBy, collectionOn, isSharedOn, tokensOf } from '../domain/partition.js';
+import { overlaps } from '../domain/token.js';
+import type { KeyspaceDocument } from '../store/catalog/keyspaces.js';
+import { describeClient, watchWriters } from '../store/direct-writers.js';
+import { giveWay } from '../store/node-pressure.js';
+import { partOf } from '../store/part.js';
+import { removePart } from '../store/part-removal.js';
+import { BYTES_PER_MEGABYTE, Throttle } from '../store/throttle.js';
+import type { Dependencies } from './dependencies.js';
+import type { MoveContext } from './move-context.js';
+import { confirmAttempt } from './move-context.js';
+
+/** A request is to be answered within half a minute. */
+const WATCH_MOST_MS = 20_000;
+
+/**
+ * What clients delete past the routers no fence refuses, and so it would not be carried over. Before a partition leaves a
+ * collection that was there before Drover, or comes back into it, none may be seen writing there.
+ *
+ * @throws DroverError `Refused` with who was seen
+ */
+export async function refuseDirectWriters(
+  { nodes, migration: { watchWriters: watchMs } }: Dependencies,
+  { database }: KeyspaceDocument,
+  partition: Partition,
+  involved: readonly NodeName[],
+): Promise<void> {
+  if (watchMs === 0) return;
+  for (const node of involved.filter((each) => isSharedOn(partition, each))) {
+    const namespace = `${database}.${collectionOn(partition, node)}`;
+    const { writers } = await watchWriters(await nodes.get(node), namespace, Math.min(watchMs, WATCH_MOST_MS));
+    if (writers.length === 0) continue;
+    throw new DroverError(
+      'Refused',
+      `clients write to ${namespace} on "${node}" past the router: ${writers.map(describeClient).join('; ')}. Have them use it ` +
+        'before anything moves; allowDirectWriters moves all the same, and loses what they delete',
+    );
+  }
+}
+
+/** How often the figure goes to the catalog, where commands and the janitor read it. */
+const RECORD_EVERY_MS = 1_000;
+
+/**
+ * Takes a partition that has left out of the collection that others are in: it is deleted there a few documents at a time, as
+ * slowly as copying would be.
+ *
+ * @throws DroverError `Superseded`, `Refused` when the node owns any of it
+ */
+export async function removeFromShared(
+  dependencies: Dependencies,
+  { keyspace, fence, move, client, signal }: MoveContext,
+  partition: Partition,
+  node: NodeName,
+): Promise<void> {
+  const { catalog, migration: policy, log } = dependencies;
+  const confirm = async () => {
+    const sharing = [partition, ...(await catalog.partitions.sharing(partition))];
+    if (acceptedBy(sharing, node).some((owned) => overlaps(owned, tokensOf(partition)))) {
+      throw new DroverError('Refused', `"${node}" owns tokens of ${partition.id}: nothing of it is deleted there`);
+    }
+    await confirmAttempt(catalog, partition);
+  };
+  const { migration } = move;
+  const throttle = new Throttle(policy.maxMegabytesPerSecond * BYTES_PER_MEGABYTE);
+  let recordedAt = 0;
+  const onProgress = (removed: number) => {
+    if (performance.now() - recordedAt < RECORD_EVERY_MS) return;
+    recordedAt = performance.now();
+    catalog.migrations.update(migration, { $set: { removed } }).catch((error: unknown) => {
+      log.warn('figures of a migration were not recorded', { migration, error });
+    });
+  };
+  const onSlower = (slow: string, reason: string) => {
+    log.info('a migration gives way', { migration, node: slow, reason });
+  };
+  const removed = await giveWay([{ name: node, client: client(node), ownWrites: true }], throttle, onSlower, () =>
+    removePart({
+      client: client(node),
+      database: keyspace.database,
+      collection: collectionOn(partition, node),
+      part: partOf(fence.keyField, partition),
+      migration,
+      attempt: partition.attempt,
+      throttle,
+      signal,
+      confirm,
+      onProgress,
+    }),
+  );
+  log.info('a partition was taken out of a shared collection', { migration, partition: partition.id, node, removed });
+}
