@@ -7,6 +7,7 @@
  * await waitForMigration(control, 'shop.orders', 'p3');
  * await control.close();
  */
+export { adoptKeyspace, planAdoption, type AdoptionPlan, type AdoptionRequest } from './adoption.js';
 export { startAutomation, stopAutomation, type AffectedMigration, type AutomationChange } from './automation.js';
 export { openControl, type ControlContext } from './context.js';
 export { approveDecision, listDecisions, rejectDecision, showDecision } from './decisions.js';
@@ -40,6 +41,7 @@ export {
   type PartitionSummary,
   type RegionRequests,
 } from './partitions.js';
+export { planRelease, releaseKeyspace, type ReleasePlan } from './release.js';
 export { showPolicy } from './policy.js';
 export { verifyCopies, type VerificationReport, type VerificationRequest } from './verification.js';
 export { DroverError, ErrorCode } from '../domain/errors.js';

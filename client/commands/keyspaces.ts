@@ -2,8 +2,10 @@ import { readFile } from 'node:fs/promises';
 import type { Command } from 'commander';
 import type { Document } from 'mongodb';
 import { DroverError } from '../../domain/errors.js';
+import type { AdoptionPlan } from '../adoption.js';
 import type { KeyspaceDetails } from '../keyspaces.js';
-import { positiveInteger } from './arguments.js';
+import type { ReleasePlan } from '../release.js';
+import { durationMs, given, positiveInteger } from './arguments.js';
 import { withControl } from './invocation.js';
 import { ago, count, facts, size, some, table } from './presentation.js';
 
@@ -49,6 +51,53 @@ export function addKeyspaceCommands(program: Command): void {
     );
 
   keyspace
+    .command('adopt <name>')
+    .description('make a keyspace of a collection that is in use, where it is, without copying')
+    .requiredOption('--key <field>', 'partition key: every document has to have it')
+    .requiredOption('--partitions <number>', 'how many partitions', positiveInteger)
+    .option('--node <node>', 'the node that has the collection, where several do')
+    .option('--check', 'say what would be found; change nothing')
+    .option('--watch <time>', 'how long to watch who writes past the router, such as 30s (default: 10s)', durationMs)
+    .option('--allow-direct-writers', 'adopt although clients write past the router; nothing may move before they stop')
+    .action(
+      withControl<AdoptOptions>(async ({ control, options, terminal }, name) => {
+        const { adoptKeyspace, planAdoption } = await import('../adoption.js');
+        const { key, partitions, node, watch: watchMs, allowDirectWriters } = options;
+        const request = { name, key, partitions, ...given({ node, watchMs, allowDirectWriters }) };
+        terminal.note(`Reading ${name}, and watching who writes to it ...`);
+        if (options.check !== true) {
+          const adopted = await adoptKeyspace(control, request);
+          terminal.result({ adopted }, `${describeAdoption(adopted)}\n\n${AFTER_ADOPTION}`);
+          return;
+        }
+        const plan = await planAdoption(control, request);
+        const why = [
+          ...plan.obstacles,
+          ...(plan.directWriters === null || allowDirectWriters ? [] : [plan.directWriters]),
+        ];
+        if (why.length === 0) terminal.result({ plan }, describeAdoption(plan));
+        else terminal.unsuccessful({ plan }, describeAdoption(plan), `would be refused: ${why.join('; ')}`, 'Refused');
+      }),
+    );
+
+  keyspace
+    .command('release <name>')
+    .description('make a plain collection again of a keyspace that was adopted')
+    .option('--check', 'say whether it could be done; change nothing')
+    .action(
+      withControl<{ check?: boolean }>(async ({ control, options, terminal }, name) => {
+        const { planRelease, releaseKeyspace } = await import('../release.js');
+        if (options.check === true) {
+          const plan = await planRelease(control, name);
+          terminal.result({ plan }, `${name} can be released: all of it is in ${plan.collection} on ${plan.node}.`);
+          return;
+        }
+        const released = await releaseKeyspace(control, name);
+        terminal.result({ released }, describeRelease(released));
+      }),
+    );
+
+  keyspace
     .command('list')
     .description('keyspaces with their keys')
     .action(
@@ -83,6 +132,41 @@ export function addKeyspaceCommands(program: Command): void {
       }),
     );
 }
+
+interface AdoptOptions {
+  readonly key: string;
+  readonly partitions: number;
+  readonly node?: string;
+  readonly check?: boolean;
+  readonly watch?: number;
+  readonly allowDirectWriters?: boolean;
+}
+
+const AFTER_ADOPTION =
+  'Next: have all applications use the router; clients that go past it are refused what has moved, but their deletes can not be. ' +
+  'A move is refused while such a client is seen.';
+
+const describeAdoption = ({ name, key, node, partitions, documents, bytes, indexed, ...plan }: AdoptionPlan): string =>
+  facts([
+    ['keyspace', name],
+    ['node', node],
+    ['key', `${key} (hashed; ${indexed ? 'its index is there' : 'its index is built'})`],
+    ['partitions', `${count(partitions)}, all in the collection that is there`],
+    ['documents', `${count(documents)} (${size(bytes)})`],
+    ['obstacles', plan.obstacles.length === 0 ? 'none' : plan.obstacles.join('; ')],
+    ['direct writers', plan.directWriters ?? 'none was seen'],
+    ['also connected', some(plan.writes.connected.length, 'client')],
+  ]);
+
+const describeRelease = ({ name, node, collection, left }: ReleasePlan): string =>
+  [
+    `${name} is the plain collection ${collection} on ${node} again, with its own validator.`,
+    'Next: have applications use the plain driver.',
+    ...left.map(
+      ({ node: where, collections }) =>
+        `Closed and empty on ${where}: ${collections.join(', ')}. Drop them when no process uses the router for ${name} any more.`,
+    ),
+  ].join('\n');
 
 /** @throws DroverError `InvalidRequest` */
 async function readDocument(what: string, file: string): Promise<Document> {

@@ -49,10 +49,10 @@ export class Terminal {
   }
 
   /** The command ran to its end, but what was asked for did not come about: what did, and why. */
-  unsuccessful(document: object, forPeople: string, message: string): void {
-    this.result({ ...document, error: { code: 'Failed', message } }, forPeople);
+  unsuccessful(document: object, forPeople: string, message: string, code: 'Failed' | ErrorCode = 'Failed'): void {
+    this.result({ ...document, error: { code, message } }, forPeople);
     this.note(message);
-    process.exitCode = 1;
+    process.exitCode = code === 'Failed' ? 1 : ErrorCode[code].exitCode;
   }
 
   /** Redacts text by text: in the finished JSON, a mask could swallow the quotes between two of them. */

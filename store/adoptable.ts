@@ -1,0 +1,118 @@
+import type { Collection, Db, Document } from 'mongodb';
+import { BSON } from 'mongodb';
+import { unsupported } from './collection-support.js';
+import { inspect, ownValidator } from './fenced-collection.js';
+import { parseGate } from './gates.js';
+import { KEY_TYPES } from './key-token.js';
+import { isTokenIndex, isWhole } from './part.js';
+import { storageStats } from './storage-stats.js';
+
+/** What a collection is like that is to become a keyspace. */
+export interface Adoptable {
+  readonly documents: number;
+  readonly bytes: number;
+  /** Whether the key's hashed index is there. */
+  readonly indexed: boolean;
+  /** The user's own validator. */
+  readonly validator?: Document;
+  /** Why it can't be, as sentences that say what to do. */
+  readonly obstacles: readonly string[];
+}
+
+const MOST_INDEXES = 64;
+/** Gates of a move, and the key's hashed index. */
+const OWN_INDEXES = 11;
+const MOST_TOLD = 10;
+
+/** Looks at a collection, and reads all of it once; changes nothing. */
+export async function examineCollection(db: Db, name: string, keyField: string): Promise<Adoptable> {
+  const state = await inspect(db, name);
+  const reason = unsupported(state);
+  const nothing = { documents: 0, bytes: 0, indexed: false };
+  if (reason !== undefined) return { ...nothing, obstacles: [`it ${reason}`] };
+  const collection = db.collection(name);
+  const [stats, indexes, keys] = await Promise.all([
+    storageStats(collection),
+    collection.indexes(),
+    unsuitableKeys(collection, keyField),
+  ]);
+  const own = ownValidator(state.options);
+  return {
+    documents: Number(stats['count']),
+    bytes: Number(stats['size']),
+    indexed: (indexes as Document[]).some((index) => isTokenIndex(index, keyField)),
+    ...(own === undefined ? {} : { validator: own }),
+    obstacles: [
+      ...(own === undefined ? [] : weakValidation(state.options)),
+      ...indexObstacles(indexes, keyField),
+      ...(keys.length === 0 ? [] : [describeKeys(keyField, keys)]),
+    ],
+  };
+}
+
+/** Anything weaker lets writes through that a fence has to refuse. */
+function weakValidation({ validationLevel = 'strict', validationAction = 'error' }: Document): string[] {
+  if (validationLevel === 'strict' && validationAction === 'error') return [];
+  return [
+    `its validator is applied with level "${validationLevel}" and action "${validationAction}": set it to strict and error ` +
+      'with collMod, once all documents keep to it',
+  ];
+}
+
+function indexObstacles(indexes: readonly Document[], field: string): string[] {
+  const users = indexes.filter(({ name }) => parseGate(name as string) === undefined);
+  const found = users
+    .filter(({ unique, key }) => unique === true && !(field in (key as Document)))
+    .map(
+      ({ name }) =>
+        `its index ${name} is unique without the partition key: over several nodes nothing keeps it unique; drop it, or put ` +
+        `"${field}" into it`,
+    );
+  found.push(
+    ...users
+      .filter(({ expireAfterSeconds }) => expireAfterSeconds !== undefined)
+      .map(
+        ({ name }) =>
+          `its index ${name} lets documents expire, which it would go on doing while a partition moves: drop it; shared collections ` +
+          'with such indexes are not supported yet',
+      ),
+  );
+  const hashed = users.find((index) => isTokenIndex(index, field));
+  if (hashed !== undefined && !isWhole(hashed)) {
+    found.push(
+      `its index ${hashed['name']} on the partition key is hidden or partial: drop it, a whole one is built instead`,
+    );
+  }
+  if (users.length + OWN_INDEXES > MOST_INDEXES) {
+    found.push(
+      `it has ${users.length} indexes: ${OWN_INDEXES} more are needed, and MongoDB allows ${MOST_INDEXES}; drop some`,
+    );
+  }
+  return found;
+}
+
+export interface UnsuitableKey {
+  readonly _id: unknown;
+  /** BSON type of the key, `missing` where there is none. */
+  readonly type: string;
+}
+
+/** Documents that no partition could hold, a few of them. */
+export async function unsuitableKeys(collection: Collection, field: string): Promise<UnsuitableKey[]> {
+  const type = { $type: `$${field}` };
+  return collection
+    .aggregate<UnsuitableKey>([
+      { $match: { $expr: { $not: [{ $in: [type, KEY_TYPES] }] } } },
+      { $limit: MOST_TOLD },
+      { $project: { type } },
+    ])
+    .toArray();
+}
+
+export function describeKeys(field: string, keys: readonly UnsuitableKey[]): string {
+  const some = keys.map(({ _id, type }) => `${BSON.EJSON.stringify({ _id }, { relaxed: true })} (${type})`);
+  return (
+    `documents without a usable value of "${field}" (a string, number, ObjectId, date, boolean, binary or null), ` +
+    `${keys.length === MOST_TOLD ? 'some of them' : 'these'}: ${some.join(', ')}; give them one, or remove them`
+  );
+}
