@@ -108,7 +108,7 @@ export function createCopyActivities(dependencies: Dependencies) {
         const context = await openMove(dependencies, move);
         const name = context.names.target;
         const db = context.db(move.target);
-        const definition = await definitionToCopy(context);
+        const definition = await definitionToCopy(dependencies, context);
         await makeEmptyCopy(dependencies, context, definition);
         await keepDefinition(dependencies, context, definition);
         await buildIndexes(db, name, indexesToCopy(definition).unique, signal);
@@ -138,7 +138,8 @@ export function createCopyActivities(dependencies: Dependencies) {
         const { documents, bytes } = await givingWay(context, work.throttle, () =>
           backfill({ ...work, migration: move.migration }),
         );
-        await build(context, reporter, () => followDefinition(dependencies, context, signal));
+        const follow = () => followDefinition(dependencies, context, { signal, withoutUnique: true });
+        await build(context, reporter, follow);
         await catalog.migrations.update(move.migration, { $set: { documents, bytes } });
         return { documents, bytes };
       }),
@@ -182,8 +183,14 @@ export function createCopyActivities(dependencies: Dependencies) {
           } catch (error) {
             // The copy may still have a unique index that the source has no more.
             if (!(error instanceof DroverError) || error.code !== 'DuplicateId') throw error;
-            if (!(await followDefinition(dependencies, await openMove(dependencies, move), signal))) throw error;
-            again = true;
+            const regardless = move.direction === 'back';
+            try {
+              const now = await openMove(dependencies, move);
+              again = await followDefinition(dependencies, now, { signal, regardless });
+            } catch (reason) {
+              dependencies.log.warn('definitions could not be compared', { migration: move.migration, error: reason });
+            }
+            if (!again) throw error;
           }
         }
         throw new CancelledFailure('replication was stopped');
@@ -211,7 +218,7 @@ export function createCopyActivities(dependencies: Dependencies) {
         const context = await openMove(dependencies, move);
         const reporter = new FigureReporter(dependencies, move.migration, report);
         // Changed since the copy began: the change log says nothing of it.
-        await build(context, reporter, () => followDefinition(dependencies, context, signal));
+        await build(context, reporter, () => followDefinition(dependencies, context, { signal }));
         const pace = new WorkPace('verify', await meanSize(context));
         const work = bulkWork<VerifyProgress>(context, move, signal, ({ compared, documentsInAll }) => {
           const counted = { done: compared, inAll: documentsInAll };
@@ -230,7 +237,7 @@ export function createCopyActivities(dependencies: Dependencies) {
             `${different.length} or more documents differ: ${different.join(', ')}`,
           );
         }
-        await followDefinition(dependencies, context, signal);
+        await followDefinition(dependencies, context, { signal });
         const definitions = await differentDefinitions(context);
         if (definitions.length > 0) throw new DroverError('VerificationFailed', definitions.join('; '));
         await catalog.migrations.update(move.migration, { $set: { compared } });

@@ -11,8 +11,9 @@ import type { TokenLoad } from '../domain/weights.js';
 import { boundaryFor, weightAt } from '../domain/weights.js';
 import { worse } from '../domain/watch.js';
 import { sampleTokens } from '../store/sample.js';
-import { confirmWayBack, followDefinition, letExpire } from './definition.js';
+import { confirmWayBack, followDefinition } from './definition.js';
 import type { Dependencies, Move, MovePlan } from './dependencies.js';
+import { letExpire } from './expiry.js';
 import { withHeartbeat } from './heartbeat.js';
 import type { MoveContext } from './move-context.js';
 import { openMove } from './move-context.js';
@@ -29,6 +30,8 @@ const LOAD_HISTORY_MS = 24 * 3600 * 1000;
 const LOOK_MS = 1_000;
 const PING_EVERY_MS = 5_000;
 const COMPARE_MS = 10_000;
+/** Between two looks when the time is over, and the last comparison is not. */
+const AT_THE_END_MS = 100;
 /** Requests held by a boundary step are recorded within this time after it. */
 const AFTER_STEP_MS = 1_500;
 /** What the source did in so long before is what the target is compared with, in Drover's time. */
@@ -77,7 +80,7 @@ export function createCutoverActivities(dependencies: Dependencies) {
           await refuseDirectWriters(dependencies, keyspace, partition, [move.source, move.target]);
         }
         const world = handoverWorld(dependencies, context);
-        await followDefinition(dependencies, context, signal);
+        await followDefinition(dependencies, context, { signal });
         const gated = partition.gates.length > 0 ? partition : await run(makeGates(partition), world);
         if (!(await ping(context, 'back', 30_000))) {
           throw new DroverError(
@@ -85,7 +88,7 @@ export function createCutoverActivities(dependencies: Dependencies) {
             `a marker written on ${move.target} did not come back to ${move.source} in 30 s`,
           );
         }
-        await letExpire(dependencies, context, null);
+        await letExpire(dependencies, context, null, signal);
         // Whether routers know the route is asked before each step, when it matters.
         await catalog.partitions.advance(gated, { kind: 'publish' });
       }),
@@ -99,7 +102,7 @@ export function createCutoverActivities(dependencies: Dependencies) {
         atRest.delete(id);
         const context = await openMove(dependencies, move);
         const { partition } = context;
-        if (move.weight > 0) await followDefinition(dependencies, context, signal);
+        if (move.weight > 0) await followDefinition(dependencies, context, { signal });
         else await confirmWayBack(dependencies, context);
         const tokens = tokensOf(partition);
         const load = await loads(context);
@@ -107,7 +110,7 @@ export function createCutoverActivities(dependencies: Dependencies) {
         // The load may have shifted since the last weight: what the target has, it keeps.
         const boundary = move.weight > 0 && wanted < partition.route.boundary ? partition.route.boundary : wanted;
         const before = partition.route.boundary;
-        if (before !== boundary) await letExpire(dependencies, context, null);
+        if (before !== boundary) await letExpire(dependencies, context, null, signal);
         const log = new StepLog(handoverWorld(dependencies, context));
         let after: Partition;
         try {
@@ -127,7 +130,7 @@ export function createCutoverActivities(dependencies: Dependencies) {
             at: new Date(),
           });
         }
-        await letExpire(dependencies, { ...context, partition: after }, expiringNode(after));
+        await letExpire(dependencies, { ...context, partition: after }, expiringNode(after), signal);
         return { weight, moved, pauseMs };
       }),
 
@@ -147,10 +150,11 @@ export function createCutoverActivities(dependencies: Dependencies) {
         // What waited for the step itself is none of the target's doing.
         const since = dependencies.now() + AFTER_STEP_MS;
         const pings = new Pings(context, policy.lag);
-        let comparedAt = performance.now();
+        const comparisons = new Comparisons(dependencies, move, signal);
         try {
           for (;;) {
-            await delay(Math.max(0, Math.min(LOOK_MS, until - Date.now())), undefined, { signal });
+            const wait = Math.max(AT_THE_END_MS, Math.min(LOOK_MS, until - Date.now()));
+            await delay(wait, undefined, { signal });
             const lagging = pings.late();
             if (lagging !== undefined) return { worse: lagging };
             const recent = await catalog.access.served(keyspace, partition, since);
@@ -158,12 +162,9 @@ export function createCutoverActivities(dependencies: Dependencies) {
             const reason = worse(policy, recent.get(target), before.get(source));
             if (reason !== undefined) return { worse: reason };
             const isOver = Date.now() >= until;
-            if (isOver || performance.now() - comparedAt > COMPARE_MS) {
-              const changed = await definitionChanged(dependencies, move, signal);
-              if (changed !== undefined) return { worse: changed };
-              comparedAt = performance.now();
-            }
-            if (isOver) return {};
+            comparisons.look(isOver);
+            if (comparisons.changed !== undefined) return { worse: comparisons.changed };
+            if (isOver && comparisons.equalAt >= until) return {};
           }
         } finally {
           pings.stop();
@@ -172,18 +173,41 @@ export function createCutoverActivities(dependencies: Dependencies) {
   };
 }
 
-/** Why the move can't go on with the collections as they are now, if so. */
-async function definitionChanged(
-  dependencies: Dependencies,
-  move: Move,
-  signal: AbortSignal,
-): Promise<string | undefined> {
-  try {
-    await followDefinition(dependencies, await openMove(dependencies, move), signal);
-    return undefined;
-  } catch (error) {
-    if (error instanceof DroverError && error.code === 'SourceChanged') return error.message;
-    throw error;
+/** Whether both collections are still the same, looked at now and then, while others go on being watched: it may take long. */
+class Comparisons {
+  /** Why the move can't go on with the collections as they are now, if so. */
+  changed: string | undefined;
+  /** When one began that found nothing of the kind, milliseconds since 1970. */
+  equalAt = -Infinity;
+  private underWay = false;
+  private next = performance.now() + COMPARE_MS;
+
+  constructor(
+    private readonly dependencies: Dependencies,
+    private readonly move: Move,
+    private readonly signal: AbortSignal,
+  ) {}
+
+  /** Begins one where it is time, or `now`. */
+  look(now: boolean): void {
+    if (this.underWay || (!now && performance.now() < this.next)) return;
+    this.underWay = true;
+    this.next = performance.now() + COMPARE_MS;
+    void this.compare().finally(() => (this.underWay = false));
+  }
+
+  private async compare(): Promise<void> {
+    const { dependencies, move, signal } = this;
+    const beganAt = Date.now();
+    try {
+      await followDefinition(dependencies, await openMove(dependencies, move), { signal });
+      this.equalAt = beganAt;
+    } catch (error) {
+      if (error instanceof DroverError && error.code === 'SourceChanged') this.changed = error.message;
+      else if (!signal.aborted) {
+        dependencies.log.warn('definitions could not be compared', { migration: move.migration, error });
+      }
+    }
   }
 }
 

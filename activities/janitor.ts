@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Partition } from '../domain/partition.js';
-import { findBrokenFences, findStrayReplication, findUnwantedExpiry } from '../store/leftovers.js';
+import { findBrokenFences, findStrayReplication, findWrongExpiry } from '../store/leftovers.js';
 import type { Dependencies } from './dependencies.js';
 import { awaitsGates, clear, openGates, recover, settle } from './repair.js';
 
@@ -79,9 +79,9 @@ export class Janitor {
         log.error('a collection is not fenced as it has to be', { ...leftover });
         await this.attempt('restoring a fence', () => clear(this.dependencies, leftover));
       }
-      for (const leftover of await findUnwantedExpiry(catalog, nodes, node)) {
-        log.warn('documents would expire where they are not owned', { ...leftover });
-        await this.attempt('suspending their expiry', () => clear(this.dependencies, leftover));
+      for (const leftover of await findWrongExpiry(catalog, nodes, node)) {
+        log.warn('documents expire where they are not owned, or do not where they are', { ...leftover });
+        await this.attempt('setting their expiry right', () => clear(this.dependencies, leftover));
       }
     });
   }

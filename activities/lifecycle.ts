@@ -9,7 +9,7 @@ import type { AdmissionInput, PlaceRequest } from '../workflows/messages.js';
 import { ADMISSION_WORKFLOW_ID, CONTROL_QUEUE } from '../workflows/messages.js';
 import type { ClaimRequest } from './claim.js';
 import { claimMove } from './claim.js';
-import { letExpire } from './definition.js';
+import { letExpire } from './expiry.js';
 import type { Dependencies, Move, MovePlan } from './dependencies.js';
 import { withHeartbeat } from './heartbeat.js';
 import type { MoveContext } from './move-context.js';

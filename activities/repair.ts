@@ -17,7 +17,7 @@ import type { Leftover } from '../store/leftovers.js';
 import { findLeftovers, findStandstills } from '../store/leftovers.js';
 import type { RepairReport } from '../workflows/messages.js';
 import { CONTROL_QUEUE, migrationWorkflowId } from '../workflows/messages.js';
-import { restoreExpiry } from './definition.js';
+import { restoreExpiry } from './expiry.js';
 import type { Dependencies } from './dependencies.js';
 import { withHeartbeat } from './heartbeat.js';
 import { completeMove, hasEnded } from './lifecycle.js';

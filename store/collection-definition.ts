@@ -93,10 +93,10 @@ const EXPIRY = 'expireAfterSeconds';
 export const HIDDEN = 'hidden';
 
 /**
- * Largest value that the server takes. An index that has it is a suspended one: what is dated after 1958 does not expire by
- * it. What it is suspended from is in the migration's record.
+ * An index that has it is a suspended one: what is dated after 1958 does not expire by it. What it is suspended from is in the
+ * migration's record. One less than the largest value that the server takes, by which people switch expiry off themselves.
  */
-export const NEVER = 2 ** 31 - 1;
+export const NEVER = 2 ** 31 - 2;
 
 const valueOf = (options: RawOptions, name: string): unknown => {
   const value = options.get(name);
@@ -156,6 +156,8 @@ export const byName = (indexes: readonly IndexDefinition[]): Map<string, IndexDe
 export interface DefinitionDocument {
   options: Binary;
   indexes: Binary[];
+  /** What indexes were found to be suspended from since then; of those that are not kept yet, too. */
+  suspended?: { index: string; seconds: number }[];
 }
 
 export const definitionToBson = ({ options, indexes }: CollectionDefinition): DefinitionDocument => ({
@@ -167,3 +169,14 @@ export const definitionFromBson = ({ options, indexes }: DefinitionDocument): Co
   options: fields(options.buffer),
   indexes: indexes.map(({ buffer }) => indexFrom(buffer)),
 });
+
+/** After how many seconds documents are to expire by each index when it is suspended no longer. */
+export const keptExpiries = (document: DefinitionDocument): ReadonlyMap<string, number> =>
+  new Map([
+    ...expiries(definitionFromBson(document)),
+    ...(document.suspended ?? []).map(({ index, seconds }) => [index, seconds] as const),
+  ]);
+
+/** Indexes by which documents of the collection expire now, and after how many seconds. */
+export const expiries = ({ indexes }: Pick<CollectionDefinition, 'indexes'>): ReadonlyMap<string, number> =>
+  new Map(indexes.flatMap((index) => (expiryOf(index) === undefined ? [] : [[index.name, expiryOf(index)!]])));

@@ -1,6 +1,7 @@
-import type { Db, Document } from 'mongodb';
+import type { Db } from 'mongodb';
 import type { MongoServerError } from 'mongodb';
 import { DroverError } from '../domain/errors.js';
+import { changeCollection } from './collection-change.js';
 import type { CollectionDefinition, IndexDefinition, RawOptions } from './collection-definition.js';
 import {
   byName,
@@ -67,7 +68,7 @@ export async function applyChanges(
   const { dropped, created, changed } = changes;
   if (changes.options.includes(PRE_AND_POST_IMAGES)) {
     const enabled = options.has(PRE_AND_POST_IMAGES);
-    await run(db, { collMod: collection, [PRE_AND_POST_IMAGES]: { enabled } });
+    await changeCollection(db, { collMod: collection, [PRE_AND_POST_IMAGES]: { enabled } }, signal);
   }
   const [adjusted, rebuilt] = [
     changed.filter(({ from, to }) => isAdjustable(from, to)),
@@ -76,9 +77,10 @@ export async function applyChanges(
   for (const { from, to } of adjusted) {
     const expiry = expiryOf(from) === undefined && expiryOf(to) !== undefined ? { expireAfterSeconds: NEVER } : {};
     const hidden = { hidden: decoded(to.options).get(HIDDEN) === true };
-    await run(db, { collMod: collection, index: { name: to.name, ...hidden, ...expiry } });
+    await changeCollection(db, { collMod: collection, index: { name: to.name, ...hidden, ...expiry } }, signal);
   }
-  for (const { name } of [...dropped, ...rebuilt.map(({ from }) => from)]) await dropIndex(db, collection, name);
+  for (const { name } of [...dropped, ...rebuilt.map(({ from }) => from)])
+    await dropIndex(db, collection, name, signal);
   try {
     await buildIndexes(db, collection, [...created, ...rebuilt.map(({ to }) => to)], signal);
   } catch (error) {
@@ -88,13 +90,10 @@ export async function applyChanges(
   }
 }
 
-async function dropIndex(db: Db, collection: string, name: string): Promise<void> {
+async function dropIndex(db: Db, collection: string, name: string, signal?: AbortSignal): Promise<void> {
   try {
-    await run(db, { dropIndexes: collection, index: name });
+    await changeCollection(db, { dropIndexes: collection, index: name }, signal);
   } catch (error) {
     if (!hasCode(error, 'indexNotFound')) throw error;
   }
 }
-
-/** Part of the command: the driver does not add its own write concern to commands. */
-const run = (db: Db, command: Document) => db.command({ ...command, writeConcern: { w: 'majority' } });

@@ -1,12 +1,11 @@
 import type { CollectionInfo, Db, Document } from 'mongodb';
 import type { Partition } from '../domain/partition.js';
-import { acceptedBy, collectionOn, expiringNode, isSharedOn, nodesOf } from '../domain/partition.js';
+import { acceptedBy, collectionOn, expiringNode, isSharedOn, nodesOf, partitionId } from '../domain/partition.js';
 import type { Catalog } from './catalog/catalog.js';
 import type { KeyspaceDocument } from './catalog/keyspaces.js';
 import { fenceOf } from './catalog/keyspaces.js';
 import { CHECKPOINTS, MARKERS } from './checkpoint.js';
-import { definitionFromBson, NEVER, readDefinition } from './collection-definition.js';
-import { expiries } from './expiry.js';
+import { expiries, keptExpiries, NEVER, readDefinition } from './collection-definition.js';
 import { closedName, isFencedBy } from './fenced-collection.js';
 import { gatesOf, indexBuilds } from './gates.js';
 import type { NodePool } from './node-pool.js';
@@ -61,14 +60,37 @@ export async function findBrokenFences(catalog: Catalog, nodes: NodePool, node: 
 const isMember = ({ node, partitions }: Place): boolean => partitions.some((each) => nodesOf(each).includes(node));
 
 /**
- * Collections by whose indexes documents would expire while their partition changes hands. Only a message of an attempt that
- * is over, or somebody else, can have set these.
+ * Collections by whose indexes documents would expire while their partition changes hands, and those by whose they do not
+ * although a migration that had suspended them has just ended. Only a message of an attempt that is over, or somebody else, can
+ * have set these.
  */
-export async function findUnwantedExpiry(catalog: Catalog, nodes: NodePool, node: string): Promise<Leftover[]> {
-  const places = (await placesOf(catalog, nodes, node)).filter(
+export async function findWrongExpiry(catalog: Catalog, nodes: NodePool, node: string): Promise<Leftover[]> {
+  const places = await placesOf(catalog, nodes, node);
+  const handedOver = places.filter(
     ({ partitions }) => partitions.some(isChangingHands) && !isSharedOn(partitions[0]!, node),
   );
-  return confirmed(catalog, unwantedExpiry, places);
+  const ended = await endedLately(catalog);
+  const over = places.filter(({ partitions }) => partitions.some(({ id }) => ended.has(id)));
+  return [
+    ...(await confirmed(catalog, unwantedExpiry, handedOver)),
+    ...(await confirmed(catalog, (all) => lackingExpiry(catalog, all), over)),
+  ];
+}
+
+/** Messages of a migration come no later than this after its end. */
+const LATE_MS = 10 * 60_000;
+const MOST_ENDED = 200;
+
+/** Partitions whose migration has ended lately, and knew of indexes by which documents expire. */
+async function endedLately({ migrations }: Catalog): Promise<ReadonlySet<string>> {
+  const lately = (await migrations.list({}, MOST_ENDED)).filter(
+    ({ endedAt, definition }) =>
+      endedAt !== undefined &&
+      Date.now() - endedAt.getTime() < LATE_MS &&
+      definition !== undefined &&
+      keptExpiries(definition).size > 0,
+  );
+  return new Set(lately.map(({ keyspace, partition }) => partitionId(keyspace, partition)));
 }
 
 /**
@@ -220,8 +242,8 @@ async function lackingExpiry({ migrations }: Catalog, places: readonly Place[]):
     const suspended = [...expiries(definition ?? NOTHING)].filter(([, seconds]) => seconds === NEVER);
     if (partition === undefined || suspended.length === 0) continue;
     const [last] = await migrations.list({ keyspace: keyspace._id, partition: partition.name }, 1);
-    const before = expiries(last?.definition === undefined ? NOTHING : definitionFromBson(last.definition));
-    const lacking = suspended.filter(([name]) => (before.get(name) ?? NEVER) !== NEVER).map(([name]) => name);
+    const before = last?.definition && keptExpiries(last.definition);
+    const lacking = suspended.filter(([name]) => (before?.get(name) ?? NEVER) !== NEVER).map(([name]) => name);
     if (lacking.length === 0) continue;
     const what = `documents do not expire by ${lacking.join(', ')}: suspended by a migration that is over`;
     found.push({ kind: 'expiry', node, keyspace: keyspace._id, partition: partition.name, collection, what });

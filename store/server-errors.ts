@@ -15,6 +15,7 @@ export const ServerError = {
   collectionUuidMismatch: 361,
   duplicateKey: 11000,
   interrupted: 11601,
+  indexIsBeingBuilt: 12587,
 } as const;
 
 /** Whether an error has one of the codes. Where replies are read unpromoted, the code is an object, too. */

@@ -1,0 +1,94 @@
+import { DroverError } from '../domain/errors.js';
+import type { NodeName } from '../domain/partition.js';
+import { collectionOn, expiringNode, isSharedOn } from '../domain/partition.js';
+import { expiries, NEVER, readDefinition } from '../store/collection-definition.js';
+import { setExpiry } from '../store/expiry.js';
+import type { Dependencies } from './dependencies.js';
+import type { KeptDefinition } from './kept-definition.js';
+import { keptOf, lastKept, noteExpiry } from './kept-definition.js';
+import type { MoveContext, PartitionContext } from './move-context.js';
+
+/**
+ * Lets documents expire on one of the move's nodes only, or on none. What was suspended is in the migration's record, so that
+ * it can be set again whoever ends the move.
+ *
+ * @param signal nobody waits for it any more: nothing is suspended then
+ */
+export async function letExpire(
+  { catalog }: Dependencies,
+  context: MoveContext,
+  node: NodeName | null,
+  signal?: AbortSignal,
+): Promise<void> {
+  const { migration, source, target } = context.move;
+  const kept = await keptOf(catalog, migration);
+  if (kept === undefined) return;
+  const setAt = (each: NodeName) =>
+    each === node
+      ? resume(context, kept, each, signal)
+      : suspend(context, kept, each, (index, seconds) => noteExpiry(catalog, migration, index, seconds), signal);
+  // Suspended first: documents expire on one side at most.
+  for (const each of [source, target].sort((a, b) => Number(a === node) - Number(b === node))) await setAt(each);
+}
+
+/**
+ * Sets right where documents of a partition expire: no longer where it is not owned as a whole, and again where it is and a
+ * move that is over had suspended it.
+ *
+ * @throws DroverError `Refused` when no migration knows of it
+ */
+export async function restoreExpiry(
+  { catalog }: Dependencies,
+  context: PartitionContext,
+  node: NodeName,
+): Promise<void> {
+  const { partition } = context;
+  const last = await lastKept(catalog, partition);
+  if (last === undefined) throw new DroverError('Refused', `no migration has told of the expiry of ${partition.id}`);
+  const { migration, kept } = last;
+  if (node === expiringNode(partition)) await resume(context, kept, node);
+  else await suspend(context, kept, node, (index, seconds) => noteExpiry(catalog, migration, index, seconds));
+}
+
+/** Of indexes that are suspended only: what somebody else has set is what is wanted now. */
+async function resume(
+  context: PartitionContext,
+  kept: KeptDefinition,
+  node: NodeName,
+  signal?: AbortSignal,
+): Promise<void> {
+  for (const { index, now, set } of await expiringIndexes(context, kept, node)) {
+    const seconds = kept.expiries.get(index);
+    if (now === NEVER && seconds !== undefined && seconds !== NEVER) await set(seconds, signal);
+  }
+}
+
+/** @param note told first what an index is suspended from, where that is not what is kept */
+async function suspend(
+  context: PartitionContext,
+  kept: KeptDefinition,
+  node: NodeName,
+  note: (index: string, seconds: number) => Promise<void>,
+  signal?: AbortSignal,
+): Promise<void> {
+  for (const { index, now, set } of await expiringIndexes(context, kept, node)) {
+    if (now === NEVER) continue;
+    if (now !== kept.expiries.get(index)) await note(index, now);
+    const before = await set(NEVER, signal);
+    if (before !== undefined && before !== now && before !== NEVER) await note(index, before);
+  }
+}
+
+/** In the collection that the migration knows at the node. Documents of others are in a shared one: these go on expiring. */
+async function expiringIndexes(context: PartitionContext, kept: KeptDefinition, node: NodeName) {
+  const { partition } = context;
+  if (isSharedOn(partition, node)) return [];
+  const [db, collection] = [context.db(node), collectionOn(partition, node)];
+  const found = await readDefinition(db, collection);
+  if (found === undefined || found.uuid !== kept.uuids[node]) return [];
+  return [...expiries(found)].map(([index, now]) => ({
+    index,
+    now,
+    set: (seconds: number, signal?: AbortSignal) => setExpiry(db, collection, found.uuid, index, seconds, signal),
+  }));
+}
