@@ -2,7 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { CancelledFailure } from '@temporalio/activity';
 import { DroverError } from '../domain/errors.js';
 import type { Direction } from '../domain/partition.js';
-import { tokensOf } from '../domain/partition.js';
+import { isSharedOn, tokensOf } from '../domain/partition.js';
 import type { CopyProgress } from '../store/backfill.js';
 import { backfill } from '../store/backfill.js';
 import type { BulkWork } from '../store/bulk-work.js';
@@ -111,7 +111,9 @@ export function createCopyActivities(dependencies: Dependencies) {
         const definition = await definitionToCopy(dependencies, context);
         await makeEmptyCopy(dependencies, context, definition);
         await keepDefinition(dependencies, context, definition);
-        await buildIndexes(db, name, indexesToCopy(definition).unique, signal);
+        // In a shared one they would be everybody's: that they are the same is looked at before documents are copied.
+        if (isSharedOn(context.partition, move.target)) await followDefinition(dependencies, context, { signal });
+        else await buildIndexes(db, name, indexesToCopy(definition).unique, signal);
         const startAt = await operationTime(context.db(move.source));
         await context.checkpoint('forward').create(tokensOf(context.partition), startAt);
         await createLanes(db, move.migration);

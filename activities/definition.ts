@@ -137,7 +137,7 @@ export async function followDefinition(
   if (foreignOptions.length > 0) {
     throw new DroverError('SourceChanged', `${nameOf(context)} on "${other}" has another ${foreignOptions.join(', ')}`);
   }
-  const taken = [...repairs.dropped, ...repairs.changed];
+  const taken = [...repairs.created, ...repairs.dropped, ...repairs.changed];
   if (isSharedOn(partition, other) && (repairs.options.length > 0 || taken.length > 0)) {
     throw new DroverError(
       'SourceChanged',

@@ -66,7 +66,9 @@ export function fencingWorld(
 
     dropGates: async ({ partition }) => {
       const drop = async (node: NodeName) => {
-        for (let tries = 1; !(await dropGates(db(node), collection(node), isOver(partition))); tries++) {
+        // Of a shared collection those of others go, too: who comes late must not drop them in the middle of a step.
+        const confirm = () => confirmAttempt(catalog, partition);
+        for (let tries = 1; !(await dropGates(db(node), collection(node), isOver(partition), confirm)); tries++) {
           if (tries === DROP_TRIES)
             throw new DroverError('StepUndone', `transactions on ${node} do not let gates be dropped`);
           await makeWay(node);

@@ -1,4 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises';
+import { isDeepStrictEqual } from 'node:util';
 import type { Db, Document } from 'mongodb';
 import { DroverError } from '../domain/errors.js';
 import { equalIntervals } from '../domain/hash-ring.js';
@@ -6,11 +7,11 @@ import type { Partition } from '../domain/partition.js';
 import { collectionOn, partitionId } from '../domain/partition.js';
 import { TOKEN_END, TOKEN_MIN } from '../domain/token.js';
 import type { Adoptable } from '../store/adoptable.js';
-import { describeKeys, examineCollection, unsuitableKeys } from '../store/adoptable.js';
+import { describeKeys, examineCollection, examineDefinition, unsuitableKeys } from '../store/adoptable.js';
 import type { KeyspaceDocument } from '../store/catalog/keyspaces.js';
 import type { OutsideWrites } from '../store/direct-writers.js';
 import { describeClient, watchWriters } from '../store/direct-writers.js';
-import { inspect, removeFence, setAccepted } from '../store/fenced-collection.js';
+import { inspect, ownValidator, removeFence, setAccepted } from '../store/fenced-collection.js';
 import { dropGates, makeGates, newGates, OUTSIDE } from '../store/gates.js';
 import { missingRights } from '../store/suitability.js';
 import type { ControlContext } from './context.js';
@@ -82,6 +83,14 @@ export async function adoptKeyspace(context: ControlContext, request: AdoptionRe
   }
   if (!plan.indexed) await db.collection(collection).createIndex({ [key]: 'hashed' });
   const gate = await enter(context, db, collection, name);
+  // The look, and the index, may have taken hours.
+  const now = await inspect(db, collection);
+  const again = await examineDefinition(db, collection, key);
+  if (again.length > 0 || !isDeepStrictEqual(ownValidator(now.options), validator)) {
+    await dropGates(db, collection, (each) => each.name === gate);
+    const what = again.length > 0 ? again.join('; ') : 'its validator was changed meanwhile';
+    throw refused(`${name} can't be adopted: ${what}; run it again`);
+  }
   const fence = { keyField: key, ...(validator === undefined ? {} : { validator }) };
   const everything = [{ low: TOKEN_MIN, high: TOKEN_END }];
   await through(() => setAccepted(db, collection, { ...fence, accepted: everything }, gate), name);

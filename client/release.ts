@@ -1,10 +1,9 @@
 import type { Db } from 'mongodb';
 import { DroverError } from '../domain/errors.js';
 import type { Partition, SharedCollection } from '../domain/partition.js';
-import { CHECKPOINTS, MARKERS } from '../store/checkpoint.js';
 import type { KeyspaceDocument } from '../store/catalog/keyspaces.js';
 import { fenceOf } from '../store/catalog/keyspaces.js';
-import { dropIfExists, inspect, removeFence } from '../store/fenced-collection.js';
+import { inspect, removeFence } from '../store/fenced-collection.js';
 import { dropGates, makeGates, newGates, OUTSIDE } from '../store/gates.js';
 import { dropAllGates, through } from './adoption.js';
 import type { ControlContext } from './context.js';
@@ -46,10 +45,12 @@ export async function releaseKeyspace(context: ControlContext, name: string): Pr
   if (keyspace.releasing === undefined) await catalog.beginRelease(name, plan);
   const db = (await nodes.get(plan.node)).db(keyspace.database);
   const gate = await enter(context, db, plan.collection, name);
-  await through(() => removeFence(db, plan.collection, fenceOf(keyspace).validator, gate), name);
+  // A release that was repeated finds what its user has set since.
+  if ((await inspect(db, plan.collection)).fenced) {
+    await through(() => removeFence(db, plan.collection, fenceOf(keyspace).validator, gate), name);
+  }
   await dropAllGates(db, plan.collection);
-  await removeOwnCollections(context, keyspace);
-  await catalog.keyspaces.remove(name);
+  await catalog.keyspaces.removeReleased(keyspace);
   return plan;
 }
 
@@ -101,18 +102,6 @@ async function closedCollections({ nodes }: ControlContext, { database, collecti
     if (own.length > 0) left.push({ node, collections: own.sort() });
   }
   return left;
-}
-
-/** What Drover keeps in the database, where no other keyspace is in it. */
-async function removeOwnCollections({ catalog, nodes }: ControlContext, keyspace: KeyspaceDocument): Promise<void> {
-  const others = (await catalog.keyspaces.list()).filter(
-    ({ _id, database }) => database === keyspace.database && _id !== keyspace._id,
-  );
-  if (others.length > 0) return;
-  for (const node of nodes.names) {
-    const db = (await nodes.get(node)).db(keyspace.database);
-    for (const name of [CHECKPOINTS, MARKERS]) await dropIfExists(db, name);
-  }
 }
 
 const MOST_TOLD = 20;

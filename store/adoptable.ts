@@ -50,6 +50,16 @@ export async function examineCollection(db: Db, name: string, keyField: string):
   };
 }
 
+/** What the collection's options and indexes have against it, without a look at its documents. */
+export async function examineDefinition(db: Db, name: string, keyField: string): Promise<string[]> {
+  const state = await inspect(db, name);
+  const reason = unsupported(state);
+  if (reason !== undefined) return [`it ${reason}`];
+  const own = ownValidator(state.options);
+  const weak = own === undefined ? [] : weakValidation(state.options);
+  return [...weak, ...indexObstacles(await db.collection(name).indexes(), keyField)];
+}
+
 /** Anything weaker lets writes through that a fence has to refuse. */
 function weakValidation({ validationLevel = 'strict', validationAction = 'error' }: Document): string[] {
   if (validationLevel === 'strict' && validationAction === 'error') return [];
@@ -77,12 +87,13 @@ function indexObstacles(indexes: readonly Document[], field: string): string[] {
           'with such indexes are not supported yet',
       ),
   );
-  const hashed = users.find((index) => isTokenIndex(index, field));
-  if (hashed !== undefined && !isWhole(hashed)) {
-    found.push(
-      `its index ${hashed['name']} on the partition key is hidden or partial: drop it, a whole one is built instead`,
-    );
-  }
+  const unfit = users.filter((index) => isTokenIndex(index, field) && !isWhole(index));
+  found.push(
+    ...unfit.map(
+      ({ name }) =>
+        `its index ${name} on the partition key is hidden, partial or has a collation: drop it, a plain one is used instead`,
+    ),
+  );
   if (users.length + OWN_INDEXES > MOST_INDEXES) {
     found.push(
       `it has ${users.length} indexes: ${OWN_INDEXES} more are needed, and MongoDB allows ${MOST_INDEXES}; drop some`,

@@ -62,11 +62,19 @@ const MAJORITY = { writeConcern: { w: 'majority' } } as const;
 /**
  * Drops the gates that `isOver` says are over, those that are still being made included.
  *
+ * @param confirm throws when somebody else is at work: what is made after it was not listed before, and stays
  * @returns false when a transaction, or something else that goes on, was in the way: some may be left
  */
-export async function dropGates(db: Db, collection: string, isOver: (gate: Gate) => boolean): Promise<boolean> {
+export async function dropGates(
+  db: Db,
+  collection: string,
+  isOver: (gate: Gate) => boolean,
+  confirm: () => Promise<void> = async () => {},
+): Promise<boolean> {
   const batches = new Map<string, string[]>();
-  for (const gate of (await gatesOf(db, collection)).filter(isOver)) {
+  const over = (await gatesOf(db, collection)).filter(isOver);
+  if (over.length > 0) await confirm();
+  for (const gate of over) {
     const batch = batches.get(gate.batch);
     if (batch === undefined) batches.set(gate.batch, [gate.name]);
     else batch.push(gate.name);

@@ -5,7 +5,7 @@ import type { Token } from '../domain/token.js';
 import { CHECKPOINTS, endTransaction } from './checkpoint.js';
 import { tokenFromBson, tokenToBson } from './codec.js';
 import type { Part } from './part.js';
-import { rangeOf } from './part.js';
+import { confirmTokenIndex, filterOf, rangeOf } from './part.js';
 import { decode, field } from './raw-bson.js';
 import type { Throttle } from './throttle.js';
 
@@ -59,6 +59,7 @@ export async function removePart(options: PartRemoval): Promise<number> {
     let from = await takeOver(db, removals, options, session);
     try {
       await confirm();
+      await confirmTokenIndex(db.collection(options.collection), options.part.keyField);
     } catch (error) {
       await removals.deleteOne({ _id: removalId(migration), attempt: options.attempt });
       throw error;
@@ -131,8 +132,14 @@ async function removeSome(
       if (matchedCount === 0) throw superseded(_id);
       if (found.length === 0) return undefined;
       const ids = found.map((document) => valueOf(document, '_id') as never);
-      const { deletedCount } = await collection.deleteMany({ _id: { $in: ids } }, { session });
-      if (deletedCount !== found.length) throw new Error('a document that was about to be deleted was not found again');
+      // By the tokens themselves, too: whatever the index has found, nothing of another partition is deleted.
+      const { deletedCount } = await collection.deleteMany({ _id: { $in: ids }, ...filterOf(part) }, { session });
+      if (deletedCount !== found.length) {
+        throw new DroverError(
+          'Unavailable',
+          `the index on the tokens of ${collection.namespace} names other documents`,
+        );
+      }
       return { documents: deletedCount, bytes: found.reduce((sum, document) => sum + sizeOf(document), 0), token };
     },
     { readConcern: { level: 'snapshot' }, writeConcern: { w: 'majority' } },

@@ -1,4 +1,5 @@
 import type { Collection, Document, FindOptions } from 'mongodb';
+import { DroverError } from '../domain/errors.js';
 import type { NodeName, Partition } from '../domain/partition.js';
 import { isSharedOn, tokensOf } from '../domain/partition.js';
 import type { Interval, Token } from '../domain/token.js';
@@ -41,17 +42,34 @@ export const tokenOf = ({ keyField }: Part, document: Uint8Array): Token => toke
 
 export const isIn = (part: Part, document: Uint8Array): boolean => contains(part.tokens, tokenOf(part, document));
 
-/** Whether a part can be read by its tokens: the index on these is there, and holds every document. */
+/**
+ * Whether a part can be read by its tokens: the index on these is there, holds every document, and is the only one that the
+ * server could take for it.
+ */
 export async function hasTokenIndex(collection: Collection, keyField: string): Promise<boolean> {
-  const indexes = (await collection.indexes()) as Document[];
-  return indexes.some((index) => isTokenIndex(index, keyField) && isWhole(index));
+  const hashed = ((await collection.indexes()) as Document[]).filter((index) => isTokenIndex(index, keyField));
+  return hashed.length === 1 && isWhole(hashed[0]!);
+}
+
+/**
+ * Before documents are relied on that were found by their tokens: by a collated index others are found.
+ *
+ * @throws DroverError `Unavailable`
+ */
+export async function confirmTokenIndex(collection: Collection, keyField: string): Promise<void> {
+  if (await hasTokenIndex(collection, keyField)) return;
+  throw new DroverError(
+    'Unavailable',
+    `${collection.namespace} has no index {"${keyField}": "hashed"}, whole, without a collation and alone: make it, or drop the others`,
+  );
 }
 
 export const isTokenIndex = ({ key }: Document, keyField: string): boolean =>
   Object.keys(key as Document).length === 1 && (key as Document)[keyField] === 'hashed';
 
-export const isWhole = ({ hidden, partialFilterExpression }: Document): boolean =>
-  hidden !== true && partialFilterExpression === undefined;
+/** With a collation, keys that are not the same may have one hash, which is not their token. */
+export const isWhole = ({ hidden, partialFilterExpression, collation }: Document): boolean =>
+  hidden !== true && partialFilterExpression === undefined && collation === undefined;
 
 export async function isEmptyPart(collection: Collection, part: Part): Promise<boolean> {
   const options = { ...rangeOf(part), projection: { _id: 1 } };

@@ -5,7 +5,7 @@ import type { Side } from './document-matching.js';
 import { digest, DocumentMatching } from './document-matching.js';
 import type { RawValue } from './raw-bson.js';
 import type { Part } from './part.js';
-import { countOf, filterOf } from './part.js';
+import { confirmTokenIndex, countOf, filterOf } from './part.js';
 import { decode, identity, idOf } from './raw-bson.js';
 import type { RawBatch, RawDocument } from './raw-documents.js';
 import { batchSizeFor, inIdOrder, inNaturalOrder, inTokenOrder, lastRecord, readAhead } from './raw-documents.js';
@@ -87,6 +87,12 @@ class Verification {
   }
 
   async run(): Promise<VerifyResult> {
+    const { part } = this.options;
+    if (part !== undefined) {
+      for (const side of ['source', 'target'] as const) {
+        await confirmTokenIndex(this.dbs[side].collection(this.collections[side]), part.keyField);
+      }
+    }
     const before = await this.position?.read();
     const order = this.options.part === undefined ? 'natural' : 'token';
     const inThatOrder = before?.ids === undefined ? await this.runIn(order, before) : undefined;

@@ -35,8 +35,9 @@ export class Keyspaces {
     await this.collection.updateOne({ _id: name }, { $set: { releasing } }, { session });
   }
 
-  async remove(name: string): Promise<void> {
-    await this.collection.deleteOne({ _id: name });
+  /** Never one of the same name that was made since. */
+  async removeReleased({ _id, createdAt }: KeyspaceDocument): Promise<void> {
+    await this.collection.deleteOne({ _id, createdAt, releasing: { $exists: true } });
   }
 
   async find(name: string): Promise<KeyspaceDocument | undefined> {

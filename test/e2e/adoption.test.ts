@@ -22,7 +22,7 @@ describe('a collection that is adopted, moved in parts and released', () => {
   let parcels: DroverCollection<Order>;
 
   beforeAll(async () => {
-    the = await scene({ partitions: 1, migration: { watchWriters: '500ms', soak: '200ms' } });
+    the = await scene({ partitions: 1, migration: { watchWriters: '1200ms', soak: '200ms' } });
     shop = await connect(the.control.configuration.nodeUris[home]!, 'shop', { appName: 'shop-web' });
     plain = shop.db('shop').collection<Order>('parcels');
   });
@@ -31,7 +31,7 @@ describe('a collection that is adopted, moved in parts and released', () => {
     await the.stop();
   });
 
-  const request = { name: keyspace, key: 'customerId', partitions: 4, watchMs: 500 } as const;
+  const request = { name: keyspace, key: 'customerId', partitions: 4, watchMs: 1_500 } as const;
   const partition = (name: string) => the.control.catalog.partitions.get(keyspace, name);
   /** Documents of a partition that are in a collection. */
   const documentsOf = async (name: string, documents: Collection<Document>) => {

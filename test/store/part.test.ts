@@ -163,6 +163,20 @@ describe('a part of a collection', () => {
       expect(await theirs()).toEqual(others);
     });
 
+    it('not by an index with a collation, by which others would be found, whenever that came', async () => {
+      const all = await orders.find().sort({ _id: 1 }).toArray();
+      await orders.dropIndex('at.customer_hashed');
+      await orders.createIndex({ 'at.customer': 'hashed' }, { collation: { locale: 'en', strength: 2 } });
+      await expect(removePart(removal())).rejects.toMatchObject({ code: 'Unavailable' });
+      await expect(backfill({ ...work(), migration: 'm' })).rejects.toMatchObject({ code: 'Unavailable' });
+      await expect(verify({ ...work(), settle })).rejects.toMatchObject({ code: 'Unavailable' });
+      await orders.createIndex({ 'at.customer': 'hashed' }, { name: 'plain' });
+      await expect(removePart(removal({ attempt: 2 }))).rejects.toMatchObject({ code: 'Unavailable' });
+      await orders.db.command({ collMod: 'orders', index: { name: 'plain', hidden: true } });
+      await expect(removePart(removal({ attempt: 3 }))).rejects.toMatchObject({ code: 'Unavailable' });
+      expect(await orders.find().sort({ _id: 1 }).toArray()).toEqual(all);
+    });
+
     it('no further when it is told to end; the next attempt goes on', async () => {
       const own = await ours();
       const abort = new AbortController();
