@@ -53,8 +53,10 @@ describe('a round of faults under load', () => {
         completion: { at: final.invokedAt - 1, answer: { found: true } },
       },
     ]);
-    expect(histories.length).toBeGreaterThan(5);
-    const kinds = histories.slice(0, 5).map((history) => findViolations(history, isFinal).violations[0]?.kind);
+    // What a killed application had under way could have come in between, and explain it.
+    const known = histories.filter((history) => history.every(({ completion }) => completion !== undefined));
+    expect(known.length).toBeGreaterThanOrEqual(5);
+    const kinds = known.slice(0, 5).map((history) => findViolations(history, isFinal).violations[0]?.kind);
     expect(new Set(kinds)).toEqual(new Set(['lost']));
   });
 
