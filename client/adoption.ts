@@ -11,7 +11,7 @@ import { describeKeys, examineCollection, examineDefinition, unsuitableKeys } fr
 import type { KeyspaceDocument } from '../store/catalog/keyspaces.js';
 import type { OutsideWrites } from '../store/direct-writers.js';
 import { describeClient, watchWriters } from '../store/direct-writers.js';
-import { inspect, ownValidator, removeFence, setAccepted } from '../store/fenced-collection.js';
+import { inspect, removeFence, setAccepted } from '../store/fenced-collection.js';
 import { dropGates, makeGates, newGates, OUTSIDE } from '../store/gates.js';
 import { missingRights } from '../store/suitability.js';
 import type { ControlContext } from './context.js';
@@ -82,13 +82,14 @@ export async function adoptKeyspace(context: ControlContext, request: AdoptionRe
     );
   }
   if (!plan.indexed) await db.collection(collection).createIndex({ [key]: 'hashed' });
-  const gate = await enter(context, db, collection, name);
+  const gate = await enter(db, collection, async () => {
+    if ((await catalog.keyspaces.find(name)) !== undefined) throw invalid(`keyspace "${name}" already exists`);
+  });
   // The look, and the index, may have taken hours.
-  const now = await inspect(db, collection);
-  const again = await examineDefinition(db, collection, key);
-  if (again.length > 0 || !isDeepStrictEqual(ownValidator(now.options), validator)) {
+  const now = await examineDefinition(db, collection, key);
+  if (now.obstacles.length > 0 || !isDeepStrictEqual(now.validator, validator)) {
     await dropGates(db, collection, (each) => each.name === gate);
-    const what = again.length > 0 ? again.join('; ') : 'its validator was changed meanwhile';
+    const what = now.obstacles.length > 0 ? now.obstacles.join('; ') : 'its validator was changed meanwhile';
     throw refused(`${name} can't be adopted: ${what}; run it again`);
   }
   const fence = { keyField: key, ...(validator === undefined ? {} : { validator }) };
@@ -177,16 +178,21 @@ async function nodeOf(
 }
 
 /**
- * A gate of this adoption. Those of others, which broke off, are dropped first, and the catalog looked at again after this one
- * is there: so an adoption that sleeps and wakes up when the collection has long been a keyspace can't open its fence.
+ * A gate for a change of the fence from outside of any migration. Those of others, which broke off, are dropped first, and
+ * `confirm` looks at the catalog again after this one is there: so what sleeps and wakes up when somebody else has long gone
+ * on can neither open nor take away a fence.
  */
-async function enter({ catalog }: ControlContext, db: Db, collection: string, name: string): Promise<string> {
+export async function enter(db: Db, collection: string, confirm: () => Promise<void>): Promise<string> {
   await dropAllGates(db, collection);
   const [gate] = newGates(OUTSIDE, 0) as [string];
   await makeGates(db, collection, [gate]);
-  if ((await catalog.keyspaces.find(name)) === undefined) return gate;
-  await dropGates(db, collection, (each) => each.name === gate);
-  throw invalid(`keyspace "${name}" already exists`);
+  try {
+    await confirm();
+    return gate;
+  } catch (error) {
+    await dropGates(db, collection, (each) => each.name === gate);
+    throw error;
+  }
 }
 
 /** A transaction of somebody that holds the collection is waited for. */

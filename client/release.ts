@@ -1,11 +1,9 @@
-import type { Db } from 'mongodb';
 import { DroverError } from '../domain/errors.js';
 import type { Partition, SharedCollection } from '../domain/partition.js';
 import type { KeyspaceDocument } from '../store/catalog/keyspaces.js';
 import { fenceOf } from '../store/catalog/keyspaces.js';
 import { inspect, removeFence } from '../store/fenced-collection.js';
-import { dropGates, makeGates, newGates, OUTSIDE } from '../store/gates.js';
-import { dropAllGates, through } from './adoption.js';
+import { dropAllGates, enter, through } from './adoption.js';
 import type { ControlContext } from './context.js';
 
 export interface ReleasePlan {
@@ -44,7 +42,10 @@ export async function releaseKeyspace(context: ControlContext, name: string): Pr
   // From here on nothing can begin to move.
   if (keyspace.releasing === undefined) await catalog.beginRelease(name, plan);
   const db = (await nodes.get(plan.node)).db(keyspace.database);
-  const gate = await enter(context, db, plan.collection, name);
+  const gate = await enter(db, plan.collection, async () => {
+    if ((await catalog.keyspaces.find(name))?.releasing !== undefined) return;
+    throw new DroverError('Superseded', `somebody else has released ${name} meanwhile`);
+  });
   // A release that was repeated finds what its user has set since.
   if ((await inspect(db, plan.collection)).fenced) {
     await through(() => removeFence(db, plan.collection, fenceOf(keyspace).validator, gate), name);
@@ -75,16 +76,6 @@ function placeOf(keyspace: KeyspaceDocument, partitions: readonly Partition[]): 
     );
   }
   return shared;
-}
-
-/** As an adoption does: a release that sleeps and wakes up later takes no fence away. */
-async function enter({ catalog }: ControlContext, db: Db, collection: string, name: string): Promise<string> {
-  await dropAllGates(db, collection);
-  const [gate] = newGates(OUTSIDE, 0) as [string];
-  await makeGates(db, collection, [gate]);
-  if ((await catalog.keyspaces.find(name))?.releasing !== undefined) return gate;
-  await dropGates(db, collection, (each) => each.name === gate);
-  throw new DroverError('Superseded', `somebody else has released ${name} meanwhile`);
 }
 
 /** By their form: when a release goes on, the partitions' names are not known any more. */

@@ -24,40 +24,37 @@ const MOST_INDEXES = 64;
 const OWN_INDEXES = 11;
 const MOST_TOLD = 10;
 
-/** Looks at a collection, and reads all of it once; changes nothing. */
-export async function examineCollection(db: Db, name: string, keyField: string): Promise<Adoptable> {
+/** Looks at a collection's options and indexes; changes nothing. */
+export async function examineDefinition(
+  db: Db,
+  name: string,
+  keyField: string,
+): Promise<Pick<Adoptable, 'indexed' | 'validator' | 'obstacles'> & { readonly supported: boolean }> {
   const state = await inspect(db, name);
   const reason = unsupported(state);
-  const nothing = { documents: 0, bytes: 0, indexed: false };
-  if (reason !== undefined) return { ...nothing, obstacles: [`it ${reason}`] };
-  const collection = db.collection(name);
-  const [stats, indexes, keys] = await Promise.all([
-    storageStats(collection),
-    collection.indexes(),
-    unsuitableKeys(collection, keyField),
-  ]);
+  if (reason !== undefined) return { supported: false, indexed: false, obstacles: [`it ${reason}`] };
+  const indexes = (await db.collection(name).indexes()) as Document[];
   const own = ownValidator(state.options);
   return {
-    documents: Number(stats['count']),
-    bytes: Number(stats['size']),
-    indexed: (indexes as Document[]).some((index) => isTokenIndex(index, keyField)),
+    supported: true,
+    indexed: indexes.some((index) => isTokenIndex(index, keyField)),
     ...(own === undefined ? {} : { validator: own }),
-    obstacles: [
-      ...(own === undefined ? [] : weakValidation(state.options)),
-      ...indexObstacles(indexes, keyField),
-      ...(keys.length === 0 ? [] : [describeKeys(keyField, keys)]),
-    ],
+    obstacles: [...(own === undefined ? [] : weakValidation(state.options)), ...indexObstacles(indexes, keyField)],
   };
 }
 
-/** What the collection's options and indexes have against it, without a look at its documents. */
-export async function examineDefinition(db: Db, name: string, keyField: string): Promise<string[]> {
-  const state = await inspect(db, name);
-  const reason = unsupported(state);
-  if (reason !== undefined) return [`it ${reason}`];
-  const own = ownValidator(state.options);
-  const weak = own === undefined ? [] : weakValidation(state.options);
-  return [...weak, ...indexObstacles(await db.collection(name).indexes(), keyField)];
+/** The same, with its documents: reads all of it once. */
+export async function examineCollection(db: Db, name: string, keyField: string): Promise<Adoptable> {
+  const { supported, ...definition } = await examineDefinition(db, name, keyField);
+  if (!supported) return { documents: 0, bytes: 0, ...definition };
+  const collection = db.collection(name);
+  const [stats, keys] = await Promise.all([storageStats(collection), unsuitableKeys(collection, keyField)]);
+  return {
+    documents: Number(stats['count']),
+    bytes: Number(stats['size']),
+    ...definition,
+    obstacles: [...definition.obstacles, ...(keys.length === 0 ? [] : [describeKeys(keyField, keys)])],
+  };
 }
 
 /** Anything weaker lets writes through that a fence has to refuse. */
