@@ -1,18 +1,15 @@
-import type { Document } from 'mongodb';
 import { migrate, waitForMigration } from '../client/migrations.js';
 import type { Partition } from '../domain/partition.js';
-import { decoded, readDefinition } from '../store/collection-definition.js';
-import { indexesToCopy } from '../store/shadow-indexes.js';
 import type { BenchCluster } from './bench-cluster.js';
 import { benchCluster } from './bench-cluster.js';
 import type { BenchOptions, Comparison } from './bench.js';
 import { comparison } from './bench.js';
+import { copyByLoop } from './driver-loop.js';
 import { filledKeyspace } from './filled-keyspace.js';
 
 const PARTITIONS = 100;
 const COLLECTION = 'orders';
 const LOOP = 'plain driver';
-const LOOP_BATCH = 1_000;
 const MAY_TAKE_MS = 3_600_000;
 
 /**
@@ -30,7 +27,7 @@ export async function copyPartitions({ rounds, say }: BenchOptions, documentsEac
       const database = `many-${round}`;
       const keyspace = `${database}.${COLLECTION}`;
       const partitions = await filledKeyspace(cluster, keyspace, documentsEach * PARTITIONS, PARTITIONS);
-      const baseline = await seconds(() => copyByLoop(cluster, database, partitions));
+      const baseline = await seconds(() => copyAll(cluster, database, partitions));
       const drover = await seconds(() => moveAll(cluster, keyspace, partitions));
       say(`round ${round + 1}: drover ${drover.toFixed(1)} s, ${LOOP} ${baseline.toFixed(1)} s`);
       measured.push({ drover, baseline });
@@ -55,24 +52,11 @@ async function moveAll({ control }: BenchCluster, keyspace: string, partitions: 
 }
 
 /** One collection after the other, into another database of the other node. */
-async function copyByLoop({ nodes }: BenchCluster, database: string, partitions: readonly Partition[]): Promise<void> {
+async function copyAll({ nodes }: BenchCluster, database: string, partitions: readonly Partition[]): Promise<void> {
   for (const { route, collection } of partitions) {
     const from = nodes[route.source]!.db(database);
     const [, other] = Object.entries(nodes).find(([name]) => name !== route.source)!;
-    const to = other.db(`plain-${database}`);
-    let batch: Document[] = [];
-    for await (const document of from.collection(collection).find({}, { batchSize: LOOP_BATCH })) {
-      batch.push(document);
-      if (batch.length < LOOP_BATCH) continue;
-      await to.collection(collection).insertMany(batch);
-      batch = [];
-    }
-    if (batch.length > 0) await to.collection(collection).insertMany(batch);
-    const { unique, others } = indexesToCopy((await readDefinition(from, collection))!);
-    await to.command({
-      createIndexes: collection,
-      indexes: [...unique, ...others].map(({ options }) => decoded(options)),
-    });
+    await copyByLoop(from, other.db(`plain-${database}`), collection);
   }
 }
 

@@ -1,16 +1,17 @@
 import { isDeepStrictEqual } from 'node:util';
-import type { Db, Document, MongoClient } from 'mongodb';
+import type { Db, MongoClient } from 'mongodb';
 import { TOKEN_END, TOKEN_MIN } from '../domain/token.js';
 import { backfill } from '../store/backfill.js';
 import { operationTime } from '../store/change-log.js';
 import { Checkpoint } from '../store/checkpoint.js';
 import { connect } from '../store/connect.js';
-import { decoded, readDefinition } from '../store/collection-definition.js';
+import { readDefinition } from '../store/collection-definition.js';
 import { createLanes } from '../store/copy-lane.js';
 import { createFenced } from '../store/fenced-collection.js';
 import { buildIndexes, indexesToCopy } from '../store/shadow-indexes.js';
 import { Throttle } from '../store/throttle.js';
 import { verify } from '../store/verify.js';
+import { copyByLoop } from './driver-loop.js';
 import type { MoverResult, MoverSettings } from './mover-messages.js';
 import { SALES_KEY } from './sales.js';
 
@@ -57,16 +58,7 @@ const WORK: Readonly<Record<MoverSettings['how'], Work>> = {
   },
 
   'copy by a loop': async ({ from, to, collection }) => {
-    let batch: Document[] = [];
-    for await (const document of from.collection(collection).find({}, { batchSize: LOOP_BATCH })) {
-      batch.push(document);
-      if (batch.length < LOOP_BATCH) continue;
-      await to.collection(collection).insertMany(batch);
-      batch = [];
-    }
-    if (batch.length > 0) await to.collection(collection).insertMany(batch);
-    const { others } = indexesToCopy((await readDefinition(from, collection))!);
-    await to.command({ createIndexes: collection, indexes: others.map(({ options }) => decoded(options)) });
+    await copyByLoop(from, to, collection);
     return undefined;
   },
 
