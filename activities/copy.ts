@@ -11,7 +11,6 @@ import { createLanes } from '../store/copy-lane.js';
 import type { FollowerProgress } from '../store/follower.js';
 import { follow } from '../store/follower.js';
 import { indexBuildProgress } from '../store/index-build-progress.js';
-import { giveWay } from '../store/node-pressure.js';
 import { buildIndexes, indexesToCopy } from '../store/shadow-indexes.js';
 import { storageStats } from '../store/storage-stats.js';
 import { BYTES_PER_MEGABYTE, Throttle } from '../store/throttle.js';
@@ -27,6 +26,7 @@ import {
 import type { Dependencies, Move } from './dependencies.js';
 import { makeEmptyCopy } from './empty-copy.js';
 import { CatchUpPace, FigureReporter, WorkPace } from './figures.js';
+import { givingWay } from './giving-way.js';
 import { withHeartbeat } from './heartbeat.js';
 import { LogWatch } from './log-watch.js';
 import type { MoveContext } from './move-context.js';
@@ -88,18 +88,15 @@ export function createCopyActivities(dependencies: Dependencies) {
     }
   }
 
-  /** Not at the cost of the applications of both nodes. */
-  function givingWay<T>(context: MoveContext, throttle: Throttle, work: () => Promise<T>): Promise<T> {
-    const { migration, source, target } = context.move;
+  /** Reads one node and writes to the other. */
+  const givingWayAtBoth = <T>(context: MoveContext, throttle: Throttle, work: () => Promise<T>): Promise<T> => {
+    const { source, target } = context.move;
     const nodes = [
-      { name: source, client: context.client(source), ownWrites: false },
-      { name: target, client: context.client(target), ownWrites: true },
+      { node: source, writes: false },
+      { node: target, writes: true },
     ];
-    const onSlower = (node: string, reason: string) => {
-      dependencies.log.info('a migration gives way', { migration, node, reason });
-    };
-    return giveWay(nodes, throttle, onSlower, work);
-  }
+    return givingWay(dependencies, context, nodes, throttle, work);
+  };
 
   return {
     /** An empty collection at the target with the source's options and indexes, which accepts nothing yet. */
@@ -137,7 +134,7 @@ export function createCopyActivities(dependencies: Dependencies) {
           const counted = { done: documents, inAll: documentsInAll };
           reporter.tell({ documents, bytes, work: pace.figures(counted, read, toRead - read) });
         });
-        const { documents, bytes } = await givingWay(context, work.throttle, () =>
+        const { documents, bytes } = await givingWayAtBoth(context, work.throttle, () =>
           backfill({ ...work, migration: move.migration }),
         );
         const follow = () => followDefinition(dependencies, context, { signal, withoutUnique: true });
@@ -178,21 +175,22 @@ export function createCopyActivities(dependencies: Dependencies) {
             reporter.tell({ [`replication.${move.direction}`]: catchingUp.figures(applied, lagSeconds) });
           },
         };
-        for (let again = true; again;) {
-          again = false;
+        // The copy may still have a unique index that the source has no more.
+        const definitionWasBehind = async () => {
+          try {
+            const now = await openMove(dependencies, move);
+            return await followDefinition(dependencies, now, { signal, regardless: move.direction === 'back' });
+          } catch (error) {
+            dependencies.log.warn('definitions could not be compared', { migration: move.migration, error });
+            return false;
+          }
+        };
+        while (!signal.aborted) {
           try {
             await follow(way);
           } catch (error) {
-            // The copy may still have a unique index that the source has no more.
-            if (!(error instanceof DroverError) || error.code !== 'DuplicateId') throw error;
-            const regardless = move.direction === 'back';
-            try {
-              const now = await openMove(dependencies, move);
-              again = await followDefinition(dependencies, now, { signal, regardless });
-            } catch (reason) {
-              dependencies.log.warn('definitions could not be compared', { migration: move.migration, error: reason });
-            }
-            if (!again) throw error;
+            const isDuplicate = error instanceof DroverError && error.code === 'DuplicateId';
+            if (!isDuplicate || !(await definitionWasBehind())) throw error;
           }
         }
         throw new CancelledFailure('replication was stopped');
@@ -230,7 +228,7 @@ export function createCopyActivities(dependencies: Dependencies) {
           if (await ping(context, 'forward', 30_000)) return;
           throw new DroverError('Unavailable', 'replication did not catch up within 30 s');
         };
-        const { compared, different } = await givingWay(context, work.throttle, () =>
+        const { compared, different } = await givingWayAtBoth(context, work.throttle, () =>
           verify({ ...work, migration: move.migration, settle }),
         );
         if (different.length > 0) {

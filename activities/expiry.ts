@@ -57,6 +57,7 @@ async function resume(
   node: NodeName,
   signal?: AbortSignal,
 ): Promise<void> {
+  if (kept.expiries.size === 0) return;
   for (const { index, now, set } of await expiringIndexes(context, kept, node)) {
     const seconds = kept.expiries.get(index);
     if (now === NEVER && seconds !== undefined && seconds !== NEVER) await set(seconds, signal);

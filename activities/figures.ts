@@ -6,7 +6,7 @@ import type { Dependencies } from './dependencies.js';
 /** How often figures of a long activity go to the catalog, where commands read them. */
 const RECORD_EVERY_MS = 1_000;
 
-type Figures = Partial<Pick<MigrationDocument, 'documents' | 'bytes' | 'compared' | 'work'>> &
+type Figures = Partial<Pick<MigrationDocument, 'documents' | 'bytes' | 'compared' | 'removed' | 'work'>> &
   Partial<Record<`replication.${string}`, LagFigures>>;
 
 /** Tells how far an activity is: all that it says goes along with its heartbeat, the newest now and then to the catalog. */

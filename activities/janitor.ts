@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Partition } from '../domain/partition.js';
-import { findBrokenFences, findStrayReplication, findWrongExpiry } from '../store/leftovers.js';
+import { endedLately, findMisset, findStrayReplication } from '../store/leftovers.js';
 import type { Dependencies } from './dependencies.js';
 import { awaitsGates, clear, openGates, recover, settle } from './repair.js';
 
@@ -74,14 +74,13 @@ export class Janitor {
     for (const partition of await catalog.partitions.gatedInVain()) {
       await this.attempt('removing the gates of a repair', () => openGates(this.dependencies, partition));
     }
+    const ended = await endedLately(catalog);
     await this.eachNode('the fences', async (node) => {
-      for (const leftover of await findBrokenFences(catalog, nodes, node)) {
-        log.error('a collection is not fenced as it has to be', { ...leftover });
-        await this.attempt('restoring a fence', () => clear(this.dependencies, leftover));
-      }
-      for (const leftover of await findWrongExpiry(catalog, nodes, node)) {
-        log.warn('documents expire where they are not owned, or do not where they are', { ...leftover });
-        await this.attempt('setting their expiry right', () => clear(this.dependencies, leftover));
+      for (const leftover of await findMisset(catalog, nodes, node, ended)) {
+        if (leftover.kind === 'expiry') {
+          log.warn('documents expire where they are not owned, or do not where they are', { ...leftover });
+        } else log.error('a collection is not fenced as it has to be', { ...leftover });
+        await this.attempt('setting it right', () => clear(this.dependencies, leftover));
       }
     });
   }

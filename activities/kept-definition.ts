@@ -23,11 +23,9 @@ export async function lastKept(
   catalog: Catalog,
   { keyspace, name }: Partition,
 ): Promise<{ readonly migration: string; readonly kept: KeptDefinition } | undefined> {
-  for (const record of await catalog.migrations.list({ keyspace, partition: name }, 10)) {
-    const kept = keptFrom(record);
-    if (kept !== undefined) return { migration: record._id, kept };
-  }
-  return undefined;
+  const record = await catalog.migrations.lastDefined(keyspace, name);
+  const kept = record && keptFrom(record);
+  return kept && { migration: record._id, kept };
 }
 
 const keptFrom = ({ source, target, definition }: MigrationDocument): KeptDefinition | undefined =>

@@ -4,11 +4,12 @@ import { acceptedBy, collectionOn, isSharedOn, tokensOf } from '../domain/partit
 import { overlaps } from '../domain/token.js';
 import type { KeyspaceDocument } from '../store/catalog/keyspaces.js';
 import { describeClient, watchWriters } from '../store/direct-writers.js';
-import { giveWay } from '../store/node-pressure.js';
 import { partOf } from '../store/part.js';
 import { removePart } from '../store/part-removal.js';
 import { BYTES_PER_MEGABYTE, Throttle } from '../store/throttle.js';
 import type { Dependencies } from './dependencies.js';
+import { FigureReporter } from './figures.js';
+import { givingWay } from './giving-way.js';
 import type { MoveContext } from './move-context.js';
 import { confirmAttempt } from './move-context.js';
 
@@ -40,9 +41,6 @@ export async function refuseDirectWriters(
   }
 }
 
-/** How often the figure goes to the catalog, where commands and the janitor read it. */
-const RECORD_EVERY_MS = 1_000;
-
 /**
  * Takes a partition that has left out of the collection that others are in: it is deleted there a few documents at a time, as
  * slowly as copying would be.
@@ -51,11 +49,12 @@ const RECORD_EVERY_MS = 1_000;
  */
 export async function removeFromShared(
   dependencies: Dependencies,
-  { keyspace, fence, move, client, signal }: MoveContext,
+  context: MoveContext,
   partition: Partition,
   node: NodeName,
 ): Promise<void> {
   const { catalog, migration: policy, log } = dependencies;
+  const { keyspace, fence, move, client, signal } = context;
   const confirm = async () => {
     const sharing = [partition, ...(await catalog.partitions.sharing(partition))];
     if (acceptedBy(sharing, node).some((owned) => overlaps(owned, tokensOf(partition)))) {
@@ -65,18 +64,9 @@ export async function removeFromShared(
   };
   const { migration } = move;
   const throttle = new Throttle(policy.maxMegabytesPerSecond * BYTES_PER_MEGABYTE);
-  let recordedAt = 0;
-  const onProgress = (removed: number) => {
-    if (performance.now() - recordedAt < RECORD_EVERY_MS) return;
-    recordedAt = performance.now();
-    catalog.migrations.update(migration, { $set: { removed } }).catch((error: unknown) => {
-      log.warn('figures of a migration were not recorded', { migration, error });
-    });
-  };
-  const onSlower = (slow: string, reason: string) => {
-    log.info('a migration gives way', { migration, node: slow, reason });
-  };
-  const removed = await giveWay([{ name: node, client: client(node), ownWrites: true }], throttle, onSlower, () =>
+  // Steps of the protocol beat by themselves: the figure is for commands, and for the janitor, which sees that it goes on.
+  const reporter = new FigureReporter(dependencies, migration, () => undefined);
+  const removed = await givingWay(dependencies, context, [{ node, writes: true }], throttle, () =>
     removePart({
       client: client(node),
       database: keyspace.database,
@@ -87,7 +77,7 @@ export async function removeFromShared(
       throttle,
       signal,
       confirm,
-      onProgress,
+      onProgress: (removed) => reporter.tell({ removed }),
     }),
   );
   log.info('a partition was taken out of a shared collection', { migration, partition: partition.id, node, removed });

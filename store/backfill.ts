@@ -1,11 +1,10 @@
 import type { Db, Timestamp } from 'mongodb';
-import { DroverError } from '../domain/errors.js';
 import type { BulkWork } from './bulk-work.js';
 import { Checkpoint } from './checkpoint.js';
 import type { Copied, CopiedBatches, CopyLane } from './copy-lane.js';
 import { takeLanes } from './copy-lane.js';
 import type { Part } from './part.js';
-import { countOf, isIn, tokenOf } from './part.js';
+import { countOf, tokenOf } from './part.js';
 import { decode, idOf } from './raw-bson.js';
 import type { RawBatch, Reading, RecordPosition } from './raw-documents.js';
 import { batchSizeFor, inNaturalOrder, inTokenOrder, lastRecord, readAhead } from './raw-documents.js';
@@ -107,15 +106,7 @@ function tokenOrder(db: Db, collection: string, part: Part, settings: Settings, 
   return {
     batches: inTokenOrder(db, collection, part, { ...settings, ...(from === undefined ? {} : { from }) }),
     goesOn: from !== undefined,
-    placeBehind: ({ documents }) => {
-      if (!documents.every((document) => isIn(part, document))) {
-        throw new DroverError(
-          'Unavailable',
-          `the index on the tokens of ${collection} names documents of other partitions`,
-        );
-      }
-      return tokenPlace(tokenOf(part, documents.at(-1)!));
-    },
+    placeBehind: ({ documents }) => tokenPlace(tokenOf(part, documents.at(-1)!)),
   };
 }
 

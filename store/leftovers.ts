@@ -48,41 +48,42 @@ interface Place {
 }
 
 /**
- * Collections whose fence is not as the catalog has it: somebody else's `collMod` erases it, and with it what keeps a
- * router with an old route from writing there. Partitions in the middle of a step are left out.
+ * What a worker sets right by itself, partitions in the middle of a step left out:
+ *  - collections whose fence is not as the catalog has it: somebody else's `collMod` erases it, and with it what keeps a
+ *    router with an old route from writing there;
+ *  - collections by whose indexes documents would expire while their partition changes hands, and those by whose they do not
+ *    although a migration that had suspended them has just ended. Only a message of an attempt that is over, or somebody else,
+ *    can have set these.
+ *
+ * @param ended see {@link endedLately}
  */
-export async function findBrokenFences(catalog: Catalog, nodes: NodePool, node: string): Promise<Leftover[]> {
-  const places = (await placesOf(catalog, nodes, node)).filter(isMember);
-  return confirmed(catalog, (all) => brokenFences(all), places);
-}
-
-/** Whether any of the partitions has to do with the node. Elsewhere a collection of the same name may be anybody's. */
-const isMember = ({ node, partitions }: Place): boolean => partitions.some((each) => nodesOf(each).includes(node));
-
-/**
- * Collections by whose indexes documents would expire while their partition changes hands, and those by whose they do not
- * although a migration that had suspended them has just ended. Only a message of an attempt that is over, or somebody else, can
- * have set these.
- */
-export async function findWrongExpiry(catalog: Catalog, nodes: NodePool, node: string): Promise<Leftover[]> {
+export async function findMisset(
+  catalog: Catalog,
+  nodes: NodePool,
+  node: string,
+  ended: ReadonlySet<string>,
+): Promise<Leftover[]> {
   const places = await placesOf(catalog, nodes, node);
   const handedOver = places.filter(
     ({ partitions }) => partitions.some(isChangingHands) && !isSharedOn(partitions[0]!, node),
   );
-  const ended = await endedLately(catalog);
   const over = places.filter(({ partitions }) => partitions.some(({ id }) => ended.has(id)));
   return [
+    ...(await confirmed(catalog, (all) => brokenFences(all), places.filter(isMember))),
     ...(await confirmed(catalog, unwantedExpiry, handedOver)),
     ...(await confirmed(catalog, (all) => lackingExpiry(catalog, all), over)),
   ];
 }
+
+/** Whether any of the partitions has to do with the node. Elsewhere a collection of the same name may be anybody's. */
+const isMember = ({ node, partitions }: Place): boolean => partitions.some((each) => nodesOf(each).includes(node));
 
 /** Messages of a migration come no later than this after its end. */
 const LATE_MS = 10 * 60_000;
 const MOST_ENDED = 200;
 
 /** Partitions whose migration has ended lately, and knew of indexes by which documents expire. */
-async function endedLately({ migrations }: Catalog): Promise<ReadonlySet<string>> {
+export async function endedLately({ migrations }: Catalog): Promise<ReadonlySet<string>> {
   const lately = (await migrations.list({}, MOST_ENDED)).filter(
     ({ endedAt, definition }) =>
       endedAt !== undefined &&
@@ -241,7 +242,7 @@ async function lackingExpiry({ migrations }: Catalog, places: readonly Place[]):
     const definition = partition && (await readDefinition(db, collection));
     const suspended = [...expiries(definition ?? NOTHING)].filter(([, seconds]) => seconds === NEVER);
     if (partition === undefined || suspended.length === 0) continue;
-    const [last] = await migrations.list({ keyspace: keyspace._id, partition: partition.name }, 1);
+    const last = await migrations.lastDefined(keyspace._id, partition.name);
     const before = last?.definition && keptExpiries(last.definition);
     const lacking = suspended.filter(([name]) => (before?.get(name) ?? NEVER) !== NEVER).map(([name]) => name);
     if (lacking.length === 0) continue;

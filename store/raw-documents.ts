@@ -1,9 +1,10 @@
 import type { ClientSession, Collection, Db, Document, FindOptions, Timestamp } from 'mongodb';
 import { Long } from 'mongodb';
 import { DocumentSequence } from 'mongodb/lib/cmap/commands.js';
+import { DroverError } from '../domain/errors.js';
 import type { Token } from '../domain/token.js';
 import type { Part } from './part.js';
-import { filterOf, rangeOf } from './part.js';
+import { filterOf, isIn, rangeOf } from './part.js';
 import type { RawValue } from './raw-bson.js';
 import { compose, decode, exactly, hasZeroTimestamp, idOf, withId } from './raw-bson.js';
 import { storageStats } from './storage-stats.js';
@@ -89,15 +90,27 @@ export interface TokenOrder extends Reading {
   readonly from?: Token;
 }
 
-/** All documents of a part in the order of their tokens, which is about the same on every server. */
-export function inTokenOrder(
+/**
+ * All documents of a part in the order of their tokens, which is about the same on every server.
+ *
+ * @throws DroverError `Unavailable` when the index is not one of tokens, and names documents of other parts
+ */
+export async function* inTokenOrder(
   db: Db,
   collection: string,
   part: Part,
   { afterClusterTime, from, ...reading }: TokenOrder,
 ): AsyncGenerator<RawBatch> {
   const readConcern = { level: 'majority', ...(afterClusterTime === undefined ? {} : { afterClusterTime }) };
-  return replies(db, collection, { ...rangeOf(part, from), readConcern }, reading);
+  for await (const batch of replies(db, collection, { ...rangeOf(part, from), readConcern }, reading)) {
+    if (!batch.documents.every((document) => isIn(part, document))) {
+      throw new DroverError(
+        'Unavailable',
+        `the index on the tokens of ${collection} names documents of other partitions`,
+      );
+    }
+    yield batch;
+  }
 }
 
 async function* replies(

@@ -102,6 +102,12 @@ export class Migrations {
     return (limit === undefined ? cursor : cursor.limit(limit)).toArray();
   }
 
+  /** The newest of a partition that has noted what its collection is. */
+  async lastDefined(keyspace: string, partition: string): Promise<MigrationDocument | undefined> {
+    const filter = { keyspace, partition, definition: { $exists: true } };
+    return (await this.collection.findOne(filter, { sort: { startedAt: -1 } })) ?? undefined;
+  }
+
   async update(id: string, update: UpdateFilter<MigrationDocument>): Promise<void> {
     await this.collection.updateOne({ _id: id }, update);
   }
