@@ -3,14 +3,14 @@ import { Binary, BSON, BSONRegExp, Decimal128, Double, Int32, Long, MaxKey, MinK
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { backfill } from '../../store/backfill.js';
 import { createLanes } from '../../store/copy-lane.js';
-import { follow, ping } from '../../store/follower.js';
+import { ping } from '../../store/follower.js';
 import type { RawValue } from '../../store/raw-bson.js';
 import { compose, field, idOf } from '../../store/raw-bson.js';
 import { writeRaw } from '../../store/raw-documents.js';
 import { Throttle } from '../../store/throttle.js';
 import { verify } from '../../store/verify.js';
 import { useServers } from './servers.js';
-import { sourceAndTarget } from './source-and-target.js';
+import { followed, sourceAndTarget } from './source-and-target.js';
 
 const { clients } = useServers(2);
 
@@ -107,17 +107,7 @@ describe('every document', () => {
   });
 
   it('is found the same, and found different when it is', async () => {
-    following = follow({
-      migration: 'm',
-      direction: 'forward',
-      origin: clients[0]!,
-      destination: clients[1]!,
-      database,
-      collection: 'orders',
-      keyField: 'customerId',
-      signal: abort.signal,
-      onProgress: () => undefined,
-    });
+    following = followed(clients, database, abort.signal);
     await caughtUp();
     expect(await compare()).toEqual({ compared: DOCUMENTS.length, different: [] });
     const copy = target.collection('orders');

@@ -2,6 +2,7 @@ import type { Collection, Db, Document, MongoClient } from 'mongodb';
 import { TOKEN_END, TOKEN_MIN } from '../../domain/token.js';
 import { operationTime } from '../../store/change-log.js';
 import { Checkpoint } from '../../store/checkpoint.js';
+import { follow } from '../../store/follower.js';
 import { createFenced } from './fences.js';
 
 let databases = 0;
@@ -22,6 +23,20 @@ export async function sourceAndTarget([from, to]: readonly MongoClient[]): Promi
   await new Checkpoint(target, 'm', 'forward').create({ low: TOKEN_MIN, high: TOKEN_END }, startAt);
   return { database, source, target, orders: source.collection('orders'), copy: target.collection('orders') };
 }
+
+/** Replication of the move, until `signal` is given. */
+export const followed = ([from, to]: readonly MongoClient[], database: string, signal: AbortSignal): Promise<void> =>
+  follow({
+    migration: 'm',
+    direction: 'forward',
+    origin: from!,
+    destination: to!,
+    database,
+    collection: 'orders',
+    keyField: 'customerId',
+    signal,
+    onProgress: () => undefined,
+  });
 
 /** What is stored, in the order of `_id`. */
 export async function storedBytes(collection: Collection<Document>): Promise<string[]> {

@@ -2,12 +2,12 @@ import type { Collection, Db, Document } from 'mongodb';
 import { Binary, Decimal128, Int32, Long, MinKey, ObjectId, Timestamp, UUID } from 'mongodb';
 import { beforeEach, describe, expect, it, vi } from 'vitest';
 import { Checkpoint, CHECKPOINTS, Markers } from '../../store/checkpoint.js';
-import { follow, markerRead } from '../../store/follower.js';
+import { markerRead } from '../../store/follower.js';
 import { Throttle } from '../../store/throttle.js';
 import type { VerifyOptions } from '../../store/verify.js';
 import { verify } from '../../store/verify.js';
 import { useServers } from './servers.js';
-import { sourceAndTarget, storedBytes } from './source-and-target.js';
+import { followed, sourceAndTarget, storedBytes } from './source-and-target.js';
 
 const { clients } = useServers(2);
 
@@ -70,17 +70,7 @@ describe('the verification', () => {
 
   it('settles on documents that are written all the time', async () => {
     const abort = new AbortController();
-    const following = follow({
-      migration: 'm',
-      direction: 'forward',
-      origin: clients[0]!,
-      destination: clients[1]!,
-      database,
-      collection: 'orders',
-      keyField: 'customerId',
-      signal: abort.signal,
-      onProgress: () => undefined,
-    });
+    const following = followed(clients, database, abort.signal);
     await orders.insertMany(Array.from({ length: 5 }, (_, i) => ({ _id: i as never, customerId: 'hot', n: 0 })));
     let writing = true;
     const writer = (async () => {
