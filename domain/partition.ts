@@ -1,5 +1,5 @@
 import type { Interval, Token } from './token.js';
-import { contains, subtract, union } from './token.js';
+import { contains, isEmpty, subtract, union } from './token.js';
 
 export type NodeName = string;
 
@@ -98,6 +98,18 @@ export function readOwner(partition: Partition, token: Token): NodeName {
   return route.target !== null && token < route.boundary ? route.target : route.source;
 }
 
+/** Which node has every acknowledged write of which tokens: one or two, in the order of the tokens. */
+export function sidesOf(partition: Partition): { readonly node: NodeName; readonly tokens: Interval }[] {
+  const { low, high } = tokensOf(partition);
+  const { source, target, boundary } = partition.route;
+  if (target === null) return [{ node: source, tokens: { low, high } }];
+  const sides = [
+    { node: target, tokens: { low, high: boundary } },
+    { node: source, tokens: { low: boundary, high } },
+  ];
+  return sides.filter(({ tokens }) => !isEmpty(tokens));
+}
+
 /** The nodes that a hand-over of the partition works on: where the partition is, and where it goes or came from. */
 export function nodesOf({ route, handover }: Partition): NodeName[] {
   const other = handover?.state.kind === 'retiring' ? handover.state.formerSource : handover?.target;
@@ -135,14 +147,12 @@ export function acceptedBy(sharing: readonly Partition[], node: NodeName): Inter
  * the losing side again, although routers go on holding its writes until the step is settled.
  */
 export function acceptedTokens(partition: Partition, node: NodeName): Interval[] {
-  const { route, handover } = partition;
-  const { low, high } = tokensOf(partition);
+  const { handover } = partition;
+  const { low } = tokensOf(partition);
   const fenced = handover?.state.kind === 'fencing' ? handover.state.interval : { low, high: low };
-  const sides: Interval[] = [];
-  if (node === route.source) sides.push({ low: route.boundary, high });
-  if (node === route.target) sides.push({ low, high: route.boundary });
+  const owned = sidesOf(partition).filter((side) => side.node === node);
   return subtract(
-    sides.filter((side) => side.low < side.high),
+    owned.map(({ tokens }) => tokens),
     fenced,
   );
 }

@@ -21,6 +21,12 @@ export const isEmpty = (interval: Interval): boolean => interval.low >= interval
 
 export const overlaps = (a: Interval, b: Interval): boolean => a.low < b.high && b.low < a.high;
 
+/** The tokens in both, none where the result is empty. */
+export const intersection = (a: Interval, b: Interval): Interval => ({
+  low: a.low > b.low ? a.low : b.low,
+  high: a.high < b.high ? a.high : b.high,
+});
+
 /** What is left of `intervals` when `cut` is taken out of each. */
 export function subtract<T extends Interval>(intervals: readonly T[], cut: Interval): T[] {
   return intervals.flatMap((interval) =>

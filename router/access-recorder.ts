@@ -45,13 +45,14 @@ export class AccessRecorder {
 
   /**
    * @param node that owned the token when the request was over
+   * @param token of the key, if the request was for one
    * @param latencyMs from the call to its acknowledgement, waiting included
    */
   count(
     keyspace: string,
     partition: string,
     node: string,
-    token: Token,
+    token: Token | undefined,
     kind: 'reads' | 'writes',
     latencyMs: number,
     failed: boolean,
@@ -68,6 +69,7 @@ export class AccessRecorder {
     if (failed) counters.errors += 1;
     counters.latencySum += latencyMs;
     if (latencyMs > counters.latencyMax) counters.latencyMax = latencyMs;
+    if (token === undefined) return;
     const seen = counters.tokens.get(token);
     if (seen !== undefined) counters.tokens.set(token, seen + 1);
     else if (counters.tokens.size < MAX_TOKENS_COUNTED) counters.tokens.set(token, 1);

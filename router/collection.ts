@@ -6,11 +6,9 @@ import type {
   DeleteResult,
   Document,
   Filter,
-  FindCursor,
   FindOneAndDeleteOptions,
   FindOneAndReplaceOptions,
   FindOneAndUpdateOptions,
-  FindOptions,
   InsertManyResult,
   InsertOneOptions,
   InsertOneResult,
@@ -23,19 +21,24 @@ import type {
   WithId,
   WithoutId,
 } from 'mongodb';
-import { MongoInvalidArgumentError, ObjectId } from 'mongodb';
+import { ObjectId } from 'mongodb';
 import type { Token } from '../domain/token.js';
 import { isFenced } from '../store/fenced-collection.js';
 import { tokenOfKey } from '../store/key-token.js';
+import { deleteEverywhere } from './delete-everywhere.js';
 import * as guarded from './guarded-delete.js';
 import { insertByPartition } from './insert-many.js';
 import type { KeyspaceHandle } from './keyspaces.js';
 import { MAJORITY, majorityWithin } from './majority.js';
-import { checkReplacementKeepsKey, checkUpdateKeepsKey, keyOfDocument, keyOfFilter } from './requests.js';
-import { changedNothing, deletedNothing, foundNothing, isLinearizable, refusedInTheMiddle } from './results.js';
-import type { Router } from './router.js';
+import { CollectionReads } from './collection-reads.js';
+import type { Choice, Located } from './located.js';
+import { upsertWithoutKey, writeLocated } from './located.js';
+import { checkReplacementKeepsKey, checkUpdateKeepsKey, keyOfDocument } from './requests.js';
+import { changedNothing, deletedNothing, foundNothing, hasMatched, refusedInTheMiddle } from './results.js';
 import { inSameTransaction } from './same-transaction.js';
 import type { DroverSession, Routed } from './session.js';
+import { within } from './pieces.js';
+import type { Wanted } from './wanted.js';
 
 type WithMetadata<O> = Routed<O> & { includeResultMetadata: true };
 
@@ -43,12 +46,7 @@ type WithMetadata<O> = Routed<O> & { includeResultMetadata: true };
  * A partitioned collection with the driver's own methods, options, results and errors. Each request goes to the node
  * that owns its key at that moment; a write of a key that is changing hands waits a moment.
  */
-export class DroverCollection<TSchema extends Document = Document> {
-  constructor(
-    private readonly router: Router,
-    readonly namespace: string,
-  ) {}
-
+export class DroverCollection<TSchema extends Document = Document> extends CollectionReads<TSchema> {
   async insertOne(
     document: OptionalUnlessRequiredId<TSchema>,
     options?: Routed<InsertOneOptions>,
@@ -70,48 +68,18 @@ export class DroverCollection<TSchema extends Document = Document> {
     return insertByPartition(this.router, keyspace, documents, options);
   }
 
-  async findOne(filter: Filter<TSchema>, options?: Routed<FindOptions>): Promise<WithId<TSchema> | null> {
-    const keyspace = await this.keyspace();
-    const token = this.tokenOf(filter, keyspace, 'findOne');
-    const request = (collection: Collection, session?: ClientSession) =>
-      collection.findOne<WithId<TSchema>>(
-        filter as Filter<Document>,
-        (session === undefined ? options : { ...options, session }) as FindOptions,
-      );
-    return isLinearizable(options)
-      ? this.router.readStrictly(keyspace, token, request, options?.session)
-      : this.router.read(keyspace, token, request, options?.session);
-  }
-
-  /**
-   * The driver's own cursor, on the node that owns the key.
-   *
-   * @throws MongoInvalidArgumentError for the read concern `linearizable`: a cursor can't be asked again; `findOne` can
-   */
-  find(filter: Filter<TSchema>, options?: Routed<FindOptions>): FindCursor<WithId<TSchema>> {
-    if (isLinearizable(options)) {
-      throw new MongoInvalidArgumentError('find does not support the read concern "linearizable"; findOne does');
-    }
-    const keyspace = this.router.keyspaces.peek(this.namespace);
-    const token = this.tokenOf(filter, keyspace, 'find');
-    return this.router.openCursor(keyspace, token, filter as Filter<Document>, options) as FindCursor<WithId<TSchema>>;
-  }
-
   async updateOne(
     filter: Filter<TSchema>,
     update: UpdateFilter<TSchema> | Document[],
     options?: Routed<UpdateOptions>,
   ): Promise<UpdateResult<TSchema>> {
     const keyspace = await this.keyspace();
-    const token = this.tokenOf(filter, keyspace, 'updateOne');
     const changes = update as UpdateFilter<Document>;
     checkUpdateKeepsKey(changes, keyspace.field);
-    return this.one(keyspace, token, options, changedNothing, (collection, session) =>
-      collection.updateOne(filter as Filter<Document>, changes, {
-        ...options,
-        session,
-        writeConcern: MAJORITY,
-      }),
+    return this.located(keyspace, 'updateOne', filter, options, hasMatched, ({ token, filter: exact }) =>
+      this.one(keyspace, token, options, changedNothing, (collection, session) =>
+        collection.updateOne(exact, changes, { ...options, session, writeConcern: MAJORITY }),
+      ),
     );
   }
 
@@ -125,9 +93,11 @@ export class DroverCollection<TSchema extends Document = Document> {
     options?: Routed<UpdateOptions>,
   ): Promise<UpdateResult<TSchema>> {
     const keyspace = await this.keyspace();
-    const token = this.tokenOf(filter, keyspace, 'updateMany');
     const changes = update as UpdateFilter<Document>;
     checkUpdateKeepsKey(changes, keyspace.field);
+    const wanted = this.wanted(keyspace, filter, options);
+    if (wanted === 'all' || wanted.length > 1) return this.updateEverywhere(keyspace, wanted, filter, changes, options);
+    const [token] = wanted;
     return this.router.write(
       keyspace,
       token,
@@ -152,15 +122,12 @@ export class DroverCollection<TSchema extends Document = Document> {
     options?: Routed<ReplaceOptions>,
   ): Promise<UpdateResult<TSchema>> {
     const keyspace = await this.keyspace();
-    const token = this.tokenOf(filter, keyspace, 'replaceOne');
-    checkReplacementKeepsKey(replacement, token, keyspace.field, 'replaceOne');
-    return this.one(keyspace, token, options, changedNothing, (collection, session) =>
-      collection.replaceOne(filter as Filter<Document>, replacement, {
-        ...options,
-        session,
-        writeConcern: MAJORITY,
-      }),
-    );
+    return this.located(keyspace, 'replaceOne', filter, options, hasMatched, ({ token, filter: exact, exists }) => {
+      if (exists) checkReplacementKeepsKey(replacement, token, keyspace.field, 'replaceOne');
+      return this.one(keyspace, token, options, changedNothing, (collection, session) =>
+        collection.replaceOne(exact, replacement, { ...options, session, writeConcern: MAJORITY }),
+      );
+    });
   }
 
   async findOneAndUpdate(
@@ -179,15 +146,23 @@ export class DroverCollection<TSchema extends Document = Document> {
     options?: Routed<FindOneAndUpdateOptions>,
   ): Promise<unknown> {
     const keyspace = await this.keyspace();
-    const token = this.tokenOf(filter, keyspace, 'findOneAndUpdate');
     const changes = update as UpdateFilter<Document>;
     checkUpdateKeepsKey(changes, keyspace.field);
-    return this.one<unknown>(keyspace, token, options, foundNothing(options), (collection, session) =>
-      collection.findOneAndUpdate(filter as Filter<Document>, changes, {
-        ...options,
-        session,
-        writeConcern: majorityWithin(session),
-      } as FindOneAndUpdateOptions),
+    const nothing = foundNothing(options);
+    return this.located<unknown>(
+      keyspace,
+      'findOneAndUpdate',
+      filter,
+      options,
+      not(nothing),
+      ({ token, filter: exact }) =>
+        this.one<unknown>(keyspace, token, options, nothing, (collection, session) =>
+          collection.findOneAndUpdate(exact, changes, {
+            ...options,
+            session,
+            writeConcern: majorityWithin(session),
+          } as FindOneAndUpdateOptions),
+        ),
     );
   }
 
@@ -207,14 +182,24 @@ export class DroverCollection<TSchema extends Document = Document> {
     options?: Routed<FindOneAndReplaceOptions>,
   ): Promise<unknown> {
     const keyspace = await this.keyspace();
-    const token = this.tokenOf(filter, keyspace, 'findOneAndReplace');
-    checkReplacementKeepsKey(replacement, token, keyspace.field, 'findOneAndReplace');
-    return this.one<unknown>(keyspace, token, options, foundNothing(options), (collection, session) =>
-      collection.findOneAndReplace(filter as Filter<Document>, replacement, {
-        ...options,
-        session,
-        writeConcern: majorityWithin(session),
-      } as FindOneAndReplaceOptions),
+    const nothing = foundNothing(options);
+    const found = not(nothing);
+    return this.located<unknown>(
+      keyspace,
+      'findOneAndReplace',
+      filter,
+      options,
+      found,
+      ({ token, filter: exact, exists }) => {
+        if (exists) checkReplacementKeepsKey(replacement, token, keyspace.field, 'findOneAndReplace');
+        return this.one<unknown>(keyspace, token, options, nothing, (collection, session) =>
+          collection.findOneAndReplace(exact, replacement, {
+            ...options,
+            session,
+            writeConcern: majorityWithin(session),
+          } as FindOneAndReplaceOptions),
+        );
+      },
     );
   }
 
@@ -229,25 +214,36 @@ export class DroverCollection<TSchema extends Document = Document> {
   ): Promise<WithId<TSchema> | null>;
   async findOneAndDelete(filter: Filter<TSchema>, options?: Routed<FindOneAndDeleteOptions>): Promise<unknown> {
     const keyspace = await this.keyspace();
-    return this.router.write<unknown>(
+    const nothing = foundNothing(options);
+    return this.located<unknown>(
       keyspace,
-      this.tokenOf(filter, keyspace, 'findOneAndDelete'),
-      (place) => guarded.findOneAndDelete(place, filter as Filter<Document>, options),
-      foundNothing(options),
-      options?.session,
-      'transactions',
+      'findOneAndDelete',
+      filter,
+      options,
+      not(nothing),
+      ({ token, filter: exact }) =>
+        this.router.write<unknown>(
+          keyspace,
+          token,
+          (place) => guarded.findOneAndDelete(place, exact, options),
+          nothing,
+          options?.session,
+          'transactions',
+        ),
     );
   }
 
   async deleteOne(filter: Filter<TSchema>, options?: Routed<DeleteOptions>): Promise<DeleteResult> {
     const keyspace = await this.keyspace();
-    return this.router.write(
-      keyspace,
-      this.tokenOf(filter, keyspace, 'deleteOne'),
-      (place) => guarded.deleteOne(place, filter as Filter<Document>, options),
-      deletedNothing,
-      options?.session,
-      'transactions',
+    return this.located(keyspace, 'deleteOne', filter, options, not(deletedNothing), ({ token, filter: exact }) =>
+      this.router.write(
+        keyspace,
+        token,
+        (place) => guarded.deleteOne(place, exact, options),
+        deletedNothing,
+        options?.session,
+        'transactions',
+      ),
     );
   }
 
@@ -257,8 +253,36 @@ export class DroverCollection<TSchema extends Document = Document> {
    */
   async deleteMany(filter: Filter<TSchema>, options?: Routed<DeleteOptions>): Promise<DeleteResult> {
     const keyspace = await this.keyspace();
-    const token = this.tokenOf(filter, keyspace, 'deleteMany');
-    return guarded.deleteMany(this.router, keyspace, token, filter as Filter<Document>, options);
+    const wanted = this.wanted(keyspace, filter, options);
+    return wanted === 'all' || wanted.length > 1
+      ? deleteEverywhere(this.router, keyspace, wanted, filter as Filter<Document>, options)
+      : guarded.deleteMany(this.router, keyspace, wanted[0], filter as Filter<Document>, options);
+  }
+
+  private async updateEverywhere(
+    keyspace: KeyspaceHandle,
+    wanted: Wanted,
+    filter: Filter<TSchema>,
+    changes: UpdateFilter<Document>,
+    options?: Routed<UpdateOptions>,
+  ): Promise<UpdateResult<TSchema>> {
+    if (options?.upsert === true) throw upsertWithoutKey('updateMany', keyspace.field);
+    const units = this.router.scatter.units(keyspace, wanted);
+    const parts = await this.router.ranges.write(
+      keyspace,
+      units,
+      options?.session,
+      changedNothing,
+      ({ collection, session }, restriction) =>
+        collection.updateMany(within(filter, { restriction }), changes, {
+          ...options,
+          session,
+          writeConcern: MAJORITY,
+        } as UpdateOptions),
+    );
+    const sum = (name: 'matchedCount' | 'modifiedCount') => parts.reduce((total, part) => total + part[name], 0);
+    const [matchedCount, modifiedCount] = [sum('matchedCount'), sum('modifiedCount')];
+    return { acknowledged: true, matchedCount, modifiedCount, upsertedCount: 0, upsertedId: null };
   }
 
   /** A write of one document, which the server applies once however often it is sent. */
@@ -278,11 +302,20 @@ export class DroverCollection<TSchema extends Document = Document> {
     );
   }
 
-  private keyspace(): Promise<KeyspaceHandle> {
-    return this.router.keyspaces.get(this.namespace);
-  }
-
-  private tokenOf(filter: Filter<TSchema>, keyspace: KeyspaceHandle, operation: string): Token {
-    return tokenOfKey(keyOfFilter(filter as Filter<Document>, keyspace.field, operation));
+  /** At the owner of the document that the filter finds. */
+  private located<T>(
+    keyspace: KeyspaceHandle,
+    operation: string,
+    filter: Filter<TSchema>,
+    options: Routed<Choice> | undefined,
+    found: (result: T) => boolean,
+    write: (located: Located) => Promise<T>,
+  ): Promise<T> {
+    return writeLocated(this.router, keyspace, operation, filter as Filter<Document>, options, found, write);
   }
 }
+
+const not =
+  <T>(test: (result: T) => boolean) =>
+  (result: T): boolean =>
+    !test(result);

@@ -19,9 +19,9 @@ import { inTransaction } from './transaction.js';
 // meets the node's fence, and no reader ever sees it.
 
 /** Documents in one transaction of `deleteMany`: it holds up others, and a hand-over, for a few milliseconds. */
-const BATCH = 100;
+export const BATCH = 100;
 /** Documents that `deleteMany` looks up at once. */
-const LISTED = 10_000;
+export const LISTED = 10_000;
 
 /** Whatever the application asks for: an `_id` of 64 bits, or of bytes, must find its document again. */
 const AS_STORED = { promoteLongs: false, useBigInt64: false, promoteBuffers: false } as const;
@@ -143,7 +143,7 @@ async function list(
 }
 
 /** Deletes those of the listed documents that (still) match. */
-function deleteListed(
+export function deleteListed(
   place: Place,
   ids: readonly unknown[],
   filter: Filter<Document>,
@@ -165,7 +165,7 @@ function deleteListed(
 }
 
 /** Within a transaction neither concerns nor a read preference may be given for one request. */
-function withinTransaction<O extends DeleteOptions>(
+export function withinTransaction<O extends DeleteOptions>(
   options: Omit<O, 'session'> & { session?: DroverSession | undefined },
 ) {
   const { session: _session, writeConcern: _write, readConcern: _read, readPreference: _preference, ...rest } = options;

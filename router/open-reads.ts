@@ -1,4 +1,4 @@
-import type { FindCursor } from 'mongodb';
+import type { AbstractCursor } from 'mongodb';
 
 /** The server closes a cursor that nobody has read from for so long. */
 const IDLE_MS = 600_000;
@@ -6,7 +6,7 @@ const LOOK_MS = 1_000;
 
 interface OpenRead {
   readonly node: string;
-  readonly cursor?: FindCursor<unknown>;
+  readonly cursor?: AbstractCursor;
   /** What the cursor held when it was last looked at, and since when. */
   buffered: number;
   since: number;
@@ -31,7 +31,7 @@ export class OpenReads {
     if (this.waiting.length > 0) for (const look of this.waiting.splice(0)) look();
   }
 
-  cursor(node: string, cursor: FindCursor<unknown>): void {
+  cursor(node: string, cursor: AbstractCursor): void {
     const now = performance.now();
     this.forgetAbandoned(now);
     const read: OpenRead = { node, cursor, buffered: -1, since: now };

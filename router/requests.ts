@@ -1,40 +1,7 @@
-import type { Document, Filter, UpdateFilter } from 'mongodb';
+import type { Document, UpdateFilter } from 'mongodb';
 import { MongoInvalidArgumentError } from 'mongodb';
 import type { Token } from '../domain/token.js';
 import { keyValue, tokenOfKey } from '../store/key-token.js';
-
-/**
- * The partition key that a filter asks for by equality.
- *
- * @throws MongoInvalidArgumentError when the filter does not name one key
- */
-export function keyOfFilter(filter: Filter<Document>, keyField: string, operation: string): unknown {
-  const value: unknown = filter[keyField] ?? (keyField in filter ? null : keyValue(filter, keyField));
-  const wanted = isOperator(value) ? operatorKey(value) : value;
-  if (wanted === undefined && !(keyField in filter)) {
-    throw new MongoInvalidArgumentError(
-      `${operation} needs the partition key in its filter, such as { ${JSON.stringify(keyField)}: ... }: requests without it are not supported yet`,
-    );
-  }
-  if (wanted === undefined) {
-    throw new MongoInvalidArgumentError(
-      `${operation} needs one value of the partition key "${keyField}", compared by equality`,
-    );
-  }
-  return wanted;
-}
-
-const isOperator = (value: unknown): value is Document =>
-  typeof value === 'object' &&
-  value !== null &&
-  Object.getPrototypeOf(value) === Object.prototype &&
-  Object.keys(value).some((name) => name.startsWith('$'));
-
-function operatorKey(operator: Document): unknown {
-  if ('$eq' in operator) return operator['$eq'];
-  const list: unknown = operator['$in'];
-  return Array.isArray(list) && list.length === 1 ? (list[0] as unknown) : undefined;
-}
 
 /** The partition key of a document to be stored. @throws MongoInvalidArgumentError when it is missing or an array */
 export function keyOfDocument(document: Document, keyField: string): unknown {

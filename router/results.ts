@@ -8,6 +8,9 @@ import { ServerError } from '../store/server-errors.js';
 export const changedNothing = ({ modifiedCount, upsertedCount }: UpdateResult<Document>): boolean =>
   modifiedCount === 0 && upsertedCount === 0;
 
+export const hasMatched = ({ matchedCount, upsertedCount }: UpdateResult<Document>): boolean =>
+  matchedCount > 0 || upsertedCount > 0;
+
 export const deletedNothing = ({ deletedCount }: DeleteResult): boolean => deletedCount === 0;
 
 /** An upsert that finds nothing has inserted, which the fence has seen. */

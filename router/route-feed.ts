@@ -32,6 +32,7 @@ export class RouteFeed {
   private running: Promise<void> = Promise.resolve();
   /** End of the lease, by `performance.now()`. */
   private leasedUntil = -Infinity;
+  private leases = 0;
 
   constructor(
     readonly id: string,
@@ -66,6 +67,11 @@ export class RouteFeed {
     return performance.now() < this.leasedUntil;
   }
 
+  /** Differs from an earlier one when the lease has run out since: also when it holds again. */
+  get leaseNumber(): number {
+    return this.leases;
+  }
+
   private async renew(): Promise<void> {
     const sentAt = performance.now();
     const registered = await this.catalog.routers.renew(this.id);
@@ -78,6 +84,7 @@ export class RouteFeed {
     const sentAt = performance.now();
     // A renewal that succeeds while the routes are still being read must not prolong the old lease.
     this.leasedUntil = -Infinity;
+    this.leases += 1;
     await this.catalog.routers.register(this.registration);
     const partitions = await this.catalog.partitions.list();
     this.table.load(partitions);

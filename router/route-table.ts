@@ -1,23 +1,40 @@
-import type { Collection, MongoClient } from 'mongodb';
+import type { Collection, Document, MongoClient } from 'mongodb';
 import type { Partition } from '../domain/partition.js';
-import { readOwner, tokensOf, writeOwner } from '../domain/partition.js';
+import { collectionOn, readOwner, sidesOf, tokensOf, writeOwner } from '../domain/partition.js';
 import type { Interval, Token } from '../domain/token.js';
-import { contains, overlaps } from '../domain/token.js';
+import { contains, intersection, isEmpty, overlaps, subtract } from '../domain/token.js';
 import { OpenReads } from './open-reads.js';
+
+/** What a write under way may change: documents of some tokens, or all of an interval. */
+export type Claim = readonly Token[] | Interval;
+
+const isWithin = (claim: Claim, interval: Interval): boolean =>
+  'low' in claim ? overlaps(claim, interval) : claim.some((token) => contains(interval, token));
 
 /** One partition as this router knows it, with the requests it has under way there. */
 export class PartitionRoute {
   readonly reads = new OpenReads();
   /** The driver's handles, which are made once: their settings don't change. */
-  readonly collections = new Map<MongoClient, Collection>();
-  private readonly writes = new Set<Token[]>();
+  private readonly collections = new Map<MongoClient, Collection>();
+  private readonly writes = new Set<Claim>();
   private readonly changed = new Set<() => void>();
-  private readonly drains = new Set<{ readonly writes: Set<Token[]>; readonly done: () => void }>();
+  private readonly drains = new Set<{ readonly writes: Set<Claim>; readonly done: () => void }>();
 
   constructor(public partition: Partition) {}
 
   get epoch(): number {
     return this.partition.epoch;
+  }
+
+  /** Where the partition is at a node. */
+  collection(database: string, node: string, client: MongoClient): Collection {
+    const name = collectionOn(this.partition, node);
+    let collection = this.collections.get(client);
+    if (collection?.collectionName !== name) {
+      collection = client.db(database).collection<Document>(name);
+      this.collections.set(client, collection);
+    }
+    return collection;
   }
 
   writeOwner(token: Token): string | null {
@@ -68,10 +85,28 @@ export class PartitionRoute {
     return owners.includes(null) ? null : owners[0]!;
   }
 
-  endWrite(tokens: Token[]): void {
-    this.writes.delete(tokens);
+  /**
+   * Begins a write of all that may be written of an interval at one node now: that the interval is looked up and entered is one
+   * step, as with single tokens.
+   */
+  beginWriteOf(interval: Interval, node: string): Interval[] {
+    const claims = this.freeAt(node, interval);
+    for (const claim of claims) this.writes.add(claim);
+    return claims;
+  }
+
+  /** What may be written of an interval at a node now. */
+  freeAt(node: string, interval: Interval): Interval[] {
+    const { fence } = this.partition.route;
+    const owned = sidesOf(this.partition).filter((side) => side.node === node);
+    const common = owned.map(({ tokens }) => intersection(tokens, interval));
+    return (fence === null ? common : subtract(common, fence)).filter((each) => !isEmpty(each));
+  }
+
+  endWrite(claim: Claim): void {
+    this.writes.delete(claim);
     for (const drain of this.drains) {
-      if (!drain.writes.delete(tokens) || drain.writes.size > 0) continue;
+      if (!drain.writes.delete(claim) || drain.writes.size > 0) continue;
       this.drains.delete(drain);
       drain.done();
     }
@@ -79,7 +114,7 @@ export class PartitionRoute {
 
   /** Ends when none of the writes under way concerns the interval; later ones see the route of this moment. */
   async drain(interval: Interval): Promise<void> {
-    const concerned = [...this.writes].filter((tokens) => tokens.some((token) => contains(interval, token)));
+    const concerned = [...this.writes].filter((claim) => isWithin(claim, interval));
     if (concerned.length === 0) return;
     await new Promise<void>((done) => this.drains.add({ writes: new Set(concerned), done }));
   }
@@ -89,7 +124,7 @@ export class PartitionRoute {
 class KeyspaceRoutes {
   private readonly lows: BigInt64Array;
 
-  constructor(private readonly routes: readonly PartitionRoute[]) {
+  constructor(readonly routes: readonly PartitionRoute[]) {
     this.lows = BigInt64Array.from(routes.map((route) => tokensOf(route.partition).low));
   }
 
@@ -121,6 +156,11 @@ export class RouteTable {
 
   find(keyspace: string, token: Token): PartitionRoute | undefined {
     return this.byKeyspace.get(keyspace)?.find(token);
+  }
+
+  /** All of a keyspace, in the order of their tokens. */
+  all(keyspace: string): readonly PartitionRoute[] {
+    return this.byKeyspace.get(keyspace)?.routes ?? [];
   }
 
   /**

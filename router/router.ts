@@ -1,7 +1,6 @@
-import type { ClientSession, Collection, Document, Filter, FindCursor, FindOptions, MongoClient } from 'mongodb';
+import type { ClientSession, Collection } from 'mongodb';
 import { MongoBulkWriteError, MongoErrorLabel, MongoServerError } from 'mongodb';
 import { DroverError } from '../domain/errors.js';
-import { collectionOn } from '../domain/partition.js';
 import type { Token } from '../domain/token.js';
 import { isFenced } from '../store/fenced-collection.js';
 import type { NodePool } from '../store/node-pool.js';
@@ -12,8 +11,11 @@ import { LeaseCheck } from './lease-check.js';
 import type { RouteFeed } from './route-feed.js';
 import type { PartitionRoute, RouteTable } from './route-table.js';
 import type { Place } from './same-transaction.js';
-import type { DroverSession, Routed } from './session.js';
+import { RangeWrites } from './range-writes.js';
+import { Scatter } from './scatter.js';
+import type { DroverSession } from './session.js';
 import { changingHands } from './session.js';
+import type { Wanted } from './wanted.js';
 
 export interface RouterOptions {
   /** Longest wait of a write for a hand-over, milliseconds. */
@@ -29,6 +31,12 @@ const always = () => true;
 /** The errors that a bulk write is made of. */
 const partsOf = (error: unknown): unknown[] => (error instanceof MongoBulkWriteError ? [error.writeErrors].flat() : []);
 
+/** A route as a request knew it. */
+export interface KnownRoute {
+  readonly route: PartitionRoute;
+  readonly epoch: number;
+}
+
 /** The token may have changed hands before the node answered: the request goes to whoever owns it now. */
 const AGAIN = Symbol('again');
 
@@ -37,6 +45,10 @@ const REFUSED_PAUSE_MS = 5;
 
 /** Sends requests to the node that owns their token, and lets writes wait while a token changes hands. */
 export class Router {
+  /** Reads of more than one key. */
+  readonly scatter: Scatter;
+  /** Writes of more than one key. */
+  readonly ranges: RangeWrites;
   private readonly lease: LeaseCheck;
 
   constructor(
@@ -49,6 +61,8 @@ export class Router {
     private readonly options: RouterOptions,
   ) {
     this.lease = new LeaseCheck(feed, options.onLeaseExpired);
+    this.scatter = new Scatter(keyspaces, table, nodes, recorder);
+    this.ranges = new RangeWrites(this, nodes, entrance, feed, recorder);
   }
 
   /** Until when a write that begins now may wait, by `performance.now()`. */
@@ -61,6 +75,24 @@ export class Router {
     if (route === undefined)
       throw new DroverError('InvalidRequest', `no partition of "${keyspace.name}" covers token ${token}`);
     return route;
+  }
+
+  /** The routes that a request goes by, and their epochs at this moment: for {@link areConfirmed}. */
+  routesOf(keyspace: KeyspaceHandle, wanted: Wanted): KnownRoute[] {
+    const routes = this.scatter.units(keyspace, wanted).flatMap((unit) => unit.routes);
+    return routes.map((route) => ({ route, epoch: route.epoch }));
+  }
+
+  /**
+   * Whether routes were right all the time since they were known: what nodes have answered is true then.
+   *
+   * @throws DroverError `Unavailable` when it can't be told
+   */
+  async areConfirmed(known: readonly KnownRoute[], deadline: number): Promise<boolean> {
+    for (const { route, epoch } of known) {
+      if (!this.lease.isSure(route, epoch) && !(await this.lease.confirm(route, epoch, deadline))) return false;
+    }
+    return true;
   }
 
   async read<T>(
@@ -84,7 +116,7 @@ export class Router {
       const read = route.reads.begin(node);
       try {
         const client = this.nodes.peek(node) ?? (await this.nodes.get(node));
-        return await request(this.collection(keyspace, route, node, client), session?.at(client));
+        return await request(route.collection(keyspace.database, node, client), session?.at(client));
       } finally {
         route.reads.end(read);
       }
@@ -103,26 +135,6 @@ export class Router {
     return this.recorded(keyspace, route, token, 'reads', () =>
       this.untilSettled(keyspace, route, token, perform, always, session),
     );
-  }
-
-  /** The driver's own cursor, on the node that owns the token now; counted as one read. */
-  openCursor(
-    keyspace: KeyspaceHandle,
-    token: Token,
-    filter: Filter<Document>,
-    { session, ...options }: Routed<FindOptions> = {},
-  ): FindCursor {
-    const route = this.routeOf(keyspace, token);
-    const owner = session?.inTransaction() ? session.hold(route, token) : route.readOwner(token);
-    const client = this.nodes.peek(owner);
-    if (client === undefined) throw new DroverError('Unavailable', `node "${owner}" is not connected`);
-    this.recorder.count(keyspace.name, route.partition.name, owner, token, 'reads', 0, false);
-    const cursor = this.collection(keyspace, route, owner, client).find(filter, {
-      ...options,
-      ...(session === undefined ? {} : { session: session.at(client) }),
-    });
-    route.reads.cursor(owner, cursor);
-    return cursor;
   }
 
   /**
@@ -154,11 +166,12 @@ export class Router {
     tokens: Token[],
     request: (place: Place) => Promise<T>,
     session?: DroverSession,
+    crowd?: Crowd,
   ): Promise<T> {
     const deadline = this.deadline();
     return this.recorded(keyspace, route, tokens[0]!, 'writes', async () => {
       if (session?.inTransaction()) return this.inTransaction(keyspace, route, tokens, request, session);
-      const result = await this.attempt(keyspace, route, tokens, request, deadline, undefined, session);
+      const result = await this.attempt(keyspace, route, tokens, request, deadline, undefined, session, crowd);
       return result as Exclude<typeof result, typeof AGAIN>;
     });
   }
@@ -206,7 +219,7 @@ export class Router {
   ): Promise<T | typeof AGAIN> {
     const { owner, client, leave, epoch } = await this.comeInToWrite(route, tokens, deadline, crowd);
     try {
-      const collection = this.collection(keyspace, route, owner, client);
+      const collection = route.collection(keyspace.database, owner, client);
       let result: T;
       try {
         result = await request({ client, collection, session: session?.at(client), deadline });
@@ -237,7 +250,7 @@ export class Router {
   ): Promise<T> {
     const owner = tokens.map((token) => session.hold(route, token))[0]!;
     const client = this.nodes.peek(owner) ?? (await this.nodes.get(owner));
-    const collection = this.collection(keyspace, route, owner, client);
+    const collection = route.collection(keyspace.database, owner, client);
     const deadline = this.deadline();
     const { epoch } = route;
     try {
@@ -245,13 +258,18 @@ export class Router {
       if (restsOnLease?.(result) !== true || this.lease.isSure(route, epoch)) return result;
       if (await this.lease.confirm(route, epoch, deadline)) return result;
     } catch (error) {
-      if (error instanceof MongoServerError && (isFenced(error) || partsOf(error).some(isFenced))) {
-        await this.feed.refresh(route.partition);
-        error.addErrorLabel(MongoErrorLabel.TransientTransactionError);
-      }
-      throw error;
+      throw await this.ofTransaction(error, [route]);
     }
     throw changingHands(route);
+  }
+
+  /** A refusal by a fence, for the application to repeat its transaction. @returns the error */
+  async ofTransaction(error: unknown, routes: readonly PartitionRoute[]): Promise<unknown> {
+    if (error instanceof MongoServerError && (isFenced(error) || partsOf(error).some(isFenced))) {
+      await Promise.all(routes.map(({ partition }) => this.feed.refresh(partition)));
+      error.addErrorLabel(MongoErrorLabel.TransientTransactionError);
+    }
+    return error;
   }
 
   /** On return the write is among those under way, which a fence waits for. */
@@ -277,22 +295,12 @@ export class Router {
     }
   }
 
-  private timedOut(route: PartitionRoute): DroverError {
+  timedOut(route: PartitionRoute): DroverError {
     const { holdTimeoutMs } = this.options;
     return new DroverError(
       'TimedOut',
       `a request to ${route.partition.id} waited ${holdTimeoutMs} ms for a hand-over to end`,
     );
-  }
-
-  private collection(keyspace: KeyspaceHandle, route: PartitionRoute, node: string, client: MongoClient): Collection {
-    const name = collectionOn(route.partition, node);
-    let collection = route.collections.get(client);
-    if (collection?.collectionName !== name) {
-      collection = client.db(keyspace.database).collection<Document>(name);
-      route.collections.set(client, collection);
-    }
-    return collection;
   }
 
   private async recorded<T>(

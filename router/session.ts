@@ -1,8 +1,9 @@
 import type { ClientSession, ClientSessionOptions, MongoClient, TransactionOptions } from 'mongodb';
 import { MongoErrorLabel, MongoExpiredSessionError, MongoTransactionError } from 'mongodb';
+import { sidesOf, tokensOf } from '../domain/partition.js';
 import type { Token } from '../domain/token.js';
 import { MAJORITY } from './majority.js';
-import type { PartitionRoute } from './route-table.js';
+import type { Claim, PartitionRoute } from './route-table.js';
 import { labelled, pause } from './transaction.js';
 
 /** The driver's options of a request, with this client's session in place of the driver's. */
@@ -27,6 +28,7 @@ class Transaction {
   node: string | undefined;
   session: ClientSession | undefined;
   private readonly held = new Map<PartitionRoute, Map<Token, Token[]>>();
+  private readonly ranges: { readonly route: PartitionRoute; readonly claim: Claim }[] = [];
   private readonly timer: NodeJS.Timeout;
 
   constructor(
@@ -35,6 +37,15 @@ class Transaction {
   ) {
     this.timer = setTimeout(onExpired, TRANSACTION_LIFE_MS);
     this.timer.unref();
+  }
+
+  /** @throws MongoTransactionError when it runs elsewhere */
+  join(node: string): void {
+    this.node ??= node;
+    if (this.node === node) return;
+    throw new MongoTransactionError(
+      `all requests of a transaction must go to one node: this one runs on "${this.node}", but the request concerns "${node}", too`,
+    );
   }
 
   /** Counts the token among the writes under way. @returns the node that owns it, or `null` while it is fenced */
@@ -57,8 +68,18 @@ class Transaction {
     return owner;
   }
 
+  /** All of a partition stays where it is. @returns whether it can: not while a part of it is fenced */
+  holdAll(route: PartitionRoute): boolean {
+    const sides = sidesOf(route.partition);
+    for (const { node } of sides) this.join(node);
+    if (route.partition.route.fence !== null) return false;
+    for (const claim of route.beginWriteOf(tokensOf(route.partition), this.node!)) this.ranges.push({ route, claim });
+    return true;
+  }
+
   release(): void {
     clearTimeout(this.timer);
+    for (const { route, claim } of this.ranges.splice(0)) route.endWrite(claim);
     for (const [route, tokens] of this.held) for (const entry of tokens.values()) route.endWrite(entry);
     this.held.clear();
   }
@@ -159,6 +180,19 @@ export class DroverSession implements AsyncDisposable {
     const owner = this.transaction!.hold(route, token);
     if (owner !== null) return owner;
     throw changingHands(route);
+  }
+
+  /** Joins all of a partition to the transaction. For the router. @returns its node */
+  holdAll(route: PartitionRoute): string {
+    this.checkAlive();
+    if (!this.transaction!.holdAll(route)) throw changingHands(route);
+    return this.transaction!.node!;
+  }
+
+  /** A read of more than one key in the transaction, which sees one moment: nothing has to stay where it is. For the router. */
+  join(node: string): void {
+    this.checkAlive();
+    this.transaction!.join(node);
   }
 
   /** The driver's session at a node, in the transaction if there is one. For the router. */

@@ -44,6 +44,12 @@ export class NodePool {
     return this.connected.get(node);
   }
 
+  /** One that is connected. @throws DroverError `Unavailable` when none is */
+  any(): MongoClient {
+    for (const client of this.connected.values()) return client;
+    throw new DroverError('Unavailable', 'no node is connected');
+  }
+
   async close(): Promise<void> {
     const clients = await Promise.allSettled(this.clients.values());
     await Promise.all(clients.flatMap((client) => (client.status === 'fulfilled' ? [client.value.close()] : [])));

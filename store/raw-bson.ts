@@ -143,3 +143,14 @@ export const RAW_ONE: RawValue = { type: 0x10, bytes: Uint8Array.of(1, 0, 0, 0) 
 const bufferOf = (bytes: Uint8Array): Buffer => Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
 const textAt = (bytes: Uint8Array, at: number, length: number): string =>
   bufferOf(bytes).toString('utf8', at, at + length);
+
+/** The document without a field, in the bytes that it has. */
+export function without(document: Uint8Array, name: string): Uint8Array {
+  for (const [, nameAt, nameLength, at, length] of BSON.onDemand.parseToElements(document)) {
+    if (textAt(document, nameAt, nameLength) !== name) continue;
+    const rest = Buffer.concat([document.subarray(0, nameAt - 1), document.subarray(at + length)]);
+    rest.writeInt32LE(rest.length, 0);
+    return rest;
+  }
+  return document;
+}

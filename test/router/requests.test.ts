@@ -1,57 +1,7 @@
-import type { Document, Filter } from 'mongodb';
-import { Long, MongoInvalidArgumentError, ObjectId } from 'mongodb';
+import type { Document } from 'mongodb';
+import { MongoInvalidArgumentError } from 'mongodb';
 import { describe, expect, it } from 'vitest';
-import { checkUpdateKeepsKey, keyOfDocument, keyOfFilter } from '../../router/requests.js';
-
-describe('the key that a filter asks for', () => {
-  const id = new ObjectId();
-  const date = new Date(0);
-  const found: readonly (readonly [string, Filter<Document>, unknown])[] = [
-    ['a value', { customerId: 'c1', total: { $gt: 5 } }, 'c1'],
-    ['a number', { customerId: 0 }, 0],
-    ['false', { customerId: false }, false],
-    ['an empty string', { customerId: '' }, ''],
-    ['null', { customerId: null }, null],
-    ['an ObjectId', { customerId: id }, id],
-    ['a date', { customerId: date }, date],
-    ['a 64-bit integer', { customerId: Long.fromNumber(5) }, Long.fromNumber(5)],
-    ['$eq', { customerId: { $eq: 'c1' } }, 'c1'],
-    ['$eq null', { customerId: { $eq: null } }, null],
-    ['$eq beside other conditions', { customerId: { $eq: 'c1', $exists: true } }, 'c1'],
-    ['$in of one', { customerId: { $in: ['c1'] } }, 'c1'],
-    ['$in of null', { customerId: { $in: [null] } }, null],
-  ];
-  it.each(found)('is taken from %s', (_what, filter, key) => {
-    expect(keyOfFilter(filter, 'customerId', 'findOne')).toEqual(key);
-  });
-
-  it('is found by its path, as a dotted name and in an embedded document', () => {
-    expect(keyOfFilter({ 'customer.id': 7 }, 'customer.id', 'findOne')).toBe(7);
-    expect(keyOfFilter({ 'customer.id': { $eq: 7 } }, 'customer.id', 'findOne')).toBe(7);
-    expect(keyOfFilter({ 'customer.id': null }, 'customer.id', 'findOne')).toBeNull();
-    expect(keyOfFilter({ customer: { id: 7 } }, 'customer.id', 'findOne')).toBe(7);
-  });
-
-  const refused: readonly (readonly [string, Filter<Document>, RegExp])[] = [
-    [
-      'a filter without the key',
-      { _id: 1 as never },
-      /findOne needs the partition key in its filter, such as \{ "customerId"/,
-    ],
-    ['an empty filter', {}, /needs the partition key/],
-    ['a range', { customerId: { $gt: 'a' } }, /one value of the partition key "customerId", compared by equality/],
-    ['$in of several', { customerId: { $in: ['a', 'b'] } }, /compared by equality/],
-    ['$in of none', { customerId: { $in: [] } }, /compared by equality/],
-    ['$ne', { customerId: { $ne: 'a' } }, /compared by equality/],
-    ['$exists', { customerId: { $exists: true } }, /compared by equality/],
-    ['a key within $and', { $and: [{ customerId: 'a' }] }, /needs the partition key/],
-    ['a key within $or', { $or: [{ customerId: 'a' }, { customerId: 'b' }] }, /needs the partition key/],
-  ];
-  it.each(refused)('can’t be told from %s', (_what, filter, message) => {
-    expect(() => keyOfFilter(filter, 'customerId', 'findOne')).toThrow(MongoInvalidArgumentError);
-    expect(() => keyOfFilter(filter, 'customerId', 'findOne')).toThrow(message);
-  });
-});
+import { checkUpdateKeepsKey, keyOfDocument } from '../../router/requests.js';
 
 describe('the key of a document', () => {
   it('is one value, null included', () => {

@@ -1,0 +1,104 @@
+import type { DeleteOptions, DeleteResult, Document, Filter } from 'mongodb';
+import pMap from 'p-map';
+import type { Token } from '../domain/token.js';
+import { isFenced } from '../store/fenced-collection.js';
+import { tokenOfRaw } from '../store/key-token.js';
+import { decode, fieldAt, idOf } from '../store/raw-bson.js';
+import { DroverFindCursor } from './find-cursor.js';
+import { BATCH, deleteListed, LISTED, withinTransaction } from './guarded-delete.js';
+import type { KeyspaceHandle } from './keyspaces.js';
+import type { PartitionRoute } from './route-table.js';
+import type { Router } from './router.js';
+import type { Place } from './same-transaction.js';
+import { atOnce } from './scatter.js';
+import type { Routed } from './session.js';
+import type { Wanted } from './wanted.js';
+
+interface Listed {
+  readonly id: unknown;
+  readonly token: Token;
+}
+
+/**
+ * `deleteMany` of documents of many keys: these are listed, then deleted in small transactions at whoever owns them by then.
+ *
+ * @throws what stopped it, with `deletedCount` for what had been deleted
+ */
+export async function deleteEverywhere(
+  router: Router,
+  keyspace: KeyspaceHandle,
+  wanted: Wanted,
+  filter: Filter<Document>,
+  options: Routed<DeleteOptions> = {},
+): Promise<DeleteResult> {
+  const settings = withinTransaction(options);
+  const { session } = options;
+  let deletedCount = 0;
+  const remove = async ([route, documents]: readonly [PartitionRoute, readonly Listed[]]): Promise<void> => {
+    const deadline = router.deadline();
+    let rest = documents;
+    while (rest.length > 0) {
+      const owner = route.readOwner(rest[0]!.token);
+      const batch = rest.filter(({ token }) => route.readOwner(token) === owner).slice(0, BATCH);
+      const ids = batch.map(({ id }) => id);
+      const tokens = batch.map(({ token }) => token);
+      const request = (place: Place) => deleteListed(place, ids, filter, settings);
+      try {
+        deletedCount += await router.writeMany(keyspace, route, tokens, request, session, 'transactions');
+      } catch (error) {
+        if (!isFenced(error) || session?.inTransaction() === true || performance.now() > deadline) throw error;
+        // Nothing of the batch was deleted.
+        await router.refused(route);
+        continue;
+      }
+      const done = new Set(batch);
+      rest = rest.filter((document) => !done.has(document));
+    }
+  };
+  try {
+    for (;;) {
+      const deadline = router.deadline();
+      const known = router.routesOf(keyspace, wanted);
+      const listed = await list(router, keyspace, filter, options);
+      await pMap(byRoute(router, keyspace, listed), remove, { concurrency: atOnce(session) });
+      if (listed.length === LISTED) continue;
+      // A list from a node that may not be the owner any more can lack some.
+      if (session?.inTransaction() === true || (await router.areConfirmed(known, deadline))) {
+        return { acknowledged: true, deletedCount };
+      }
+    }
+  } catch (error) {
+    throw error instanceof Error ? Object.assign(error, { deletedCount }) : error;
+  }
+}
+
+async function list(
+  router: Router,
+  keyspace: KeyspaceHandle,
+  filter: Filter<Document>,
+  { session, ...options }: Routed<DeleteOptions>,
+): Promise<Listed[]> {
+  const { field } = keyspace;
+  const cursor = new DroverFindCursor<Uint8Array>(router.scatter, keyspace.name, filter, {
+    ...withinTransaction(options),
+    ...(session === undefined ? {} : { session }),
+    projection: { _id: 1, [field]: 1 },
+    limit: LISTED,
+    raw: true,
+    // What the primaries would delete now.
+    ...(session?.inTransaction() === true ? {} : { readConcern: 'local', readPreference: 'primary' }),
+  });
+  const documents = await cursor.toArray();
+  return documents.map((bytes) => ({ id: decode(idOf(bytes)), token: tokenOfRaw(fieldAt(bytes, field)) }));
+}
+
+function byRoute(router: Router, keyspace: KeyspaceHandle, documents: readonly Listed[]) {
+  const groups = new Map<PartitionRoute, Listed[]>();
+  for (const document of documents) {
+    const route = router.routeOf(keyspace, document.token);
+    const group = groups.get(route);
+    if (group === undefined) groups.set(route, [document]);
+    else group.push(document);
+  }
+  return [...groups];
+}

@@ -1,0 +1,44 @@
+import type { Document } from 'mongodb';
+import { Long } from 'mongodb';
+import type { Batches } from './batches.js';
+
+/** Any number but zero: a cursor that has more. */
+const MORE = Long.ONE;
+
+/**
+ * What the driver's cursors take for an answer of a server: with these, its own cursor classes, with all that they can do, give
+ * out documents of several nodes.
+ */
+export class DriverAnswer {
+  /** The name of the collection, which the request has. */
+  readonly ns = null;
+  readonly batchSize: number;
+  private at = 0;
+
+  private constructor(
+    readonly id: Long,
+    private readonly documents: readonly (Document | Uint8Array)[],
+  ) {
+    this.batchSize = documents.length;
+  }
+
+  static async of(batches: Batches<Document | Uint8Array>): Promise<DriverAnswer> {
+    const documents = await batches.next();
+    return documents === null ? new DriverAnswer(Long.ZERO, []) : new DriverAnswer(MORE, documents);
+  }
+
+  get length(): number {
+    return this.batchSize - this.at;
+  }
+
+  /** As it is: it was decoded by the options of the request. */
+  shift(): Document | Uint8Array | null {
+    const document = this.documents[this.at];
+    this.at += 1;
+    return document ?? null;
+  }
+
+  clear(): void {
+    this.at = this.batchSize;
+  }
+}

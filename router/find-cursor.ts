@@ -1,0 +1,208 @@
+import type {
+  AbstractCursor,
+  ClientSession,
+  CountOptions,
+  Document,
+  ExplainCommandOptions,
+  ExplainVerbosityLike,
+  FindOptions,
+  MongoClient,
+  ReadPreferenceLike,
+} from 'mongodb';
+import { FindCursor, MongoInvalidArgumentError } from 'mongodb';
+import { MongoDBNamespace } from 'mongodb/lib/utils.js';
+import pMap from 'p-map';
+import type { Batches } from './batches.js';
+import { Window } from './batches.js';
+import { CursorBatches, InTurn, openCursors } from './cursor-batches.js';
+import { DriverAnswer } from './driver-answer.js';
+import { Merged, SORT_KEY } from './merge.js';
+import type { OpenPiece, Unit } from './pieces.js';
+import { isOnePiece, sessionOf, within } from './pieces.js';
+import type { Scatter } from './scatter.js';
+import { atOnce } from './scatter.js';
+import type { Routed } from './session.js';
+import type { Sort } from './sorted.js';
+import { Decoded, decodingOf, listedOf, orderOf } from './sorted.js';
+import { isCollated, wantedBy } from './wanted.js';
+
+/** Units that are opened before their turn. */
+const AHEAD = 4;
+
+type Settings = Omit<FindOptions, 'session' | 'sort'> & { readonly sort?: Sort };
+
+/** What the driver's cursor keeps, and does not declare. */
+interface Internals {
+  readonly cursorFilter: Document;
+  readonly findOptions: Settings;
+  readonly cursorOptions: FindOptions;
+}
+
+/** The driver's own class, whose constructor is not declared. */
+const DriversFindCursor = FindCursor as unknown as new <T>(
+  client: MongoClient,
+  namespace: MongoDBNamespace,
+  filter: Document,
+  options: FindOptions,
+) => FindCursor<T>;
+
+/** The driver's cursor over one node or many: where the documents are is looked up when it is first read. */
+export class DroverFindCursor<TSchema> extends DriversFindCursor<TSchema> {
+  private batches: Batches<Document | Uint8Array> | undefined;
+  private prefers: boolean;
+
+  constructor(
+    private readonly scatter: Scatter,
+    /** `<database>.<collection>` */
+    private readonly keyspaceName: string,
+    filter: Document,
+    private readonly options: Routed<FindOptions> = {},
+  ) {
+    const { session: _, ...settings } = options;
+    super(scatter.anyClient(), MongoDBNamespace.fromString(keyspaceName), filter, settings);
+    this.prefers = options.readPreference !== undefined;
+  }
+
+  override clone(): DroverFindCursor<TSchema> {
+    const { filter, settings } = this.request();
+    return new DroverFindCursor<TSchema>(this.scatter, this.keyspaceName, filter, settings);
+  }
+
+  override withReadPreference(readPreference: ReadPreferenceLike): this {
+    this.prefers = true;
+    return super.withReadPreference(readPreference);
+  }
+
+  /** Of all documents that match, within the cursor's skip and limit. */
+  override async count(options?: CountOptions): Promise<number> {
+    const { filter, settings } = this.request();
+    const { skip = 0, limit, ...others } = { ...settings, ...options };
+    const counts = await this.ask(filter, others, (piece, ofPiece) =>
+      piece.collection.find(within(filter, piece), { ...others, ...ofPiece }).count(),
+    );
+    const all = counts.reduce((sum, count) => sum + count, 0);
+    return Math.min(Math.max(0, all - skip), limit === undefined || limit === 0 ? Infinity : Math.abs(limit));
+  }
+
+  /** Of one node as it answers; of several in the form of a sharded cluster. */
+  override async explain(
+    verbosity?: ExplainVerbosityLike | ExplainCommandOptions | { timeoutMS?: number },
+    options?: { timeoutMS?: number },
+  ): Promise<Document> {
+    const { filter, settings } = this.request();
+    const plans = await this.ask(filter, settings, async (piece, ofPiece) => {
+      const cursor = piece.collection.find(within(filter, piece), { ...settings, ...ofPiece });
+      const plan = await cursor.explain(verbosity as ExplainVerbosityLike, options!);
+      return { shardName: piece.node, ...plan };
+    });
+    return plansOf(plans, settings.sort === undefined ? 'SHARD_MERGE' : 'SHARD_MERGE_SORT');
+  }
+
+  override async close(): Promise<void> {
+    await super.close();
+    await this.batches?.close();
+  }
+
+  /** For the driver's class: the first answer. */
+  async _initialize(session: ClientSession) {
+    await this.batches?.close();
+    this.batches = await this.open();
+    return { server: undefined, session, response: await DriverAnswer.of(this.batches) };
+  }
+
+  /** For the driver's class: the next one. */
+  getMore(): Promise<DriverAnswer> {
+    return DriverAnswer.of(this.batches!);
+  }
+
+  private async open(): Promise<Batches<Document | Uint8Array>> {
+    const { scatter } = this;
+    const { session } = this.options;
+    const { filter, settings } = this.request();
+    const { keyspace, units } = await this.units(filter, settings);
+    const openAll = (unit: Unit, ofPieces: FindOptions) =>
+      openCursors(scatter, keyspace, unit, session, (piece) =>
+        piece.collection.find(within(filter, piece), { ...ofPieces, ...sessionOf(piece) }),
+      );
+    if (isOnePiece(units, keyspace.field)) return new CursorBatches((await openAll(units[0]!, settings))[0]!);
+
+    const { skip = 0, limit: most = 0, sort, ...others } = settings;
+    const limit = most === 0 ? Infinity : Math.abs(most);
+    // Any node may have all that are wanted.
+    const ofPieces = { ...others, ...(limit === Infinity ? {} : { limit: skip + limit }) };
+    const order = orderOf(filter, sort);
+    if (order === undefined) {
+      const width = session === undefined ? AHEAD : 1;
+      const inTurn = new InTurn(units, (unit) => openAll(unit, { ...ofPieces, ...(sort && { sort }) }), width);
+      return new Window(inTurn, skip, limit);
+    }
+    if (settings.returnKey === true) {
+      throw new MongoInvalidArgumentError('returnKey and a sort need the partition key in the filter');
+    }
+    const projection = { ...listedOf(settings.projection), [SORT_KEY]: { $meta: order.meta } };
+    const sorted = { ...ofPieces, ...(sort && { sort }), projection, raw: true };
+    const opened = await pMap(units, (unit) => openAll(unit, sorted), { concurrency: atOnce(session) });
+    const streams = opened.flat().map((cursor) => new CursorBatches(cursor as unknown as AbstractCursor<Uint8Array>));
+    const merged = new Window(new Merged(streams, order.directions), skip, limit);
+    return new Decoded(merged, decodingOf(settings, this.scatter.anyClient().bsonOptions));
+  }
+
+  private async units(filter: Document, { collation }: FindOptions) {
+    const keyspace = await this.scatter.keyspaces.get(this.keyspaceName);
+    const wanted = wantedBy(filter, keyspace.field, isCollated(collation));
+    return { keyspace, units: this.scatter.units(keyspace, wanted) };
+  }
+
+  private async ask<T>(
+    filter: Document,
+    settings: FindOptions,
+    request: (piece: OpenPiece, session: FindOptions) => Promise<T>,
+  ): Promise<T[]> {
+    const { keyspace, units } = await this.units(filter, settings);
+    return this.scatter.ask(keyspace, units, this.options.session, (piece) => request(piece, sessionOf(piece)));
+  }
+
+  /** As it is by now: a cursor's methods may have changed it since it was made. */
+  private request(): { filter: Document; settings: Settings } {
+    const { cursorFilter: filter, findOptions, cursorOptions } = this as unknown as Internals;
+    const { readPreference, ...chosen } = cursorOptions;
+    const given = Object.entries({ ...chosen, ...(this.prefers ? { readPreference } : {}) });
+    return {
+      filter,
+      settings: { ...findOptions, ...Object.fromEntries(given.filter(([, value]) => value !== undefined)) },
+    };
+  }
+}
+
+/** Plans of several nodes, as a sharded cluster shows them. */
+function plansOf(plans: readonly Document[], stage: string): Document {
+  if (plans.length === 1) {
+    const { shardName: _, ...plan } = plans[0]!;
+    return plan;
+  }
+  const { explainVersion, command, serverParameters, ok } = plans[0]!;
+  const shards = plans.map(({ shardName, queryPlanner, serverInfo }) => ({ shardName, ...queryPlanner, serverInfo }));
+  const executed = plans.filter(({ executionStats }) => executionStats !== undefined);
+  return {
+    explainVersion,
+    queryPlanner: { winningPlan: { stage, shards } },
+    ...(executed.length === 0 ? {} : { executionStats: statisticsOf(executed, stage) }),
+    command,
+    serverParameters,
+    ok,
+  };
+}
+
+function statisticsOf(plans: readonly Document[], stage: string): Document {
+  const sum = (name: string) => plans.reduce((total, { executionStats }) => total + Number(executionStats[name]), 0);
+  return {
+    nReturned: sum('nReturned'),
+    executionTimeMillis: Math.max(...plans.map(({ executionStats }) => Number(executionStats.executionTimeMillis))),
+    totalKeysExamined: sum('totalKeysExamined'),
+    totalDocsExamined: sum('totalDocsExamined'),
+    executionStages: {
+      stage,
+      shards: plans.map(({ shardName, executionStats }) => ({ shardName, ...executionStats })),
+    },
+  };
+}

@@ -1,0 +1,93 @@
+import type { Document, Filter, FindOptions } from 'mongodb';
+import { MongoInvalidArgumentError } from 'mongodb';
+import type { Token } from '../domain/token.js';
+import { tokenOfRaw } from '../store/key-token.js';
+import { decode, fieldAt, idOf } from '../store/raw-bson.js';
+import { DroverFindCursor } from './find-cursor.js';
+import type { KeyspaceHandle } from './keyspaces.js';
+import type { Router } from './router.js';
+import type { Routed } from './session.js';
+import { isCollated, wantedBy } from './wanted.js';
+
+/** Options of a write of one document that say which one is meant. */
+export interface Choice extends Pick<FindOptions, 'collation' | 'hint' | 'let' | 'comment' | 'maxTimeMS'> {
+  readonly sort?: FindOptions['sort'];
+  readonly upsert?: boolean;
+}
+
+/** Where a write goes, and the filter by which it finds its document there. */
+export interface Located {
+  readonly token: Token;
+  readonly filter: Filter<Document>;
+  /** Whether anything matched when it was looked for. */
+  readonly exists: boolean;
+}
+
+/** Matches no document. */
+const NOTHING = { _id: { $in: [] } };
+
+/**
+ * Sends a write of one document to the owner of its key. Where the filter does not name one key, the document is found first,
+ * and then written by its key and its `_id` as long as it still matches; if another request was faster, the next one is found.
+ *
+ * @param found whether the write has met its document
+ * @throws MongoInvalidArgumentError for an upsert that does not name the key
+ */
+export async function writeLocated<T>(
+  router: Router,
+  keyspace: KeyspaceHandle,
+  operation: string,
+  filter: Filter<Document>,
+  options: Routed<Choice> | undefined,
+  found: (result: T) => boolean,
+  write: (located: Located) => Promise<T>,
+): Promise<T> {
+  const wanted = wantedBy(filter, keyspace.field, isCollated(options?.collation));
+  if (wanted !== 'all' && wanted.length === 1) return write({ token: wanted[0], filter, exists: true });
+  if (options?.upsert === true) {
+    throw upsertWithoutKey(operation, keyspace.field);
+  }
+  const deadline = router.deadline();
+  for (;;) {
+    const known = router.routesOf(keyspace, wanted);
+    const document = await findFirst(router, keyspace, filter, options);
+    if (document !== undefined) {
+      const result = await write(locatedAt(document, keyspace.field, filter));
+      if (found(result) || performance.now() > deadline) return result;
+    } else if (await router.areConfirmed(known, deadline)) {
+      // The server looks whether the request makes sense, and says what it is to do with nothing.
+      return write({ token: 0n, filter: { $and: [NOTHING, filter] }, exists: false });
+    }
+  }
+}
+
+export const upsertWithoutKey = (operation: string, keyField: string): MongoInvalidArgumentError =>
+  new MongoInvalidArgumentError(
+    `${operation} that may insert needs one value of the partition key in its filter, such as ` +
+      `{ ${JSON.stringify(keyField)}: ... }, compared by equality and without a collation`,
+  );
+
+async function findFirst(
+  router: Router,
+  keyspace: KeyspaceHandle,
+  filter: Filter<Document>,
+  { session, collation, hint, let: variables, comment, maxTimeMS, sort }: Routed<Choice> = {},
+): Promise<Uint8Array | undefined> {
+  const given = Object.entries({ session, collation, hint, let: variables, comment, maxTimeMS, sort });
+  const cursor = new DroverFindCursor<Uint8Array>(router.scatter, keyspace.name, filter, {
+    ...Object.fromEntries(given.filter(([, value]) => value !== undefined)),
+    projection: { _id: 1, [keyspace.field]: 1 },
+    limit: 1,
+    raw: true,
+    // What a primary would change now.
+    ...(session?.inTransaction() ? {} : { readConcern: 'local', readPreference: 'primary' }),
+  });
+  const [document] = await cursor.toArray();
+  return document;
+}
+
+function locatedAt(document: Uint8Array, keyField: string, filter: Filter<Document>): Located {
+  const key = fieldAt(document, keyField);
+  const exact = { _id: { $eq: decode(idOf(document)) }, [keyField]: { $eq: key === undefined ? null : decode(key) } };
+  return { token: tokenOfRaw(key), filter: { $and: [exact, filter] } as Filter<Document>, exists: true };
+}

@@ -1,0 +1,193 @@
+import type { Collection, Document } from 'mongodb';
+import pMap from 'p-map';
+import type { NodeName } from '../domain/partition.js';
+import { sidesOf, tokensOf } from '../domain/partition.js';
+import type { Interval } from '../domain/token.js';
+import { contains, subtract } from '../domain/token.js';
+import { isFenced } from '../store/fenced-collection.js';
+import type { NodePool } from '../store/node-pool.js';
+import type { AccessRecorder } from './access-recorder.js';
+import type { Entrance } from './entrance.js';
+import type { KeyspaceHandle } from './keyspaces.js';
+import type { Unit } from './pieces.js';
+import { restrictionOf } from './pieces.js';
+import { refusedInTheMiddle } from './results.js';
+import type { RouteFeed } from './route-feed.js';
+import type { PartitionRoute } from './route-table.js';
+import type { Router } from './router.js';
+import type { Place } from './same-transaction.js';
+import { atOnce } from './scatter.js';
+import type { DroverSession } from './session.js';
+
+const AGAIN = Symbol('again');
+
+/** Tokens of a partition that a write has still to reach. */
+interface Range {
+  readonly route: PartitionRoute;
+  readonly tokens: Interval;
+}
+
+/** The write of a part. `restriction`: what it may change there, if that is not everything that matches. */
+export type RangeWrite<T> = (place: Place, restriction: Document | undefined) => Promise<T>;
+
+/**
+ * Writes of more than one key: part by part, each at the node that owns it at that moment. As long as it takes its tokens stay
+ * where they are; those that are changing hands are waited for. Each part is sent once.
+ */
+export class RangeWrites {
+  constructor(
+    private readonly router: Router,
+    private readonly nodes: NodePool,
+    private readonly entrance: Entrance,
+    private readonly feed: RouteFeed,
+    private readonly recorder: AccessRecorder,
+  ) {}
+
+  /**
+   * @param changedNothing whether a part may be sent again
+   * @returns the results of all parts
+   * @throws DroverError `TimedOut` when a hand-over does not end in time; what the driver throws, when some may have been changed
+   */
+  async write<T>(
+    keyspace: KeyspaceHandle,
+    units: readonly Unit[],
+    session: DroverSession | undefined,
+    changedNothing: (result: T) => boolean,
+    request: RangeWrite<T>,
+  ): Promise<T[]> {
+    const write = async (unit: Unit): Promise<T[]> =>
+      session?.inTransaction() === true
+        ? [await this.inTransaction(keyspace, unit, session, request)]
+        : this.inParts(keyspace, unit, session, changedNothing, request);
+    return (await pMap(units, write, { concurrency: atOnce(session) })).flat();
+  }
+
+  private async inParts<T>(
+    keyspace: KeyspaceHandle,
+    unit: Unit,
+    session: DroverSession | undefined,
+    changedNothing: (result: T) => boolean,
+    request: RangeWrite<T>,
+  ): Promise<T[]> {
+    const results: T[] = [];
+    let rest = rangesOf(unit);
+    let deadline = this.router.deadline();
+    while (rest.length > 0) {
+      const node = rest.map(freeOwner).find((owner) => owner !== undefined);
+      if (node === undefined) {
+        await this.nextChange(rest[0]!, deadline);
+        continue;
+      }
+      const { client, leave } = await this.entrance.comeIn(node, deadline);
+      const claimed = claim(rest, node);
+      try {
+        if (claimed.length === 0) continue;
+        const place = (collection: Collection): Place => ({
+          client,
+          collection,
+          session: session?.at(client),
+          deadline,
+        });
+        const result = await this.part(keyspace, unit, node, claimed, place, changedNothing, request);
+        if (result === AGAIN) continue;
+        results.push(result);
+        rest = rest.flatMap((range) => without(range, claimed));
+        deadline = this.router.deadline();
+      } finally {
+        for (const { route, tokens } of claimed) route.endWrite(tokens);
+        leave();
+      }
+    }
+    return results;
+  }
+
+  /** @returns `AGAIN` when nothing was changed, and it may be because the part was elsewhere by then */
+  private async part<T>(
+    keyspace: KeyspaceHandle,
+    { wanted }: Unit,
+    node: string,
+    claimed: readonly Range[],
+    placeOf: (collection: Collection) => Place,
+    changedNothing: (result: T) => boolean,
+    request: RangeWrite<T>,
+  ): Promise<T | typeof AGAIN> {
+    const { leaseNumber } = this.feed;
+    const known = claimed.map(({ route }) => ({ route, epoch: route.epoch }));
+    const place = placeOf(known[0]!.route.collection(keyspace.database, node, this.nodes.peek(node)!));
+    const tokens = claimed.map((range) => range.tokens);
+    const { restriction } = restrictionOf(keyspace.field, known[0]!.route, node, tokens, wanted);
+    const startedAt = performance.now();
+    let failed = true;
+    try {
+      const result = await request(place, restriction);
+      failed = false;
+      // As long as the lease holds, nobody takes over what is being written.
+      if (this.feed.leaseValid() && this.feed.leaseNumber === leaseNumber) return result;
+      if (await this.router.areConfirmed(known, place.deadline)) return result;
+      if (changedNothing(result)) return AGAIN;
+      throw refusedInTheMiddle();
+    } catch (error) {
+      if (!isFenced(error)) throw error;
+      await Promise.all(known.map(({ route }) => this.feed.refresh(route.partition)));
+      throw refusedInTheMiddle();
+    } finally {
+      const ms = performance.now() - startedAt;
+      for (const { route } of known) {
+        this.recorder.count(keyspace.name, route.partition.name, node, undefined, 'writes', ms, failed);
+      }
+    }
+  }
+
+  private async inTransaction<T>(
+    keyspace: KeyspaceHandle,
+    unit: Unit,
+    session: DroverSession,
+    request: RangeWrite<T>,
+  ): Promise<T> {
+    const ranges = rangesOf(unit);
+    const nodes = ranges.map(({ route, tokens }) =>
+      unit.wanted === 'all' ? session.holdAll(route) : session.hold(route, tokens.low),
+    );
+    const node = nodes[0]!;
+    const { route } = ranges[0]!;
+    const client = this.nodes.peek(node) ?? (await this.nodes.get(node));
+    const collection = route.collection(keyspace.database, node, client);
+    const tokens = ranges.map((range) => range.tokens);
+    const { restriction } = restrictionOf(keyspace.field, route, node, tokens, unit.wanted);
+    const place = { client, collection, session: session.at(client), deadline: this.router.deadline() };
+    try {
+      return await request(place, restriction);
+    } catch (error) {
+      throw await this.router.ofTransaction(error, unit.routes);
+    }
+  }
+
+  private async nextChange({ route }: Range, deadline: number): Promise<void> {
+    if (performance.now() > deadline) throw this.router.timedOut(route);
+    await route.nextChange(deadline);
+  }
+}
+
+/** What a unit's write has to reach: single tokens, where only these are wanted. */
+function rangesOf({ routes, wanted }: Unit): Range[] {
+  return routes.flatMap((route) => {
+    const tokens = tokensOf(route.partition);
+    if (wanted === 'all') return [{ route, tokens }];
+    return wanted
+      .filter((token) => contains(tokens, token))
+      .map((token) => ({ route, tokens: { low: token, high: token + 1n } }));
+  });
+}
+
+/** A node at which some of the range may be written now. */
+const freeOwner = ({ route, tokens }: Range): NodeName | undefined =>
+  sidesOf(route.partition).find(({ node }) => route.freeAt(node, tokens).length > 0)?.node;
+
+const claim = (ranges: readonly Range[], node: NodeName): Range[] =>
+  ranges.flatMap(({ route, tokens }) => route.beginWriteOf(tokens, node).map((each) => ({ route, tokens: each })));
+
+const without = ({ route, tokens }: Range, claimed: readonly Range[]): Range[] =>
+  claimed
+    .filter((done) => done.route === route)
+    .reduce<Interval[]>((left, done) => subtract(left, done.tokens), [tokens])
+    .map((each) => ({ route, tokens: each }));
