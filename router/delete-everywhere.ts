@@ -44,7 +44,8 @@ export async function deleteEverywhere(
       const tokens = batch.map(({ token }) => token);
       const request = (place: Place) => deleteListed(place, ids, filter, settings);
       try {
-        deletedCount += await router.writeMany(keyspace, route, tokens, request, session, 'transactions');
+        const deleted = await router.writeMany(keyspace, route, tokens, request, session, 'transactions');
+        deletedCount += deleted;
       } catch (error) {
         if (!isFenced(error) || session?.inTransaction() === true || performance.now() > deadline) throw error;
         // Nothing of the batch was deleted.

@@ -67,9 +67,9 @@ export function useCluster() {
       await createFenced(cluster.db('b'), `${cluster.name}.p0`, 'customerId', []);
       await cluster.advance({ kind: 'claim', migration: 'm', target: 'b' }, { kind: 'publish' });
     },
-    /** Hands all of it over, without waiting for any router; the documents are copied, not changed. */
-    handOver: async () => {
-      await cluster.advance({ kind: 'begin', boundary: 0n });
+    /** Hands it over up to a token, without waiting for any router; all documents are copied, not changed. */
+    handOver: async (boundary = 0n) => {
+      await cluster.advance({ kind: 'begin', boundary });
       const documents = await cluster.stored('a').find().toArray();
       if (documents.length > 0) await cluster.stored('b').insertMany(documents, { bypassDocumentValidation: true });
       return cluster.advance({ kind: 'own', since: 1n }, { kind: 'settle' });

@@ -81,14 +81,13 @@ describe('a partitioned collection', () => {
   });
 
   it('refuses what it can’t route before it touches a node', async () => {
-    await expect(orders.findOne({ total: 1 })).rejects.toThrow(MongoInvalidArgumentError);
     await expect(orders.insertOne({ total: 1 })).rejects.toThrow(MongoInvalidArgumentError);
     await expect(orders.insertMany([{ customerId: 'a' }, { total: 1 }])).rejects.toThrow(MongoInvalidArgumentError);
     await expect(orders.updateOne({ customerId: 'a' }, { $set: { customerId: 'b' } })).rejects.toThrow(
       /can't be changed/,
     );
     await expect(orders.replaceOne({ customerId: 'a' }, { customerId: 'b' })).rejects.toThrow(/can't change/);
-    await expect(orders.findOne({ customerId: { a: 1 } })).rejects.toMatchObject({ code: 'InvalidRequest' });
+    await expect(orders.insertOne({ customerId: { a: 1 } })).rejects.toMatchObject({ code: 'InvalidRequest' });
     expect(await stored()).toEqual([]);
   });
 

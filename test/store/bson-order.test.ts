@@ -73,7 +73,11 @@ it("sorts values of all types as the server's own comparison does", { timeout: 1
         .map(([a, b], i) => {
           const raw = BSON.serialize({ a, b });
           const ours = Math.sign(compareValues(field(raw, 'a')!, field(raw, 'b')!));
-          return { values: BSON.EJSON.stringify({ a, b }, { relaxed: false }), ours, theirs: Number(rows[i]!['order']) };
+          return {
+            values: BSON.EJSON.stringify({ a, b }, { relaxed: false }),
+            ours,
+            theirs: Number(rows[i]!['order']),
+          };
         })
         .filter(({ ours, theirs }) => ours !== theirs);
       expect(wrong).toEqual([]);
