@@ -27,9 +27,10 @@ export class Window<T> implements Batches<T> {
       this.toSkip -= Math.min(this.toSkip, batch.length);
       if (left.length === 0) continue;
       this.rest -= left.length;
+      // As a server closes its cursor with the last document.
+      if (this.rest === 0) await this.close();
       return left;
     }
-    await this.close();
     return null;
   }
 

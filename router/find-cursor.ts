@@ -107,12 +107,17 @@ export class DroverFindCursor<TSchema> extends DriversFindCursor<TSchema> {
   async _initialize(session: ClientSession) {
     await this.batches?.close();
     this.batches = await this.open();
-    return { server: undefined, session, response: await DriverAnswer.of(this.batches) };
+    return { server: undefined, session, response: await this.getMore() };
   }
 
-  /** For the driver's class: the next one. */
-  getMore(): Promise<DriverAnswer> {
-    return DriverAnswer.of(this.batches!);
+  /** For the driver's class: the next one. After an error nothing is left open. */
+  async getMore(): Promise<DriverAnswer> {
+    try {
+      return await DriverAnswer.of(this.batches!);
+    } catch (error) {
+      await this.batches!.close();
+      throw error;
+    }
   }
 
   private async open(): Promise<Batches<Document | Uint8Array>> {

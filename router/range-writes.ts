@@ -1,7 +1,7 @@
 import type { Collection, Document } from 'mongodb';
 import pMap from 'p-map';
 import type { NodeName } from '../domain/partition.js';
-import { sidesOf, tokensOf } from '../domain/partition.js';
+import { collectionOn, sidesOf, tokensOf } from '../domain/partition.js';
 import type { Interval } from '../domain/token.js';
 import { contains, subtract } from '../domain/token.js';
 import { isFenced } from '../store/fenced-collection.js';
@@ -55,9 +55,9 @@ export class RangeWrites {
     changedNothing: (result: T) => boolean,
     request: RangeWrite<T>,
   ): Promise<T[]> {
-    const write = async (unit: Unit): Promise<T[]> =>
+    const write = (unit: Unit): Promise<T[]> =>
       session?.inTransaction() === true
-        ? [await this.inTransaction(keyspace, unit, session, request)]
+        ? this.inTransaction(keyspace, unit, session, request)
         : this.inParts(keyspace, unit, session, changedNothing, request);
     return (await pMap(units, write, { concurrency: atOnce(session) })).flat();
   }
@@ -73,13 +73,14 @@ export class RangeWrites {
     let rest = rangesOf(unit);
     let deadline = this.router.deadline();
     while (rest.length > 0) {
-      const node = rest.map(freeOwner).find((owner) => owner !== undefined);
-      if (node === undefined) {
+      const next = rest.map(freeAt).find((free) => free !== undefined);
+      if (next === undefined) {
         await this.nextChange(rest[0]!, deadline);
         continue;
       }
+      const { node } = next;
       const { client, leave } = await this.entrance.comeIn(node, deadline);
-      const claimed = claim(rest, node);
+      const claimed = claim(rest, next);
       try {
         if (claimed.length === 0) continue;
         const place = (collection: Collection): Place => ({
@@ -143,23 +144,26 @@ export class RangeWrites {
     unit: Unit,
     session: DroverSession,
     request: RangeWrite<T>,
-  ): Promise<T> {
-    const ranges = rangesOf(unit);
-    const nodes = ranges.map(({ route, tokens }) =>
-      unit.wanted === 'all' ? session.holdAll(route) : session.hold(route, tokens.low),
-    );
-    const node = nodes[0]!;
-    const { route } = ranges[0]!;
-    const client = this.nodes.peek(node) ?? (await this.nodes.get(node));
-    const collection = route.collection(keyspace.database, node, client);
-    const tokens = ranges.map((range) => range.tokens);
-    const { restriction } = restrictionOf(keyspace.field, route, node, tokens, unit.wanted);
-    const place = { client, collection, session: session.at(client), deadline: this.router.deadline() };
-    try {
-      return await request(place, restriction);
-    } catch (error) {
-      throw await this.router.ofTransaction(error, unit.routes);
+  ): Promise<T[]> {
+    const results: T[] = [];
+    const held = rangesOf(unit).map((range) => ({
+      ...range,
+      node: unit.wanted === 'all' ? session.holdAll(range.route) : session.hold(range.route, range.tokens.low),
+    }));
+    for (const ranges of byCollection(held)) {
+      const { node, route } = ranges[0]!;
+      const client = this.nodes.peek(node) ?? (await this.nodes.get(node));
+      const collection = route.collection(keyspace.database, node, client);
+      const tokens = ranges.map((range) => range.tokens);
+      const { restriction } = restrictionOf(keyspace.field, route, node, tokens, unit.wanted);
+      const place = { client, collection, session: session.at(client), deadline: this.router.deadline() };
+      try {
+        results.push(await request(place, restriction));
+      } catch (error) {
+        throw await this.router.ofTransaction(error, unit.routes);
+      }
     }
+    return results;
   }
 
   private async nextChange({ route }: Range, deadline: number): Promise<void> {
@@ -179,12 +183,32 @@ function rangesOf({ routes, wanted }: Unit): Range[] {
   });
 }
 
-/** A node at which some of the range may be written now. */
-const freeOwner = ({ route, tokens }: Range): NodeName | undefined =>
-  sidesOf(route.partition).find(({ node }) => route.freeAt(node, tokens).length > 0)?.node;
+/** A collection at a node. */
+interface Collected {
+  readonly node: NodeName;
+  readonly collection: string;
+}
 
-const claim = (ranges: readonly Range[], node: NodeName): Range[] =>
-  ranges.flatMap(({ route, tokens }) => route.beginWriteOf(tokens, node).map((each) => ({ route, tokens: each })));
+/** Where some of the range may be written now. */
+function freeAt({ route, tokens }: Range): Collected | undefined {
+  const free = sidesOf(route.partition).find(({ node }) => route.freeAt(node, tokens).length > 0);
+  return free && { node: free.node, collection: collectionOn(route.partition, free.node) };
+}
+
+/** All that may be written there now: partitions that share a collection at one node have one each at another. */
+const claim = (ranges: readonly Range[], { node, collection }: Collected): Range[] =>
+  ranges
+    .filter(({ route }) => collectionOn(route.partition, node) === collection)
+    .flatMap(({ route, tokens }) => route.beginWriteOf(tokens, node).map((each) => ({ route, tokens: each })));
+
+function byCollection<R extends Range & { readonly node: NodeName }>(ranges: readonly R[]): R[][] {
+  const groups = new Map<string, R[]>();
+  for (const range of ranges) {
+    const name = collectionOn(range.route.partition, range.node);
+    groups.set(name, [...(groups.get(name) ?? []), range]);
+  }
+  return [...groups.values()];
+}
 
 const without = ({ route, tokens }: Range, claimed: readonly Range[]): Range[] =>
   claimed

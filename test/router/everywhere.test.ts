@@ -2,7 +2,12 @@ import fc from 'fast-check';
 import type { Document, Filter, FindOptions, WithId } from 'mongodb';
 import { Decimal128, Double, Int32, Long, MongoError, MongoTransactionError } from 'mongodb';
 import { beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import type { Partition } from '../../domain/partition.js';
+import { acceptedBy } from '../../domain/partition.js';
+import { TOKEN_END, TOKEN_MIN } from '../../domain/token.js';
 import type { DroverClient, DroverCollection } from '../../router/index.js';
+import { tokenOfKey } from '../../store/key-token.js';
+import { createFenced } from '../store/fences.js';
 import { keys, lower, upper, useCluster } from './cluster.js';
 
 const cluster = useCluster();
@@ -266,5 +271,63 @@ describe('a write without the key, while documents are on two nodes', () => {
     await session.endSession();
     expect(await orders.find({ n: { $gte: 1_000 } }).count()).toBeGreaterThan(0);
     expect(await orders.find({ customerId: { $in: lower.slice(3, 5) } }).count()).toBe(0);
+  });
+});
+
+describe('an adopted collection, of which parts have moved away', () => {
+  /** Three partitions: one where all were, two in collections of their own at the other node. Old copies are still there. */
+  async function adopted(): Promise<DroverCollection> {
+    const name = `adopted${cluster.name}`;
+    const bounds = [TOKEN_MIN, BOUNDARY, 0n, TOKEN_END] as const;
+    const partitions = ['s0', 's1', 's2'].map((part, i): Partition => {
+      const box = [{ low: bounds[i]!, high: bounds[i + 1]! }] as const;
+      return {
+        ...{ id: `shop.${name}/${part}`, keyspace: `shop.${name}`, name: part, box, epoch: 1, attempt: 0, gates: [] },
+        ...{
+          collection: `${name}.${part}`,
+          shared: { node: 'a', collection: name },
+          handover: null,
+          lastMovedAt: null,
+        },
+        route: { source: i === 0 ? 'a' : 'b', target: null, boundary: box[0].low, fence: null },
+      };
+    });
+    await createFenced(cluster.db('a'), name, 'customerId', acceptedBy(partitions, 'a'));
+    const strays = stored().map((document) => ({ ...document, n: 500 }));
+    await cluster.db('a').collection<Document>(name).insertMany(strays, { bypassDocumentValidation: true });
+    for (const each of partitions.slice(1)) {
+      await createFenced(cluster.db('b'), each.collection, 'customerId', acceptedBy([each], 'b'));
+    }
+    await cluster.catalog.keyspaces.insert({
+      ...{ _id: `shop.${name}`, database: 'shop', collection: name, createdAt: new Date() },
+      dimensions: [{ kind: 'hashed', field: 'customerId' }],
+    });
+    await cluster.catalog.partitions.insert(partitions);
+    const own = await cluster.connect();
+    const here = own.db('shop').collection(name);
+    const isAtA = ({ customerId }: Document) => tokenOfKey(customerId) < BOUNDARY;
+    await here.deleteMany({ customerId: { $in: keys.filter((key) => tokenOfKey(key) < BOUNDARY) } });
+    expect(stored().filter(isAtA).length).toBeGreaterThan(0);
+    await here.insertMany(stored());
+    await cluster.plain().insertMany(stored());
+    return here;
+  }
+
+  it('is read and written where its parts are, each document once', async () => {
+    const here = await adopted();
+    const plain = cluster.plain();
+    const all = { sort: { _id: 1 } } as const;
+    expect(await here.find({}, all).toArray()).toEqual(await plain.find({}, all).toArray());
+    for (const [what, request] of [
+      ['updateMany', (on) => on.updateMany({}, { $inc: { n: 1_000 } })],
+      ['updateMany of keys', (on) => on.updateMany({ customerId: { $in: keys.slice(0, 9) } }, { $inc: { n: 1_000 } })],
+      ['findOneAndUpdate', (on) => on.findOneAndUpdate(by(10), { $inc: { n: 1 } }, { sort: { _id: 1 } })],
+      ['deleteMany', (on) => on.deleteMany({ n: { $gte: 1_020 } })],
+    ] as readonly (readonly [string, Request])[]) {
+      expect(await outcome(() => request(here)), what).toEqual(await outcome(() => request(plain as never)));
+      expect(await here.find({}, all).toArray(), what).toEqual(await plain.find({}, all).toArray());
+    }
+    const strays = cluster.db('a').collection(here.namespace.slice('shop.'.length));
+    expect(await strays.countDocuments({ n: 500 })).toBeGreaterThan(0);
   });
 });
