@@ -1,8 +1,7 @@
 import type { ClientSession, Collection, Document, Filter, FindCursor, FindOptions, WithId } from 'mongodb';
-import { MongoInvalidArgumentError } from 'mongodb';
 import { DroverFindCursor } from './find-cursor.js';
 import type { KeyspaceHandle } from './keyspaces.js';
-import { isLinearizable } from './results.js';
+import { isLinearizable, notLinearizable } from './results.js';
 import type { Router } from './router.js';
 import type { Routed } from './session.js';
 import type { Wanted } from './wanted.js';
@@ -43,9 +42,7 @@ export abstract class CollectionReads<TSchema extends Document> {
    */
   find(filter: Filter<TSchema> = {}, options: Routed<FindOptions> = {}): FindCursor<WithId<TSchema>> {
     if (isLinearizable(options)) {
-      throw new MongoInvalidArgumentError(
-        'the read concern "linearizable" is there for findOne with one value of the partition key in its filter',
-      );
+      throw notLinearizable();
     }
     return new DroverFindCursor<WithId<TSchema>>(this.router.scatter, this.namespace, filter, options);
   }

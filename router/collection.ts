@@ -32,13 +32,14 @@ import type { KeyspaceHandle } from './keyspaces.js';
 import { MAJORITY, majorityWithin } from './majority.js';
 import { CollectionReads } from './collection-reads.js';
 import type { Choice, Located } from './located.js';
-import { upsertWithoutKey, writeLocated } from './located.js';
+import { tokenOfUpsert, writeLocated } from './located.js';
 import { checkReplacementKeepsKey, checkUpdateKeepsKey, keyOfDocument } from './requests.js';
 import { changedNothing, deletedNothing, foundNothing, hasMatched, refusedInTheMiddle } from './results.js';
 import { inSameTransaction } from './same-transaction.js';
 import type { DroverSession, Routed } from './session.js';
 import { within } from './pieces.js';
 import type { Wanted } from './wanted.js';
+import { isCollated } from './wanted.js';
 
 type WithMetadata<O> = Routed<O> & { includeResultMetadata: true };
 
@@ -95,7 +96,11 @@ export class DroverCollection<TSchema extends Document = Document> extends Colle
     const keyspace = await this.keyspace();
     const changes = update as UpdateFilter<Document>;
     checkUpdateKeepsKey(changes, keyspace.field);
-    const wanted = this.wanted(keyspace, filter, options);
+    const collated = isCollated(options?.collation);
+    const wanted: Wanted =
+      options?.upsert === true
+        ? [tokenOfUpsert('updateMany', filter, keyspace.field, collated)]
+        : this.wanted(keyspace, filter, options);
     if (wanted === 'all' || wanted.length > 1) return this.updateEverywhere(keyspace, wanted, filter, changes, options);
     const [token] = wanted;
     return this.router.write(
@@ -266,7 +271,6 @@ export class DroverCollection<TSchema extends Document = Document> extends Colle
     changes: UpdateFilter<Document>,
     options?: Routed<UpdateOptions>,
   ): Promise<UpdateResult<TSchema>> {
-    if (options?.upsert === true) throw upsertWithoutKey('updateMany', keyspace.field);
     const units = this.router.scatter.units(keyspace, wanted);
     const parts = await this.router.ranges.write(
       keyspace,

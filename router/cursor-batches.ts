@@ -1,9 +1,9 @@
 import type { AbstractCursor } from 'mongodb';
 import type { Batches } from './batches.js';
 import type { KeyspaceHandle } from './keyspaces.js';
+import type { LongRead } from './open-reads.js';
 import type { OpenPiece, Unit } from './pieces.js';
 import type { Scatter } from './scatter.js';
-import { PARALLEL } from './scatter.js';
 import type { DroverSession } from './session.js';
 
 /** What a cursor of the driver has read, as it was read. */
@@ -19,23 +19,33 @@ export class CursorBatches<T> implements Batches<T> {
   }
 }
 
-/** Opens a cursor at a piece, for this request. */
-export type OpenCursor<T> = (piece: OpenPiece) => AbstractCursor<T>;
-
-/** The pieces of a unit as cursors, with their first batches asked for. */
+/** The pieces of a unit as cursors of the driver, which have asked for nothing yet. */
 export async function openCursors<T>(
   scatter: Scatter,
   keyspace: KeyspaceHandle,
   unit: Unit,
   session: DroverSession | undefined,
-  open: OpenCursor<T>,
+  long: LongRead,
+  open: (piece: OpenPiece) => AbstractCursor<T>,
 ): Promise<AbstractCursor<T>[]> {
-  const pieces = await scatter.open(keyspace, unit, session);
-  return pieces.map((piece) => {
-    const cursor = open(piece);
-    piece.endWith(cursor);
-    return cursor;
-  });
+  const pieces = await scatter.open(keyspace, unit, session, long);
+  const cursors: AbstractCursor<T>[] = [];
+  try {
+    for (const piece of pieces) {
+      const cursor = open(piece);
+      cursor.once('close', () => piece.end());
+      cursors.push(cursor);
+    }
+    return cursors;
+  } catch (error) {
+    for (const { end } of pieces) end(true);
+    await closeAll(cursors);
+    throw error;
+  }
+}
+
+export async function closeAll(cursors: readonly { close(): Promise<void> }[]): Promise<void> {
+  await Promise.all(cursors.map((cursor) => cursor.close()));
 }
 
 /**
@@ -47,21 +57,23 @@ export class InTurn<T> implements Batches<T> {
   private readonly current: CursorBatches<T>[] = [];
   private closed = false;
 
-  /** @param width units that are open at once */
+  /** @param width units that are open at once; of more than one the first answers are asked for before their turn */
   constructor(
     private readonly units: Unit[],
     private readonly open: (unit: Unit) => Promise<AbstractCursor<T>[]>,
-    private readonly width = PARALLEL,
+    private readonly width: number,
   ) {}
 
   async next(): Promise<T[] | null> {
     while (!this.closed) {
-      this.fill();
       const [batches] = this.current;
       if (batches === undefined) {
-        const opened = this.ahead.shift();
-        if (opened === undefined) return null;
-        this.current.push(...(await opened));
+        this.fill();
+        const opening = this.ahead.shift();
+        if (opening === undefined) return null;
+        const opened = await opening;
+        this.current.push(...opened);
+        if (this.isClosed()) await closeAll(this.current.splice(0));
         continue;
       }
       const batch = await batches.next();
@@ -73,9 +85,16 @@ export class InTurn<T> implements Batches<T> {
 
   async close(): Promise<void> {
     this.closed = true;
-    const opened = await Promise.allSettled(this.ahead.splice(0));
-    const rest = opened.flatMap((each) => (each.status === 'fulfilled' ? each.value : []));
-    await Promise.all([...this.current.splice(0), ...rest].map((batches) => batches.close()));
+    for (const opening of this.ahead.splice(0)) {
+      // Not waited for: they may be long in answering what nobody needs any more.
+      opening.then(closeAll).catch(() => undefined);
+    }
+    await closeAll(this.current.splice(0));
+  }
+
+  /** It may have been, while something was waited for. */
+  private isClosed(): boolean {
+    return this.closed;
   }
 
   private fill(): void {
@@ -87,13 +106,12 @@ export class InTurn<T> implements Batches<T> {
     }
   }
 
-  /** With the first answers already on their way. */
   private async opened(unit: Unit): Promise<CursorBatches<T>[]> {
     const cursors = await this.open(unit);
     try {
       if (this.width > 1) await Promise.all(cursors.map((cursor) => cursor.hasNext()));
     } catch (error) {
-      await Promise.all(cursors.map((cursor) => cursor.close()));
+      await closeAll(cursors);
       throw error;
     }
     return cursors.map((cursor) => new CursorBatches(cursor));

@@ -1,17 +1,21 @@
 import type { DeleteOptions, DeleteResult, Document, Filter } from 'mongodb';
-import pMap from 'p-map';
+import { DroverError } from '../domain/errors.js';
 import type { Token } from '../domain/token.js';
 import { isFenced } from '../store/fenced-collection.js';
 import { tokenOfRaw } from '../store/key-token.js';
 import { decode, fieldAt, idOf } from '../store/raw-bson.js';
+import { allEnded } from './all-ended.js';
 import { DroverFindCursor } from './find-cursor.js';
 import { BATCH, deleteListed, LISTED, withinTransaction } from './guarded-delete.js';
 import type { KeyspaceHandle } from './keyspaces.js';
+import { idAndKey } from './located.js';
+import { partlyDone } from './results.js';
 import type { PartitionRoute } from './route-table.js';
 import type { Router } from './router.js';
 import type { Place } from './same-transaction.js';
 import { atOnce } from './scatter.js';
 import type { Routed } from './session.js';
+import { changingHands } from './session.js';
 import type { Wanted } from './wanted.js';
 
 interface Listed {
@@ -34,10 +38,13 @@ export async function deleteEverywhere(
   const settings = withinTransaction(options);
   const { session } = options;
   let deletedCount = 0;
-  const remove = async ([route, documents]: readonly [PartitionRoute, readonly Listed[]]): Promise<void> => {
+  const remove = async (
+    [route, documents]: readonly [PartitionRoute, readonly Listed[]],
+    stopped: () => boolean,
+  ): Promise<void> => {
     const deadline = router.deadline();
     let rest = documents;
-    while (rest.length > 0) {
+    while (rest.length > 0 && !stopped()) {
       const owner = route.readOwner(rest[0]!.token);
       const batch = rest.filter(({ token }) => route.readOwner(token) === owner).slice(0, BATCH);
       const ids = batch.map(({ id }) => id);
@@ -61,15 +68,15 @@ export async function deleteEverywhere(
       const deadline = router.deadline();
       const known = router.routesOf(keyspace, wanted);
       const listed = await list(router, keyspace, filter, options);
-      await pMap(byRoute(router, keyspace, listed), remove, { concurrency: atOnce(session) });
+      await allEnded(byRoute(router, keyspace, listed), atOnce(session), remove);
       if (listed.length === LISTED) continue;
       // A list from a node that may not be the owner any more can lack some.
-      if (session?.inTransaction() === true || (await router.areConfirmed(known, deadline))) {
-        return { acknowledged: true, deletedCount };
-      }
+      if (await router.areConfirmed(known, deadline)) return { acknowledged: true, deletedCount };
+      if (session?.inTransaction() === true) throw changingHands(known[0]!.route);
     }
   } catch (error) {
-    throw error instanceof Error ? Object.assign(error, { deletedCount }) : error;
+    const told = deletedCount > 0 && error instanceof DroverError ? partlyDone(error) : error;
+    throw told instanceof Error ? Object.assign(told, { deletedCount }) : told;
   }
 }
 
@@ -83,7 +90,7 @@ async function list(
   const cursor = new DroverFindCursor<Uint8Array>(router.scatter, keyspace.name, filter, {
     ...withinTransaction(options),
     ...(session === undefined ? {} : { session }),
-    projection: { _id: 1, [field]: 1 },
+    projection: idAndKey(field),
     limit: LISTED,
     raw: true,
     // What the primaries would delete now.

@@ -24,7 +24,12 @@ export class DriverAnswer {
 
   static async of(batches: Batches<Document | Uint8Array>): Promise<DriverAnswer> {
     const documents = await batches.next();
-    return documents === null ? new DriverAnswer(Long.ZERO, []) : new DriverAnswer(MORE, documents);
+    return documents === null ? DriverAnswer.none() : new DriverAnswer(MORE, documents);
+  }
+
+  static none(): DriverAnswer {
+    // Not the driver's own zero: with that one, reading on after the end is an error.
+    return new DriverAnswer(new Long(0), []);
   }
 
   get length(): number {

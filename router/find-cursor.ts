@@ -9,16 +9,18 @@ import type {
   MongoClient,
   ReadPreferenceLike,
 } from 'mongodb';
-import { FindCursor, MongoInvalidArgumentError } from 'mongodb';
+import { FindCursor, MongoInvalidArgumentError, ReadPreference } from 'mongodb';
 import { MongoDBNamespace } from 'mongodb/lib/utils.js';
-import pMap from 'p-map';
+import { allEnded } from './all-ended.js';
 import type { Batches } from './batches.js';
 import { Window } from './batches.js';
-import { CursorBatches, InTurn, openCursors } from './cursor-batches.js';
+import { closeAll, CursorBatches, InTurn, openCursors } from './cursor-batches.js';
 import { DriverAnswer } from './driver-answer.js';
 import { Merged, SORT_KEY } from './merge.js';
+import { LongRead } from './open-reads.js';
 import type { OpenPiece, Unit } from './pieces.js';
 import { isOnePiece, sessionOf, within } from './pieces.js';
+import { isLinearizable, notLinearizable } from './results.js';
 import type { Scatter } from './scatter.js';
 import { atOnce } from './scatter.js';
 import type { Routed } from './session.js';
@@ -49,6 +51,8 @@ const DriversFindCursor = FindCursor as unknown as new <T>(
 /** The driver's cursor over one node or many: where the documents are is looked up when it is first read. */
 export class DroverFindCursor<TSchema> extends DriversFindCursor<TSchema> {
   private batches: Batches<Document | Uint8Array> | undefined;
+  private long = new LongRead();
+  private ended = false;
   private prefers: boolean;
 
   constructor(
@@ -59,8 +63,12 @@ export class DroverFindCursor<TSchema> extends DriversFindCursor<TSchema> {
     private readonly options: Routed<FindOptions> = {},
   ) {
     const { session: _, ...settings } = options;
-    super(scatter.anyClient(), MongoDBNamespace.fromString(keyspaceName), filter, settings);
-    this.prefers = options.readPreference !== undefined;
+    const readPreference = ReadPreference.fromOptions(settings);
+    super(scatter.anyClient(), MongoDBNamespace.fromString(keyspaceName), filter, {
+      ...settings,
+      ...(readPreference === undefined ? {} : { readPreference }),
+    });
+    this.prefers = readPreference !== undefined;
   }
 
   override clone(): DroverFindCursor<TSchema> {
@@ -78,7 +86,7 @@ export class DroverFindCursor<TSchema> extends DriversFindCursor<TSchema> {
     const { filter, settings } = this.request();
     const { skip = 0, limit, ...others } = { ...settings, ...options };
     const counts = await this.ask(filter, others, (piece, ofPiece) =>
-      piece.collection.find(within(filter, piece), { ...others, ...ofPiece }).count(),
+      closing(piece.collection.find(within(filter, piece), { ...others, ...ofPiece }), (cursor) => cursor.count()),
     );
     const all = counts.reduce((sum, count) => sum + count, 0);
     return Math.min(Math.max(0, all - skip), limit === undefined || limit === 0 ? Infinity : Math.abs(limit));
@@ -92,13 +100,14 @@ export class DroverFindCursor<TSchema> extends DriversFindCursor<TSchema> {
     const { filter, settings } = this.request();
     const plans = await this.ask(filter, settings, async (piece, ofPiece) => {
       const cursor = piece.collection.find(within(filter, piece), { ...settings, ...ofPiece });
-      const plan = await cursor.explain(verbosity as ExplainVerbosityLike, options!);
+      const plan = await closing(cursor, () => cursor.explain(verbosity as ExplainVerbosityLike, options!));
       return { shardName: piece.node, ...plan };
     });
     return plansOf(plans, settings.sort === undefined ? 'SHARD_MERGE' : 'SHARD_MERGE_SORT');
   }
 
   override async close(): Promise<void> {
+    this.ended = true;
     await super.close();
     await this.batches?.close();
   }
@@ -106,27 +115,34 @@ export class DroverFindCursor<TSchema> extends DriversFindCursor<TSchema> {
   /** For the driver's class: the first answer. */
   async _initialize(session: ClientSession) {
     await this.batches?.close();
-    this.batches = await this.open();
+    this.ended = false;
+    this.long = new LongRead();
+    this.batches = await this.open(this.long);
     return { server: undefined, session, response: await this.getMore() };
   }
 
-  /** For the driver's class: the next one. After an error nothing is left open. */
+  /** For the driver's class: the next one. After an error, or when it was closed meanwhile, nothing is left open. */
   async getMore(): Promise<DriverAnswer> {
+    const batches = this.batches!;
     try {
-      return await DriverAnswer.of(this.batches!);
+      const answer = await this.long.use(() => DriverAnswer.of(batches));
+      if (!this.ended) return answer;
     } catch (error) {
-      await this.batches!.close();
+      await batches.close();
       throw error;
     }
+    await batches.close();
+    return DriverAnswer.none();
   }
 
-  private async open(): Promise<Batches<Document | Uint8Array>> {
+  private async open(long: LongRead): Promise<Batches<Document | Uint8Array>> {
     const { scatter } = this;
     const { session } = this.options;
     const { filter, settings } = this.request();
+    if (isLinearizable(settings)) throw notLinearizable();
     const { keyspace, units } = await this.units(filter, settings);
     const openAll = (unit: Unit, ofPieces: FindOptions) =>
-      openCursors(scatter, keyspace, unit, session, (piece) =>
+      openCursors(scatter, keyspace, unit, session, long, (piece) =>
         piece.collection.find(within(filter, piece), { ...ofPieces, ...sessionOf(piece) }),
       );
     if (isOnePiece(units, keyspace.field)) return new CursorBatches((await openAll(units[0]!, settings))[0]!);
@@ -145,10 +161,16 @@ export class DroverFindCursor<TSchema> extends DriversFindCursor<TSchema> {
       throw new MongoInvalidArgumentError('returnKey and a sort need the partition key in the filter');
     }
     const projection = { ...listedOf(settings.projection), [SORT_KEY]: { $meta: order.meta } };
-    const sorted = { ...ofPieces, ...(sort && { sort }), projection, raw: true };
-    const opened = await pMap(units, (unit) => openAll(unit, sorted), { concurrency: atOnce(session) });
-    const streams = opened.flat().map((cursor) => new CursorBatches(cursor as unknown as AbstractCursor<Uint8Array>));
-    const merged = new Window(new Merged(streams, order.directions), skip, limit);
+    const sorted = { batchSize: batchSizeFor(units), ...ofPieces, ...(sort && { sort }), projection, raw: true };
+    const cursors: AbstractCursor<unknown>[] = [];
+    try {
+      await allEnded(units, atOnce(session), async (unit) => cursors.push(...(await openAll(unit, sorted))));
+    } catch (error) {
+      await closeAll(cursors);
+      throw error;
+    }
+    const streams = cursors.map((cursor) => new CursorBatches(cursor as AbstractCursor<Uint8Array>));
+    const merged = new Window(new Merged(streams, order.directions, atOnce(session)), skip, limit);
     return new Decoded(merged, decodingOf(settings, this.scatter.anyClient().bsonOptions));
   }
 
@@ -176,6 +198,19 @@ export class DroverFindCursor<TSchema> extends DriversFindCursor<TSchema> {
       filter,
       settings: { ...findOptions, ...Object.fromEntries(given.filter(([, value]) => value !== undefined)) },
     };
+  }
+}
+
+/** Documents of all pieces in memory at once, where the request does not say. */
+const HELD = 20_000;
+const FIRST_BATCH = 101;
+const batchSizeFor = (units: readonly Unit[]): number => Math.max(FIRST_BATCH, Math.ceil(HELD / units.length));
+
+async function closing<C extends AbstractCursor, T>(cursor: C, request: (cursor: C) => Promise<T>): Promise<T> {
+  try {
+    return await request(cursor);
+  } finally {
+    await cursor.close();
   }
 }
 

@@ -158,7 +158,11 @@ export function deleteListed(
       { ...options, session },
     );
     if (modifiedCount === 0) return 0;
-    const { deletedCount } = await place.collection.deleteMany({ ...listed, [TOUCH_FIELD]: touch }, { session });
+    const { collation } = options;
+    const { deletedCount } = await place.collection.deleteMany(
+      { ...listed, [TOUCH_FIELD]: touch },
+      { session, ...(collation === undefined ? {} : { collation }) },
+    );
     if (deletedCount !== modifiedCount) throw notFoundAgain();
     return deletedCount;
   });

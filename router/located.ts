@@ -1,13 +1,16 @@
 import type { Document, Filter, FindOptions } from 'mongodb';
 import { MongoInvalidArgumentError } from 'mongodb';
 import type { Token } from '../domain/token.js';
-import { tokenOfRaw } from '../store/key-token.js';
+import { DroverError } from '../domain/errors.js';
+import { tokenOfKey, tokenOfRaw } from '../store/key-token.js';
+import { filterOf } from '../store/part.js';
 import { decode, fieldAt, idOf } from '../store/raw-bson.js';
 import { DroverFindCursor } from './find-cursor.js';
 import type { KeyspaceHandle } from './keyspaces.js';
 import type { Router } from './router.js';
 import type { Routed } from './session.js';
-import { isCollated, wantedBy } from './wanted.js';
+import { pause } from './transaction.js';
+import { isCollated, keyToInsert, wantedBy } from './wanted.js';
 
 /** Options of a write of one document that say which one is meant. */
 export interface Choice extends Pick<FindOptions, 'collation' | 'hint' | 'let' | 'comment' | 'maxTimeMS'> {
@@ -42,18 +45,22 @@ export async function writeLocated<T>(
   found: (result: T) => boolean,
   write: (located: Located) => Promise<T>,
 ): Promise<T> {
-  const wanted = wantedBy(filter, keyspace.field, isCollated(options?.collation));
-  if (wanted !== 'all' && wanted.length === 1) return write({ token: wanted[0], filter, exists: true });
+  const collated = isCollated(options?.collation);
   if (options?.upsert === true) {
-    throw upsertWithoutKey(operation, keyspace.field);
+    return write({ token: tokenOfUpsert(operation, filter, keyspace.field, collated), filter, exists: true });
   }
+  const wanted = wantedBy(filter, keyspace.field, collated);
+  if (wanted !== 'all' && wanted.length === 1) return write({ token: wanted[0], filter, exists: true });
   const deadline = router.deadline();
   for (;;) {
     const known = router.routesOf(keyspace, wanted);
     const document = await findFirst(router, keyspace, filter, options);
     if (document !== undefined) {
-      const result = await write(locatedAt(document, keyspace.field, filter));
-      if (found(result) || performance.now() > deadline) return result;
+      const result = await write(locatedAt(document, keyspace.field, filter, collated));
+      if (found(result)) return result;
+      if (performance.now() > deadline) throw alwaysTooLate(operation);
+      // Others want the same document: not all at once again.
+      await pause();
     } else if (await router.areConfirmed(known, deadline)) {
       // The server looks whether the request makes sense, and says what it is to do with nothing.
       return write({ token: 0n, filter: { $and: [NOTHING, filter] }, exists: false });
@@ -61,10 +68,24 @@ export async function writeLocated<T>(
   }
 }
 
-export const upsertWithoutKey = (operation: string, keyField: string): MongoInvalidArgumentError =>
-  new MongoInvalidArgumentError(
+/**
+ * Where an upsert's document is, or would be: the server takes its key from the filter.
+ *
+ * @throws MongoInvalidArgumentError when the filter does not name it by equality
+ */
+export function tokenOfUpsert(operation: string, filter: unknown, keyField: string, collated: boolean): Token {
+  const key = keyToInsert(filter, keyField);
+  if (key !== undefined && !(collated && typeof key === 'string')) return tokenOfKey(key);
+  throw new MongoInvalidArgumentError(
     `${operation} that may insert needs one value of the partition key in its filter, such as ` +
       `{ ${JSON.stringify(keyField)}: ... }, compared by equality and without a collation`,
+  );
+}
+
+const alwaysTooLate = (operation: string): DroverError =>
+  new DroverError(
+    'TimedOut',
+    `other requests were always faster than this ${operation}, which looks its documents up: name the partition key in its filter`,
   );
 
 async function findFirst(
@@ -76,7 +97,7 @@ async function findFirst(
   const given = Object.entries({ session, collation, hint, let: variables, comment, maxTimeMS, sort });
   const cursor = new DroverFindCursor<Uint8Array>(router.scatter, keyspace.name, filter, {
     ...Object.fromEntries(given.filter(([, value]) => value !== undefined)),
-    projection: { _id: 1, [keyspace.field]: 1 },
+    projection: idAndKey(keyspace.field),
     limit: 1,
     raw: true,
     // What a primary would change now.
@@ -86,8 +107,17 @@ async function findFirst(
   return document;
 }
 
-function locatedAt(document: Uint8Array, keyField: string, filter: Filter<Document>): Located {
+/** All that is needed to write a document that was found. */
+export const idAndKey = (keyField: string): Document => (isWithinId(keyField) ? { _id: 1 } : { _id: 1, [keyField]: 1 });
+
+const isWithinId = (keyField: string): boolean => keyField === '_id' || keyField.startsWith('_id.');
+
+function locatedAt(document: Uint8Array, keyField: string, filter: Filter<Document>, collated: boolean): Located {
   const key = fieldAt(document, keyField);
-  const exact = { _id: { $eq: decode(idOf(document)) }, [keyField]: { $eq: key === undefined ? null : decode(key) } };
-  return { token: tokenOfRaw(key), filter: { $and: [exact, filter] } as Filter<Document>, exists: true };
+  const token = tokenOfRaw(key);
+  const exact: Document[] = [{ _id: { $eq: decode(idOf(document)) } }];
+  if (!isWithinId(keyField)) exact.push({ [keyField]: { $eq: key === undefined ? null : decode(key) } });
+  // Another text may be equal to the key by the collation; its token is not.
+  if (collated) exact.push(filterOf({ keyField, tokens: { low: token, high: token + 1n } }));
+  return { token, filter: { $and: [...exact, filter] }, exists: true };
 }

@@ -1,3 +1,4 @@
+import pMap from 'p-map';
 import { compareValues } from '../store/bson-order.js';
 import type { RawValue } from '../store/raw-bson.js';
 import { field, fields } from '../store/raw-bson.js';
@@ -29,13 +30,15 @@ export class Merged implements Batches<Uint8Array> {
   constructor(
     private readonly streams: readonly Batches<Uint8Array>[],
     private readonly directions: Directions,
+    /** Streams that are asked at once. */
+    private readonly concurrency: number,
   ) {
     this.spent = streams.map((stream, place) => ({ stream, place, documents: [], at: 0, key: [] }));
   }
 
   /** As many as can be told before one of the streams has to be asked again. */
   async next(): Promise<Uint8Array[] | null> {
-    await Promise.all(this.spent.splice(0).map((head) => this.refill(head)));
+    await pMap(this.spent.splice(0), (head) => this.refill(head), { concurrency: this.concurrency });
     const merged: Uint8Array[] = [];
     while (this.spent.length === 0 && this.heads.length > 0) {
       const head = this.heads.shift()!;

@@ -1,14 +1,47 @@
-import type { AbstractCursor } from 'mongodb';
+import { MongoServerError } from 'mongodb';
 
-/** The server closes a cursor that nobody has read from for so long. */
+/** As long as a server keeps a cursor that nobody reads from. */
 const IDLE_MS = 600_000;
 const LOOK_MS = 1_000;
 
+/** A request that reads through cursors, at however many places, for as long as the application likes. */
+export class LongRead {
+  private usedAt = performance.now();
+  private underWay = 0;
+  private isOver = false;
+
+  /**
+   * Reads on.
+   *
+   * @throws MongoServerError `CursorNotFound` when what it reads from may have been removed meanwhile
+   */
+  async use<T>(request: () => Promise<T>): Promise<T> {
+    if (this.isOver) throw cursorNotFound();
+    this.underWay += 1;
+    try {
+      return await request();
+    } finally {
+      this.underWay -= 1;
+      this.usedAt = performance.now();
+    }
+  }
+
+  /** What it reads from goes away: it can't be read on. */
+  giveUp(): void {
+    this.isOver = true;
+  }
+
+  /** Gives it up when nobody has read for so long. @returns whether it is over */
+  giveUpIfIdle(now: number): boolean {
+    if (this.underWay === 0 && now - this.usedAt > IDLE_MS) this.isOver = true;
+    return this.isOver;
+  }
+}
+
 interface OpenRead {
   readonly node: string;
-  readonly cursor?: AbstractCursor;
-  /** What the cursor held when it was last looked at, and since when. */
-  buffered: number;
+  readonly long?: LongRead;
+  /** When it was last looked at. */
   since: number;
 }
 
@@ -20,8 +53,10 @@ export class OpenReads {
   private readonly reads = new Set<OpenRead>();
   private waiting: (() => void)[] = [];
 
-  begin(node: string): OpenRead {
-    const read = { node, buffered: 0, since: 0 };
+  begin(node: string, long?: LongRead): OpenRead {
+    const now = performance.now();
+    if (long !== undefined) this.forgetAbandoned(now);
+    const read = { node, since: now, ...(long === undefined ? {} : { long }) };
     this.reads.add(read);
     return read;
   }
@@ -31,17 +66,9 @@ export class OpenReads {
     if (this.waiting.length > 0) for (const look of this.waiting.splice(0)) look();
   }
 
-  cursor(node: string, cursor: AbstractCursor): void {
-    const now = performance.now();
-    this.forgetAbandoned(now);
-    const read: OpenRead = { node, cursor, buffered: -1, since: now };
-    this.reads.add(read);
-    cursor.once('close', () => this.end(read));
-  }
-
-  /** Ends when no node but these is read from; idle cursors are left out of the count. */
+  /** Ends when no node but these is read from; what nobody has read on for long is given up. */
   async only(nodes: readonly (string | null)[]): Promise<void> {
-    while ([...this.reads].some((read) => !nodes.includes(read.node) && !this.isIdle(read, performance.now()))) {
+    while ([...this.reads].some((read) => !nodes.includes(read.node) && !read.long?.giveUpIfIdle(performance.now()))) {
       await new Promise<void>((resolve) => {
         const timer = setTimeout(resolve, LOOK_MS);
         timer.unref();
@@ -53,24 +80,29 @@ export class OpenReads {
     }
   }
 
-  private isIdle(read: OpenRead, now: number): boolean {
-    if (read.cursor === undefined) return false;
-    const buffered = read.cursor.bufferedCount();
-    if (buffered !== read.buffered) {
-      read.buffered = buffered;
-      read.since = now;
-    }
-    return now - read.since > IDLE_MS;
+  /** What is read at other nodes than these: nobody has waited for it. */
+  giveUpElsewhere(nodes: readonly (string | null)[]): void {
+    for (const { node, long } of this.reads) if (!nodes.includes(node)) long?.giveUp();
   }
 
   /** Cursors that were neither read to their end nor closed would pile up here. The oldest come first. */
   private forgetAbandoned(now: number): void {
     for (const read of this.reads) {
-      if (read.cursor === undefined) continue;
+      if (read.long === undefined) continue;
       if (now - read.since <= IDLE_MS) return;
       this.reads.delete(read);
       // One that is read from slowly starts again at the end of the line.
-      if (!this.isIdle(read, now)) this.reads.add(read);
+      if (read.long.giveUpIfIdle(now)) continue;
+      read.since = now;
+      this.reads.add(read);
     }
   }
 }
+
+const cursorNotFound = (): MongoServerError =>
+  new MongoServerError({
+    message:
+      'the cursor can not be read on: nobody had read from it for ten minutes, or its documents have moved: begin again',
+    code: 43,
+    codeName: 'CursorNotFound',
+  });

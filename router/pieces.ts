@@ -1,11 +1,12 @@
-import type { AbstractCursor, ClientSession, Collection, Document } from 'mongodb';
+import type { ClientSession, Collection, Document } from 'mongodb';
 import type { NodeName } from '../domain/partition.js';
 import { collectionOn, isSharedOn, sidesOf, tokensOf } from '../domain/partition.js';
-import type { Interval, Token } from '../domain/token.js';
+import type { Interval } from '../domain/token.js';
 import { contains, TOKEN_END, TOKEN_MIN, union } from '../domain/token.js';
 import { filterOf } from '../store/part.js';
 import type { PartitionRoute } from './route-table.js';
 import type { Wanted } from './wanted.js';
+import { tokensWithin } from './wanted.js';
 
 /** Partitions that may be in one collection somewhere: where their documents are is looked up for all of them at once. */
 export interface Unit {
@@ -26,8 +27,6 @@ export interface Piece {
 export interface OpenPiece extends Omit<Piece, 'collection'> {
   readonly collection: Collection;
   readonly session: ClientSession | undefined;
-  /** Ends with the cursor. */
-  readonly endWith: (cursor: AbstractCursor) => void;
   readonly end: (failed?: boolean) => void;
 }
 
@@ -83,11 +82,11 @@ export function restrictionOf(
 /** Whether nothing that is wanted can be in a collection with these tokens but what is owned there. */
 function holdsNoOthers(owned: readonly Interval[], all: Interval, wanted: Wanted): boolean {
   if (wanted === 'all') return owned.length === 1 && owned[0]!.low === all.low && owned[0]!.high === all.high;
-  return wanted.every((token) => !contains(all, token) || owned.some((interval) => contains(interval, token)));
+  return tokensWithin(wanted, all).every((token) => owned.some((interval) => contains(interval, token)));
 }
 
 const concerns = (tokens: Interval, wanted: Wanted): boolean =>
-  wanted === 'all' || wanted.some((token: Token) => contains(tokens, token));
+  wanted === 'all' || tokensWithin(wanted, tokens).length > 0;
 
 /** The application's filter, for one piece. */
 export const within = (

@@ -1,5 +1,5 @@
 import type { Collection, Document } from 'mongodb';
-import pMap from 'p-map';
+import { DroverError } from '../domain/errors.js';
 import type { NodeName } from '../domain/partition.js';
 import { collectionOn, sidesOf, tokensOf } from '../domain/partition.js';
 import type { Interval } from '../domain/token.js';
@@ -7,17 +7,19 @@ import { contains, subtract } from '../domain/token.js';
 import { isFenced } from '../store/fenced-collection.js';
 import type { NodePool } from '../store/node-pool.js';
 import type { AccessRecorder } from './access-recorder.js';
+import { allEnded } from './all-ended.js';
 import type { Entrance } from './entrance.js';
 import type { KeyspaceHandle } from './keyspaces.js';
 import type { Unit } from './pieces.js';
 import { restrictionOf } from './pieces.js';
-import { refusedInTheMiddle } from './results.js';
+import { partlyDone, refusedInTheMiddle } from './results.js';
 import type { RouteFeed } from './route-feed.js';
 import type { PartitionRoute } from './route-table.js';
 import type { Router } from './router.js';
 import type { Place } from './same-transaction.js';
 import { atOnce } from './scatter.js';
 import type { DroverSession } from './session.js';
+import { changingHands } from './session.js';
 
 const AGAIN = Symbol('again');
 
@@ -55,11 +57,23 @@ export class RangeWrites {
     changedNothing: (result: T) => boolean,
     request: RangeWrite<T>,
   ): Promise<T[]> {
-    const write = (unit: Unit): Promise<T[]> =>
-      session?.inTransaction() === true
-        ? this.inTransaction(keyspace, unit, session, request)
-        : this.inParts(keyspace, unit, session, changedNothing, request);
-    return (await pMap(units, write, { concurrency: atOnce(session) })).flat();
+    const written = { some: false };
+    const noted = (result: T): boolean => {
+      const nothing = changedNothing(result);
+      if (!nothing) written.some = true;
+      return nothing;
+    };
+    try {
+      const parts = await allEnded(units, atOnce(session), (unit, stopped) =>
+        session?.inTransaction() === true
+          ? this.inTransaction(keyspace, unit, session, request)
+          : this.inParts(keyspace, unit, session, noted, stopped, request),
+      );
+      return parts.flat();
+    } catch (error) {
+      // Such an error says that nothing was changed, which is true of its part only.
+      throw written.some && error instanceof DroverError ? partlyDone(error) : error;
+    }
   }
 
   private async inParts<T>(
@@ -67,12 +81,13 @@ export class RangeWrites {
     unit: Unit,
     session: DroverSession | undefined,
     changedNothing: (result: T) => boolean,
+    stopped: () => boolean,
     request: RangeWrite<T>,
   ): Promise<T[]> {
     const results: T[] = [];
     let rest = rangesOf(unit);
     let deadline = this.router.deadline();
-    while (rest.length > 0) {
+    while (rest.length > 0 && !stopped()) {
       const next = rest.map(freeAt).find((free) => free !== undefined);
       if (next === undefined) {
         await this.nextChange(rest[0]!, deadline);
@@ -112,7 +127,7 @@ export class RangeWrites {
     changedNothing: (result: T) => boolean,
     request: RangeWrite<T>,
   ): Promise<T | typeof AGAIN> {
-    const { leaseNumber } = this.feed;
+    const isUnbroken = this.lease();
     const known = claimed.map(({ route }) => ({ route, epoch: route.epoch }));
     const place = placeOf(known[0]!.route.collection(keyspace.database, node, this.nodes.peek(node)!));
     const tokens = claimed.map((range) => range.tokens);
@@ -122,10 +137,9 @@ export class RangeWrites {
     try {
       const result = await request(place, restriction);
       failed = false;
-      // As long as the lease holds, nobody takes over what is being written.
-      if (this.feed.leaseValid() && this.feed.leaseNumber === leaseNumber) return result;
-      if (await this.router.areConfirmed(known, place.deadline)) return result;
-      if (changedNothing(result)) return AGAIN;
+      const nothing = changedNothing(result);
+      if (isUnbroken() || (await this.router.areConfirmed(known, place.deadline))) return result;
+      if (nothing) return AGAIN;
       throw refusedInTheMiddle();
     } catch (error) {
       if (!isFenced(error)) throw error;
@@ -148,8 +162,10 @@ export class RangeWrites {
     const results: T[] = [];
     const held = rangesOf(unit).map((range) => ({
       ...range,
-      node: unit.wanted === 'all' ? session.holdAll(range.route) : session.hold(range.route, range.tokens.low),
+      node: isWhole(range) ? session.holdAll(range.route) : session.hold(range.route, range.tokens.low),
     }));
+    const isUnbroken = this.lease();
+    const known = unit.routes.map((route) => ({ route, epoch: route.epoch }));
     for (const ranges of byCollection(held)) {
       const { node, route } = ranges[0]!;
       const client = this.nodes.peek(node) ?? (await this.nodes.get(node));
@@ -163,7 +179,18 @@ export class RangeWrites {
         throw await this.router.ofTransaction(error, unit.routes);
       }
     }
+    // Whatever was changed: more of it may be elsewhere.
+    if (!isUnbroken() && !(await this.router.areConfirmed(known, this.router.deadline()))) {
+      throw changingHands(unit.routes[0]!);
+    }
     return results;
+  }
+
+  /** As long as the lease holds, nobody takes over what is claimed. @returns whether it has held all the time since */
+  private lease(): () => boolean {
+    const held = this.feed.leaseValid();
+    const { leaseNumber } = this.feed;
+    return () => held && this.feed.leaseValid() && this.feed.leaseNumber === leaseNumber;
   }
 
   private async nextChange({ route }: Range, deadline: number): Promise<void> {
@@ -172,16 +199,21 @@ export class RangeWrites {
   }
 }
 
-/** What a unit's write has to reach: single tokens, where only these are wanted. */
+/** Of more keys than that, all of their partitions are kept where they are. */
+const MOST_TOKENS = 16;
+
+/** What a unit's write has to reach: single tokens, where only a few are wanted. */
 function rangesOf({ routes, wanted }: Unit): Range[] {
   return routes.flatMap((route) => {
     const tokens = tokensOf(route.partition);
-    if (wanted === 'all') return [{ route, tokens }];
+    if (wanted === 'all' || wanted.length > MOST_TOKENS) return [{ route, tokens }];
     return wanted
       .filter((token) => contains(tokens, token))
       .map((token) => ({ route, tokens: { low: token, high: token + 1n } }));
   });
 }
+
+const isWhole = ({ route, tokens }: Range): boolean => tokens === tokensOf(route.partition);
 
 /** A collection at a node. */
 interface Collected {

@@ -46,8 +46,10 @@ export function checkReplacementKeepsKey(
   }
 }
 
-const pathsOf = (changes: unknown): string[] =>
-  typeof changes === 'object' && changes !== null ? Object.keys(changes) : [];
+function pathsOf(changes: unknown): string[] {
+  if (changes instanceof Map) return [...changes.keys()].map(String);
+  return typeof changes === 'object' && changes !== null ? Object.keys(changes) : [];
+}
 
 function pathsOfStage(stage: Document): string[] {
   return Object.entries(stage).flatMap(([name, value]) => {

@@ -1,5 +1,6 @@
 import type { DeleteResult, Document, FindOptions, UpdateResult } from 'mongodb';
-import { MongoServerError } from 'mongodb';
+import { MongoInvalidArgumentError, MongoServerError } from 'mongodb';
+import { DroverError } from '../domain/errors.js';
 import { ServerError } from '../store/server-errors.js';
 
 // Results that no fence has seen: they are as good as the lease on the route that led to them.
@@ -35,3 +36,17 @@ export const refusedInTheMiddle = (): MongoServerError =>
     code: ServerError.documentValidationFailure,
     codeName: 'DocumentValidationFailure',
   });
+
+/** Some of a request is done, and it can't be told whether all of it is. */
+export const partlyDone = (cause: DroverError): DroverError =>
+  new DroverError(
+    cause.code,
+    'some of the documents were changed, but whether all that match were can not be told: see which before it is repeated ' +
+      '(this client could not wait for a hand-over to end, or its lease has run out and the catalog does not answer)',
+    { cause },
+  );
+
+export const notLinearizable = (): MongoInvalidArgumentError =>
+  new MongoInvalidArgumentError(
+    'the read concern "linearizable" is there for findOne with one value of the partition key in its filter',
+  );

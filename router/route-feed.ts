@@ -84,12 +84,14 @@ export class RouteFeed {
     const sentAt = performance.now();
     // A renewal that succeeds while the routes are still being read must not prolong the old lease.
     this.leasedUntil = -Infinity;
-    this.leases += 1;
     await this.catalog.routers.register(this.registration);
     const partitions = await this.catalog.partitions.list();
     this.table.load(partitions);
     // Also routes that were known: their acknowledgement may have been lost with the catalog.
     for (const partition of partitions) if (partition.handover !== null) void this.acknowledge(partition);
+    // While the lease was lost nobody has waited for what is read at nodes that have no part in it any more.
+    for (const { id, route } of partitions) this.table.route(id)?.reads.giveUpElsewhere([route.source, route.target]);
+    this.leases += 1;
     this.leasedUntil = leaseEnd(sentAt);
   }
 

@@ -14,6 +14,8 @@ const isWithin = (claim: Claim, interval: Interval): boolean =>
 /** One partition as this router knows it, with the requests it has under way there. */
 export class PartitionRoute {
   readonly reads = new OpenReads();
+  /** When the route changed last, by `performance.now()`; never, for one that was read when it had changed. */
+  changedAt = -Infinity;
   /** The driver's handles, which are made once: their settings don't change. */
   private readonly collections = new Map<MongoClient, Collection>();
   private readonly writes = new Set<Claim>();
@@ -51,6 +53,7 @@ export class PartitionRoute {
     if (partition.epoch < this.partition.epoch) return false;
     const newer = partition.epoch > this.partition.epoch;
     this.partition = partition;
+    if (newer) this.changedAt = performance.now();
     if (newer) for (const wake of [...this.changed]) wake();
     return newer;
   }

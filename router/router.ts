@@ -1,5 +1,6 @@
 import type { ClientSession, Collection } from 'mongodb';
 import { MongoBulkWriteError, MongoErrorLabel, MongoServerError } from 'mongodb';
+import pMap from 'p-map';
 import { DroverError } from '../domain/errors.js';
 import type { Token } from '../domain/token.js';
 import { isFenced } from '../store/fenced-collection.js';
@@ -12,7 +13,7 @@ import type { RouteFeed } from './route-feed.js';
 import type { PartitionRoute, RouteTable } from './route-table.js';
 import type { Place } from './same-transaction.js';
 import { RangeWrites } from './range-writes.js';
-import { Scatter } from './scatter.js';
+import { PARALLEL, Scatter } from './scatter.js';
 import type { DroverSession } from './session.js';
 import { changingHands } from './session.js';
 import type { Wanted } from './wanted.js';
@@ -89,10 +90,11 @@ export class Router {
    * @throws DroverError `Unavailable` when it can't be told
    */
   async areConfirmed(known: readonly KnownRoute[], deadline: number): Promise<boolean> {
-    for (const { route, epoch } of known) {
-      if (!this.lease.isSure(route, epoch) && !(await this.lease.confirm(route, epoch, deadline))) return false;
-    }
-    return true;
+    const unsure = known.filter(({ route, epoch }) => !this.lease.isSure(route, epoch));
+    const confirmed = await pMap(unsure, ({ route, epoch }) => this.lease.confirm(route, epoch, deadline), {
+      concurrency: PARALLEL,
+    });
+    return !confirmed.includes(false);
   }
 
   async read<T>(

@@ -1,11 +1,12 @@
-import type { AbstractCursor, MongoClient } from 'mongodb';
-import pMap from 'p-map';
+import type { MongoClient } from 'mongodb';
 import { DroverError } from '../domain/errors.js';
 import { tokensOf } from '../domain/partition.js';
 import { contains, TOKEN_END, TOKEN_MIN } from '../domain/token.js';
 import type { NodePool } from '../store/node-pool.js';
 import type { AccessRecorder } from './access-recorder.js';
+import { allEnded } from './all-ended.js';
 import type { KeyspaceHandle, Keyspaces } from './keyspaces.js';
+import type { LongRead } from './open-reads.js';
 import type { OpenPiece, Piece, Unit } from './pieces.js';
 import { piecesOf, unitsOf } from './pieces.js';
 import type { PartitionRoute, RouteTable } from './route-table.js';
@@ -50,19 +51,23 @@ export class Scatter {
     return unitsOf(routes, wanted);
   }
 
-  /** Opens the pieces of a unit by the routes of this moment: to be ended, each. */
-  async open(keyspace: KeyspaceHandle, unit: Unit, session?: DroverSession): Promise<OpenPiece[]> {
+  /**
+   * Opens the pieces of a unit by the routes of this moment: to be ended, each.
+   *
+   * @param long of a request that reads through cursors
+   */
+  async open(keyspace: KeyspaceHandle, unit: Unit, session?: DroverSession, long?: LongRead): Promise<OpenPiece[]> {
     const pieces = piecesOf(unit, keyspace.field);
     const inTransaction = session?.inTransaction() === true;
     if (inTransaction) this.join(session, unit, pieces);
     // Before anything else happens: what is being read from is not removed.
-    const opening = pieces.map((piece) => ({ piece, ...this.begin(keyspace, piece) }));
+    const opening = pieces.map((piece) => ({ piece, end: this.begin(keyspace, piece, long) }));
     try {
       const clients = await Promise.all(pieces.map(({ node }) => this.nodes.get(node)));
-      return opening.map(({ piece, end, endWith }, i): OpenPiece => {
+      return opening.map(({ piece, end }, i): OpenPiece => {
         const client = clients[i]!;
         const collection = piece.routes[0]!.collection(keyspace.database, piece.node, client);
-        return { ...piece, collection, session: session?.at(client), end, endWith };
+        return { ...piece, collection, session: session?.at(client), end };
       });
     } catch (error) {
       for (const { end } of opening) end(true);
@@ -80,56 +85,51 @@ export class Scatter {
     const askUnit = async (unit: Unit): Promise<T[]> => {
       const pieces = await this.open(keyspace, unit, session);
       try {
-        return await pMap(pieces, (piece) => this.ended(piece, request), { concurrency: atOnce(session) });
+        return await allEnded(pieces, atOnce(session), (piece) => ended(piece, request));
       } finally {
         for (const { end } of pieces) end(true);
       }
     };
-    const answers = await pMap(units, askUnit, { concurrency: atOnce(session) });
-    return answers.flat();
+    return (await allEnded(units, atOnce(session), askUnit)).flat();
   }
 
   /** Keys that are asked for stay where they are until the transaction ends; what is found besides is of one moment anyway. */
   private join(session: DroverSession, { routes, wanted }: Unit, pieces: readonly Piece[]): void {
-    for (const { node } of pieces) session.join(node);
+    for (const piece of pieces) session.join(piece.node, piece.routes);
     if (wanted === 'all') return;
     for (const route of routes) {
       for (const token of wanted) if (contains(tokensOf(route.partition), token)) session.hold(route, token);
     }
   }
 
-  private async ended<T>(piece: OpenPiece, request: (piece: OpenPiece) => Promise<T>): Promise<T> {
-    let failed = true;
-    try {
-      const answer = await request(piece);
-      failed = false;
-      return answer;
-    } finally {
-      piece.end(failed);
-    }
-  }
-
-  private begin(keyspace: KeyspaceHandle, { node, routes }: Piece): Pick<OpenPiece, 'end' | 'endWith'> {
+  private begin(keyspace: KeyspaceHandle, { node, routes }: Piece, long?: LongRead): OpenPiece['end'] {
     const startedAt = performance.now();
-    const reads = routes.map((route) => ({ route, read: route.reads.begin(node) }));
-    let counted = false;
-    const end = (failed = false) => {
+    const reads = routes.map((route) => ({ route, read: route.reads.begin(node, long) }));
+    let over = false;
+    return (failed = false) => {
+      if (over) return;
+      over = true;
       for (const { route, read } of reads) {
         route.reads.end(read);
-        if (!counted) this.count(keyspace, route, node, startedAt, failed);
+        this.count(keyspace, route, node, startedAt, failed);
       }
-      counted = true;
     };
-    const endWith = (cursor: AbstractCursor) => {
-      for (const { route } of reads) route.reads.cursor(node, cursor);
-      end();
-    };
-    return { end, endWith };
   }
 
   private count(keyspace: KeyspaceHandle, route: PartitionRoute, node: string, startedAt: number, failed: boolean) {
     const ms = performance.now() - startedAt;
     this.recorder.count(keyspace.name, route.partition.name, node, undefined, 'reads', ms, failed);
+  }
+}
+
+async function ended<T>(piece: OpenPiece, request: (piece: OpenPiece) => Promise<T>): Promise<T> {
+  let failed = true;
+  try {
+    const answer = await request(piece);
+    failed = false;
+    return answer;
+  } finally {
+    piece.end(failed);
   }
 }
 

@@ -30,6 +30,8 @@ class Transaction {
   private readonly held = new Map<PartitionRoute, Map<Token, Token[]>>();
   private readonly ranges: { readonly route: PartitionRoute; readonly claim: Claim }[] = [];
   private readonly timer: NodeJS.Timeout;
+  /** Of its first request: that is the moment of the data that it sees. */
+  private begunAt = Infinity;
 
   constructor(
     readonly options: TransactionOptions,
@@ -53,6 +55,7 @@ class Transaction {
     let tokens = this.held.get(route);
     // Another owner: the lease had run out, and the key was not waited for.
     if (tokens?.has(token)) return route.readOwner(token) === this.node ? this.node : null;
+    if (this.isOlder(route)) return null;
     const entry = [token];
     const owner = route.beginWrite(entry);
     if (owner === null) return null;
@@ -72,9 +75,19 @@ class Transaction {
   holdAll(route: PartitionRoute): boolean {
     const sides = sidesOf(route.partition);
     for (const { node } of sides) this.join(node);
-    if (route.partition.route.fence !== null) return false;
+    if (route.partition.route.fence !== null || this.isOlder(route)) return false;
     for (const claim of route.beginWriteOf(tokensOf(route.partition), this.node!)) this.ranges.push({ route, claim });
     return true;
+  }
+
+  begin(session: ClientSession): void {
+    this.session = session;
+    this.begunAt = performance.now();
+  }
+
+  /** What a node was given after the transaction had begun there, the transaction may not see. */
+  isOlder(route: PartitionRoute): boolean {
+    return route.changedAt > this.begunAt;
   }
 
   release(): void {
@@ -190,9 +203,11 @@ export class DroverSession implements AsyncDisposable {
   }
 
   /** A read of more than one key in the transaction, which sees one moment: nothing has to stay where it is. For the router. */
-  join(node: string): void {
+  join(node: string, routes: readonly PartitionRoute[]): void {
     this.checkAlive();
     this.transaction!.join(node);
+    const older = routes.find((route) => this.transaction!.isOlder(route));
+    if (older !== undefined) throw changingHands(older);
   }
 
   /** The driver's session at a node, in the transaction if there is one. For the router. */
@@ -203,7 +218,7 @@ export class DroverSession implements AsyncDisposable {
     if (session === undefined) this.sessions.set(client, (session = client.startSession(this.options)));
     const { transaction } = this;
     if (transaction !== undefined && !this.committing && transaction.session === undefined) {
-      transaction.session = session;
+      transaction.begin(session);
       session.startTransaction({
         ...this.options.defaultTransactionOptions,
         ...transaction.options,

@@ -32,9 +32,11 @@ function isNear(filter: unknown): boolean {
 
 /** A projection to which a field can be added. */
 export const listedOf = (projection: FindOptions['projection']): Document =>
-  Array.isArray(projection)
-    ? Object.fromEntries((projection.length === 0 ? ['_id'] : projection).map((name: string) => [name, 1]))
-    : (projection ?? {});
+  projection instanceof Map
+    ? (Object.fromEntries(projection) as Document)
+    : Array.isArray(projection)
+      ? Object.fromEntries((projection.length === 0 ? ['_id'] : projection).map((name: string) => [name, 1]))
+      : (projection ?? {});
 
 /** Documents as the application wants them, and as it stored them: without what they were sorted by. */
 export class Decoded implements Batches<Document | Uint8Array> {

@@ -1,8 +1,9 @@
 import type { CollationOptions, Document } from 'mongodb';
-import type { Token } from '../domain/token.js';
-import { keyValue, tokenOfKey } from '../store/key-token.js';
+import { Decimal128, Double } from 'mongodb';
+import type { Interval, Token } from '../domain/token.js';
+import { tokenOfKey } from '../store/key-token.js';
 
-/** The tokens of all documents that a request may concern: those of some keys, or any. */
+/** The tokens of all documents that a request may concern: those of some keys, in their order, or any. */
 export type Wanted = readonly [Token, ...Token[]] | 'all';
 
 /** A request for nothing goes somewhere all the same: the server looks whether it makes sense. */
@@ -16,8 +17,39 @@ const ANY: Wanted = [0n];
 export function wantedBy(filter: unknown, keyField: string, collated = false): Wanted {
   const wanted = tokensIn(filter, keyField, collated);
   if (wanted === undefined) return 'all';
-  const [first, ...others] = wanted;
+  const [first, ...others] = wanted.size < 2 ? wanted : [...wanted].sort((a, b) => (a < b ? -1 : 1));
   return first === undefined ? ANY : [first, ...others];
+}
+
+/** Those of the tokens that are in the interval. @param tokens in their order */
+export function tokensWithin(tokens: readonly Token[], { low, high }: Interval): readonly Token[] {
+  return tokens.slice(placeOf(tokens, low), placeOf(tokens, high));
+}
+
+/** Where the first token is that is not below the bound. */
+function placeOf(tokens: readonly Token[], bound: Token): number {
+  let low = 0;
+  let high = tokens.length;
+  while (low < high) {
+    const middle = (low + high) >>> 1;
+    if (tokens[middle]! < bound) low = middle + 1;
+    else high = middle;
+  }
+  return low;
+}
+
+/** The key of a document that the server would insert for a filter, when no document matches: what is there by equality. */
+export function keyToInsert(filter: unknown, keyField: string): unknown {
+  if (!isDocument(filter)) return undefined;
+  const found = Object.entries(filter).flatMap(([name, value]): unknown[] => {
+    if (name === '$and') return Array.isArray(value) ? value.map((each) => keyToInsert(each, keyField)) : [];
+    if (name === keyField) return isOperator(value) ? [value['$eq']] : [value];
+    return keyField.startsWith(`${name}.`) && !isOperator(value)
+      ? [embedded(value, keyField.slice(name.length + 1))]
+      : [];
+  });
+  const keys = found.filter((key) => isKey(key));
+  return keys.length === 1 ? keys[0] : undefined;
 }
 
 /** `undefined` where documents of any key may match. */
@@ -28,8 +60,7 @@ function tokensIn(filter: unknown, keyField: string, collated: boolean): Readonl
     if (name === '$or') return any(branches(value, keyField, collated));
     if (name === keyField) return tokensOf(valuesOf(value), collated);
     if (!keyField.startsWith(`${name}.`) || isOperator(value)) return undefined;
-    // An embedded document that is compared as a whole.
-    const key = keyValue({ [name]: value as unknown }, keyField);
+    const key = embedded(value, keyField.slice(name.length + 1));
     return key === undefined ? undefined : tokensOf([key], collated);
   });
   return all(conditions);
@@ -61,7 +92,35 @@ function valuesOf(condition: unknown): readonly unknown[] | undefined {
 function tokensOf(keys: readonly unknown[] | undefined, collated: boolean): ReadonlySet<Token> | undefined {
   if (keys === undefined || !keys.every((key) => isKey(key) && !(collated && typeof key === 'string')))
     return undefined;
-  return new Set(keys.map(tokenOfKey));
+  return new Set(keys.flatMap(tokensOfEqual));
+}
+
+/**
+ * The tokens of all keys that are equal to a key. The server hashes numbers as integers: doubles are cut off for that, decimals
+ * rounded, so that 1.5 has two, and there are three types of whole numbers at the end of what fits into 64 bits.
+ */
+function tokensOfEqual(key: unknown): Token[] {
+  const number = numberOf(key);
+  if (number === undefined || (Number.isInteger(number) && Math.abs(number) < 2 ** 63)) return [tokenOfKey(key)];
+  if (!Number.isFinite(number)) return [tokenOfKey(key)];
+  const text = key instanceof Decimal128 ? key.toString() : exactText(number);
+  return [tokenOfKey(key), tokenOfKey(number), tokenOfKey(Decimal128.fromStringWithRounding(text))];
+}
+
+function numberOf(key: unknown): number | undefined {
+  if (typeof key === 'number') return key;
+  if (key instanceof Double) return key.value;
+  return key instanceof Decimal128 ? Number(key.toString()) : undefined;
+}
+
+/** Enough of its digits to round it as a decimal. */
+const exactText = (value: number): string => (Math.abs(value) < 1e21 ? value.toFixed(20) : value.toString());
+
+/** A field of an embedded document that is compared as a whole. */
+function embedded(value: unknown, path: string): unknown {
+  const [name, ...rest] = path.split('.') as [string, ...string[]];
+  if (!isDocument(value)) return undefined;
+  return rest.length === 0 ? value[name] : embedded(value[name], rest.join('.'));
 }
 
 /** Others match by more than being equal (patterns), or can't be keys: they are looked for everywhere. */
@@ -79,6 +138,8 @@ const isOperator = (value: unknown): value is Document =>
 
 function isDocument(value: unknown): value is Document {
   if (typeof value !== 'object' || value === null) return false;
+  // What is sent for it is something else.
+  if (typeof (value as { toBSON?: unknown }).toBSON === 'function') return false;
   const prototype: unknown = Object.getPrototypeOf(value);
   return prototype === Object.prototype || prototype === null;
 }

@@ -8,6 +8,8 @@ import { TOKEN_END, TOKEN_MIN } from '../../domain/token.js';
 import type { DroverClient, DroverCollection } from '../../router/index.js';
 import { tokenOfKey } from '../../store/key-token.js';
 import { createFenced } from '../store/fences.js';
+import type { RouteTable } from '../../router/route-table.js';
+import { until } from '../store/servers.js';
 import { keys, lower, upper, useCluster } from './cluster.js';
 
 const cluster = useCluster();
@@ -20,6 +22,8 @@ beforeAll(async () => {
 beforeEach(() => {
   orders = cluster.orders(client);
 });
+
+const tableOf = (of: DroverClient): RouteTable => (cluster.feed(of) as unknown as { table: RouteTable }).table;
 
 /** In the middle of the partition that moves. */
 const BOUNDARY = -(2n ** 62n);
@@ -157,8 +161,24 @@ describe('a find without the key, while documents are on two nodes', () => {
     const routes = cluster.feed(client) as unknown as {
       table: { all(name: string): { reads: { reads: Set<unknown> } }[] };
     };
-    const open = routes.table.all(`shop.${cluster.name}`).map(({ reads }) => reads.reads.size);
-    expect(open).toEqual([0, 0]);
+    const open = () => routes.table.all(`shop.${cluster.name}`).reduce((sum, { reads }) => sum + reads.reads.size, 0);
+    await until('the end of all reads', () => Promise.resolve(open() === 0), 5_000);
+    // Also one that could not be opened everywhere.
+    const session = client.startSession();
+    session.startTransaction();
+    await expect(orders.find({}, { session, sort: { n: 1 } }).toArray()).rejects.toThrow(MongoTransactionError);
+    await session.endSession();
+    expect(open()).toBe(0);
+  });
+
+  it('is not read on when what it reads from may be gone', async () => {
+    await halfMoved();
+    const cursor = orders.find({}, { batchSize: 2 });
+    await cursor.next();
+    for (const route of ['p0', 'p1'].map((name) => tableOf(client).route(`shop.${cluster.name}/${name}`)!)) {
+      route.reads.giveUpElsewhere([]);
+    }
+    await expect(cursor.toArray()).rejects.toMatchObject({ code: 43, codeName: 'CursorNotFound' });
   });
 
   it('sorts as one node does, whatever is asked for', async () => {

@@ -1,7 +1,7 @@
 import type { Document } from 'mongodb';
-import { BSONRegExp, Long, MinKey, ObjectId } from 'mongodb';
+import { BSONRegExp, Decimal128, Double, Long, MinKey, ObjectId } from 'mongodb';
 import { describe, expect, it } from 'vitest';
-import { wantedBy } from '../../router/wanted.js';
+import { keyToInsert, tokensWithin, wantedBy } from '../../router/wanted.js';
 import { tokenOfKey } from '../../store/key-token.js';
 
 const keys = (...values: unknown[]) => values.map(tokenOfKey);
@@ -27,7 +27,27 @@ describe('the keys that a filter asks for', () => {
     ['$or beside a key', { customerId: 'c1', $or: [{ total: 1 }, { total: 2 }] }, ['c1']],
   ];
   it.each(known)('are told by %s', (_what, filter, wanted) => {
-    expect(wantedBy(filter, 'customerId')).toEqual(keys(...wanted));
+    const tokens = [...new Set(keys(...wanted))].sort((a, b) => (a < b ? -1 : 1));
+    expect(wantedBy(filter, 'customerId')).toEqual(tokens);
+  });
+
+  it('are several for a number that is hashed in several ways, as whatever it is equal to', () => {
+    const [double, decimal] = [tokenOfKey(1.5), tokenOfKey(Decimal128.fromString('1.5'))];
+    expect(double).not.toBe(decimal);
+    for (const value of [1.5, new Double(1.5), Decimal128.fromString('1.5'), Decimal128.fromString('1.50')]) {
+      expect([...wantedBy({ customerId: value }, 'customerId')].sort()).toEqual([double, decimal].sort());
+    }
+    expect(wantedBy({ customerId: 2 ** 63 }, 'customerId')).toEqual(
+      expect.arrayContaining(keys(2 ** 63, Decimal128.fromString('9223372036854775808'))),
+    );
+    expect(wantedBy({ customerId: Decimal128.fromString('2') }, 'customerId')).toEqual(keys(2));
+    expect(wantedBy({ customerId: NaN }, 'customerId')).toEqual(keys(NaN));
+  });
+
+  it('come in the order of their tokens', () => {
+    const wanted = wantedBy({ customerId: { $in: ['a', 'b', 'c', 'd', 'e'] } }, 'customerId') as readonly bigint[];
+    expect(wanted).toEqual([...wanted].sort((a, b) => (a < b ? -1 : 1)));
+    expect(tokensWithin(wanted, { low: wanted[1]!, high: wanted[3]! })).toEqual(wanted.slice(1, 3));
   });
 
   const open: readonly (readonly [string, unknown])[] = [
@@ -42,6 +62,7 @@ describe('the keys that a filter asks for', () => {
     ['what is undefined, which the driver may leave out', { customerId: undefined }],
     ['an array', { customerId: ['a'] }],
     ['a document', { customerId: { a: 1 } }],
+    ['an object that is sent as something else', { customerId: 'a', toBSON: () => ({}) }],
     ['a value that is no key', { customerId: new MinKey() }],
     ['$or with a branch without the key', { $or: [{ customerId: 'a' }, { total: 1 }] }],
     ['$nor', { $nor: [{ customerId: 'a' }] }],
@@ -68,5 +89,15 @@ describe('the keys that a filter asks for', () => {
     expect(wantedBy({ customerId: 'a' }, 'customerId', true)).toBe('all');
     expect(wantedBy({ customerId: { $in: [1, 'a'] } }, 'customerId', true)).toBe('all');
     expect(wantedBy({ customerId: 1 }, 'customerId', true)).toEqual(keys(1));
+  });
+
+  it('leave the key that an upsert would insert only where it is told by equality', () => {
+    expect(keyToInsert({ customerId: 'a' }, 'customerId')).toBe('a');
+    expect(keyToInsert({ customerId: { $eq: 1.5 } }, 'customerId')).toBe(1.5);
+    expect(keyToInsert({ $and: [{ n: 1 }, { customerId: 'a' }] }, 'customerId')).toBe('a');
+    expect(keyToInsert({ customer: { id: 7 } }, 'customer.id')).toBe(7);
+    for (const filter of [{}, { customerId: { $in: ['a'] } }, { $or: [{ customerId: 'a' }] }, { customerId: /a/ }]) {
+      expect(keyToInsert(filter, 'customerId')).toBeUndefined();
+    }
   });
 });
