@@ -3,6 +3,8 @@ import type { Partition } from '../domain/partition.js';
 import { collectionOn, readOwner, sidesOf, tokensOf, writeOwner } from '../domain/partition.js';
 import type { Interval, Token } from '../domain/token.js';
 import { contains, intersection, isEmpty, overlaps, subtract } from '../domain/token.js';
+import { CompactPartitions } from './compact-partitions.js';
+import { KeyspaceRoutes } from './keyspace-routes.js';
 import { OpenReads } from './open-reads.js';
 
 /** What a write under way may change: documents of some tokens, or all of an interval. */
@@ -11,18 +13,32 @@ export type Claim = readonly Token[] | Interval;
 const isWithin = (claim: Claim, interval: Interval): boolean =>
   'low' in claim ? overlaps(claim, interval) : claim.some((token) => contains(interval, token));
 
+/** What a route has once it has been used. */
+class Usage {
+  readonly reads = new OpenReads();
+  /** The driver's handles, which are made once: their settings don't change. */
+  readonly collections = new Map<MongoClient, Collection>();
+  readonly writes = new Set<Claim>();
+  readonly changed = new Set<() => void>();
+  readonly drains = new Set<{ readonly writes: Set<Claim>; readonly done: () => void }>();
+}
+
 /** One partition as this router knows it, with the requests it has under way there. */
 export class PartitionRoute {
-  readonly reads = new OpenReads();
+  /** There may be a hundred thousand partitions, most of them not in use here. */
+  private used: Usage | undefined;
   /** When the route changed last, by `performance.now()`; never, for one that was read when it had changed. */
   changedAt = -Infinity;
-  /** The driver's handles, which are made once: their settings don't change. */
-  private readonly collections = new Map<MongoClient, Collection>();
-  private readonly writes = new Set<Claim>();
-  private readonly changed = new Set<() => void>();
-  private readonly drains = new Set<{ readonly writes: Set<Claim>; readonly done: () => void }>();
 
   constructor(public partition: Partition) {}
+
+  get reads(): OpenReads {
+    return this.usage.reads;
+  }
+
+  private get usage(): Usage {
+    return (this.used ??= new Usage());
+  }
 
   get epoch(): number {
     return this.partition.epoch;
@@ -31,10 +47,11 @@ export class PartitionRoute {
   /** Where the partition is at a node. */
   collection(database: string, node: string, client: MongoClient): Collection {
     const name = collectionOn(this.partition, node);
-    let collection = this.collections.get(client);
+    const { collections } = this.usage;
+    let collection = collections.get(client);
     if (collection?.collectionName !== name) {
       collection = client.db(database).collection<Document>(name);
-      this.collections.set(client, collection);
+      collections.set(client, collection);
     }
     return collection;
   }
@@ -53,21 +70,29 @@ export class PartitionRoute {
     if (partition.epoch < this.partition.epoch) return false;
     const newer = partition.epoch > this.partition.epoch;
     this.partition = partition;
-    if (newer) this.changedAt = performance.now();
-    if (newer) for (const wake of [...this.changed]) wake();
+    if (newer) {
+      this.changedAt = performance.now();
+      this.wake();
+    }
     return newer;
+  }
+
+  /** Ends every {@link nextChange}. */
+  wake(): void {
+    for (const wake of [...(this.used?.changed ?? [])]) wake();
   }
 
   /** Ends with the next change of the route, or at the deadline (milliseconds of `performance.now()`). */
   nextChange(deadline: number): Promise<void> {
+    const { changed } = this.usage;
     return new Promise((resolve) => {
       const done = () => {
         clearTimeout(timer);
-        this.changed.delete(done);
+        changed.delete(done);
         resolve();
       };
       const timer = setTimeout(done, Math.max(0, deadline - performance.now()));
-      this.changed.add(done);
+      changed.add(done);
     });
   }
 
@@ -77,7 +102,7 @@ export class PartitionRoute {
    */
   beginWrite(tokens: Token[]): string | null {
     const owner = this.ownerOfAll(tokens);
-    if (owner !== null) this.writes.add(tokens);
+    if (owner !== null) this.usage.writes.add(tokens);
     return owner;
   }
 
@@ -94,7 +119,7 @@ export class PartitionRoute {
    */
   beginWriteOf(interval: Interval, node: string): Interval[] {
     const claims = this.freeAt(node, interval);
-    for (const claim of claims) this.writes.add(claim);
+    for (const claim of claims) this.usage.writes.add(claim);
     return claims;
   }
 
@@ -107,47 +132,35 @@ export class PartitionRoute {
   }
 
   endWrite(claim: Claim): void {
-    this.writes.delete(claim);
-    for (const drain of this.drains) {
+    const { writes, drains } = this.usage;
+    writes.delete(claim);
+    if (drains.size === 0) return;
+    for (const drain of drains) {
       if (!drain.writes.delete(claim) || drain.writes.size > 0) continue;
-      this.drains.delete(drain);
+      drains.delete(drain);
       drain.done();
     }
   }
 
   /** Ends when none of the writes under way concerns the interval; later ones see the route of this moment. */
   async drain(interval: Interval): Promise<void> {
-    const concerned = [...this.writes].filter((claim) => isWithin(claim, interval));
+    const { writes, drains } = this.usage;
+    const concerned = [...writes].filter((claim) => isWithin(claim, interval));
     if (concerned.length === 0) return;
-    await new Promise<void>((done) => this.drains.add({ writes: new Set(concerned), done }));
-  }
-}
-
-/** Partitions of one keyspace, ordered by their low token. */
-class KeyspaceRoutes {
-  private readonly lows: BigInt64Array;
-
-  constructor(readonly routes: readonly PartitionRoute[]) {
-    this.lows = BigInt64Array.from(routes.map((route) => tokensOf(route.partition).low));
-  }
-
-  find(token: Token): PartitionRoute | undefined {
-    let low = 0;
-    let high = this.lows.length;
-    while (low < high) {
-      const middle = (low + high) >>> 1;
-      if (this.lows[middle]! <= token) low = middle + 1;
-      else high = middle;
-    }
-    const route = this.routes[low - 1];
-    return route !== undefined && contains(tokensOf(route.partition), token) ? route : undefined;
+    await new Promise<void>((done) => drains.add({ writes: new Set(concerned), done }));
   }
 }
 
 /** Every route of the cluster, looked up by binary search. */
 export class RouteTable {
   private readonly byId = new Map<string, PartitionRoute>();
-  private readonly byKeyspace = new Map<string, KeyspaceRoutes>();
+  private readonly byKeyspace = new Map<string, KeyspaceRoutes<PartitionRoute>>();
+  private readonly compact = new CompactPartitions();
+
+  /** How many partitions there are. */
+  get size(): number {
+    return this.byId.size;
+  }
 
   route(id: string): PartitionRoute | undefined {
     return this.byId.get(id);
@@ -161,7 +174,7 @@ export class RouteTable {
     return this.byKeyspace.get(keyspace)?.find(token);
   }
 
-  /** All of a keyspace, in the order of their tokens. */
+  /** All of a keyspace at this moment, in the order of their tokens: not to be kept. */
   all(keyspace: string): readonly PartitionRoute[] {
     return this.byKeyspace.get(keyspace)?.routes ?? [];
   }
@@ -173,39 +186,34 @@ export class RouteTable {
    * @returns those whose route was new here
    */
   load(partitions: readonly Partition[]): Partition[] {
-    const grown = new Set<string>();
+    const placed: PartitionRoute[] = [];
     const taken = partitions.filter((partition) => {
       const known = this.byId.get(partition.id);
-      if (known !== undefined) {
-        const before = tokensOf(known.partition);
-        const isNewer = known.update(partition);
-        const after = tokensOf(known.partition);
-        if (before.low !== after.low || before.high !== after.high) grown.add(partition.keyspace);
-        return isNewer;
+      if (known === undefined) {
+        const route = new PartitionRoute(this.compact.of(partition));
+        this.byId.set(partition.id, route);
+        placed.push(route);
+        return true;
       }
-      this.byId.set(partition.id, new PartitionRoute(partition));
-      grown.add(partition.keyspace);
-      return true;
+      const before = tokensOf(known.partition);
+      const isNewer = known.update(this.compact.of(partition));
+      const after = tokensOf(known.partition);
+      if (before.low !== after.low || before.high !== after.high) {
+        this.byKeyspace.get(partition.keyspace)?.remove(known, before.low);
+        placed.push(known);
+      }
+      return isNewer;
     });
-    for (const keyspace of grown) {
-      const routes = [...this.byId.values()]
-        .filter((route) => route.partition.keyspace === keyspace)
-        .sort((a, b) => (tokensOf(a.partition).low < tokensOf(b.partition).low ? -1 : 1));
-      this.byKeyspace.set(keyspace, new KeyspaceRoutes(this.newest(routes)));
-    }
+    // In order each is the last one so far: a first load moves nothing.
+    if (placed.length > 1) placed.sort((a, b) => (tokensOf(a.partition).low < tokensOf(b.partition).low ? -1 : 1));
+    for (const route of placed) this.place(route);
     return taken;
   }
 
-  /** @param routes in the order of their low tokens */
-  private newest(routes: readonly PartitionRoute[]): PartitionRoute[] {
-    const kept: PartitionRoute[] = [];
-    for (const route of routes) {
-      const overlapping = (other: PartitionRoute | undefined) =>
-        other !== undefined && overlaps(tokensOf(other.partition), tokensOf(route.partition));
-      while (overlapping(kept.at(-1)) && kept.at(-1)!.epoch < route.epoch) this.byId.delete(kept.pop()!.partition.id);
-      if (overlapping(kept.at(-1))) this.byId.delete(route.partition.id);
-      else kept.push(route);
-    }
-    return kept;
+  private place(route: PartitionRoute): void {
+    const { keyspace } = route.partition;
+    let routes = this.byKeyspace.get(keyspace);
+    if (routes === undefined) this.byKeyspace.set(keyspace, (routes = new KeyspaceRoutes<PartitionRoute>()));
+    for (const { partition } of routes.insert(route)) this.byId.delete(partition.id);
   }
 }

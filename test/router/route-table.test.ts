@@ -34,7 +34,7 @@ describe('the route table', () => {
         const edges = partitions.flatMap(({ box }) => [box[0].low, box[0].high - 1n]);
         for (const each of [...tokens, ...edges]) {
           const wanted = partitions.find(({ box }) => each >= box[0].low && each < box[0].high);
-          expect(table.find('shop.orders', each)?.partition).toBe(wanted);
+          expect(table.find('shop.orders', each)?.partition).toEqual(wanted);
         }
       }),
     );
@@ -57,7 +57,50 @@ describe('the route table', () => {
     table.load([{ ...second, epoch: 4 }, first]);
     expect(table.find('shop.orders', 5n)).toBe(known);
     expect(known?.epoch).toBe(4);
-    expect(table.find('shop.orders', -5n)?.partition).toBe(first);
+    expect(table.find('shop.orders', -5n)?.partition).toEqual(first);
+  });
+
+  it('finds every partition while some are split and joined, whatever comes first', () => {
+    const table = new RouteTable();
+    const [first, second, third] = all(3) as [Partition, Partition, Partition];
+    table.load([third, first, second]);
+    const middle = (second.box[0].low + second.box[0].high) / 2n;
+    const half = { ...second, box: [{ low: second.box[0].low, high: middle }] as Partition['box'], epoch: 2 };
+    const other = partition('p3', [{ low: middle, high: second.box[0].high }], { epoch: 2 });
+    expect(table.load([other, half])).toEqual([other, half]);
+    const names = (at: readonly bigint[]) => at.map((each) => table.find('shop.orders', each)?.partition.name);
+    expect(names([TOKEN_MIN, middle - 1n, middle, TOKEN_END - 1n])).toEqual(['p0', 'p1', 'p3', 'p2']);
+    expect(table.all('shop.orders').map((route) => route.partition.name)).toEqual(['p0', 'p1', 'p3', 'p2']);
+    table.load([{ ...second, epoch: 3 }]);
+    expect(names([middle - 1n, middle])).toEqual(['p1', 'p1']);
+    expect([table.size, table.route('shop.orders/p3')]).toEqual([3, undefined]);
+  });
+
+  it('tells tokens apart that are next to each other', () => {
+    const table = new RouteTable();
+    const low = 2n ** 62n;
+    const some = Array.from({ length: 2_000 }, (_, i) => {
+      return partition(`p${i}`, [{ low: low + BigInt(i), high: low + BigInt(i) + 1n }]);
+    });
+    table.load([...some].reverse());
+    for (const each of some) expect(table.find('shop.orders', each.box[0].low)?.partition.name).toBe(each.name);
+    expect([low - 1n, low + 2_000n].map((each) => table.find('shop.orders', each))).toEqual([undefined, undefined]);
+  });
+
+  it('keeps all that a partition is, also what few have', () => {
+    const table = new RouteTable();
+    const shared = { shared: { node: 'a', collection: 'orders' } };
+    const moving = {
+      handover: { migration: 'm', target: 'b', state: { kind: 'idle' } },
+      route: { source: 'a', target: 'b', boundary: 7n, fence: { low: 7n, high: 9n } },
+      gates: ['g1'],
+      lastMovedAt: 5,
+    } as const;
+    const some = [one(), { ...one(), ...shared, epoch: 2 }, { ...one(), ...moving, epoch: 3 }];
+    for (const each of some) {
+      table.load([each]);
+      expect(table.find('shop.orders', 5n)?.partition).toEqual(each);
+    }
   });
 });
 
@@ -72,7 +115,7 @@ describe('the routes of a keyspace that was released and made again', () => {
     for (const each of again) table.load([each]);
     for (const each of again) {
       for (const bound of [each.box[0].low, each.box[0].high - 1n]) {
-        expect(table.find('shop.orders', bound)?.partition).toBe(each);
+        expect(table.find('shop.orders', bound)?.partition).toEqual(each);
       }
     }
     for (let i = after; i < before; i++) expect(table.route(`shop.orders/p${i}`)).toBeUndefined();
