@@ -1,4 +1,4 @@
-import type { AccessWindow } from '../domain/access.js';
+import type { AccessLatency, AccessWindow } from '../domain/access.js';
 import type { Partition } from '../domain/partition.js';
 import { collectionOn, tokensOf } from '../domain/partition.js';
 import type { Interval } from '../domain/token.js';
@@ -36,6 +36,8 @@ export interface PartitionDetails extends PartitionSummary {
   readonly regions: readonly RegionRequests[];
   /** Busiest client networks of the last hour. */
   readonly networks: readonly (readonly [network: string, requests: number])[];
+  /** How many different client networks there were in the last hour; to 6 % beyond 256. */
+  readonly distinctNetworks: number;
   /** Newest first. */
   readonly migrations: readonly MigrationDocument[];
 }
@@ -46,6 +48,9 @@ export interface RegionRequests {
   readonly writes: number;
   readonly errors: number;
   readonly latencyMsMean: number;
+  /** To 2 %; null where no router has told it. */
+  readonly latencyMsP50: number | null;
+  readonly latencyMsP99: number | null;
   readonly latencyMsMax: number;
 }
 
@@ -63,10 +68,13 @@ export async function showPartition(
 ): Promise<PartitionDetails> {
   const { catalog } = context;
   const partition = await catalog.partitions.get(keyspace, name);
-  const [[summary], windows, networks, migrations] = await Promise.all([
+  const since = context.now() - HOUR_MS;
+  const [[summary], windows, latencies, networks, distinct, migrations] = await Promise.all([
     summaries(context, keyspace, [partition]),
     lastHour(context, keyspace),
-    catalog.access.clients(keyspace, context.now() - HOUR_MS),
+    catalog.access.latencies(keyspace, since, [0.5, 0.99]),
+    catalog.access.clients(keyspace, since),
+    catalog.access.distinctClients(keyspace, since),
     catalog.migrations.list({ keyspace, partition: name }, 10),
   ]);
   return {
@@ -74,8 +82,12 @@ export async function showPartition(
     collection: collectionOn(partition, partition.route.source),
     tokens: tokensOf(partition),
     fence: partition.route.fence,
-    regions: byRegion(windows.filter((window) => window.partition === name)),
+    regions: byRegion(
+      windows.filter((window) => window.partition === name),
+      latencies.filter((latency) => latency.partition === name),
+    ),
     networks: networks.get(name)?.slice(0, 10) ?? [],
+    distinctNetworks: distinct.get(name) ?? networks.get(name)?.length ?? 0,
     migrations,
   };
 }
@@ -118,18 +130,21 @@ function lastHour({ catalog, now }: ControlContext, keyspace: string): Promise<A
   return catalog.access.windows(keyspace, to - HOUR_MS, to, HOUR_MS);
 }
 
-function byRegion(windows: readonly AccessWindow[]): RegionRequests[] {
+function byRegion(windows: readonly AccessWindow[], latencies: readonly AccessLatency[]): RegionRequests[] {
   const regions = [...new Set(windows.map(({ region }) => region))].map((region): RegionRequests => {
     const own = windows.filter((window) => window.region === region);
     const sum = (of: (window: AccessWindow) => number) => own.reduce((total, window) => total + of(window), 0);
     const reads = sum((window) => window.reads);
     const writes = sum((window) => window.writes);
+    const [p50 = null, p99 = null] = latencies.find((latency) => latency.region === region)?.latencyMs ?? [];
     return {
       region,
       reads,
       writes,
       errors: sum((window) => window.errors),
       latencyMsMean: reads + writes === 0 ? 0 : sum((window) => window.latencyMsSum) / (reads + writes),
+      latencyMsP50: p50,
+      latencyMsP99: p99,
       latencyMsMax: Math.max(0, ...own.map((window) => window.latencyMsMax)),
     };
   });

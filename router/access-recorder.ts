@@ -1,46 +1,104 @@
 import type { AccessRecord } from '../domain/access.js';
-import { MAX_TOKENS_PER_RECORD } from '../domain/access.js';
+import { MAX_CLIENTS_PER_RECORD, MAX_TOKENS_PER_RECORD } from '../domain/access.js';
+import { DistinctCount } from '../domain/distinct-count.js';
+import { FrequentItems } from '../domain/frequent-items.js';
 import type { Token } from '../domain/token.js';
+import { tokenOfKey } from '../store/key-token.js';
+import { latencyBin } from '../store/latency-sketch.js';
+import { isUnknown } from './same-transaction.js';
 
-/** Beyond so many tokens of one partition within one flush interval, further ones are in the totals only. */
-const MAX_TOKENS_COUNTED = 1_024;
+/** Of one partition in one interval. Beyond twice as many different ones the frequent ones are kept. */
+const TOKENS_COUNTED = 512;
+const NETWORKS_COUNTED = 128;
+/** Partitions, by node and region, in one interval; requests to others are not counted. */
+const PLACES = 4_096;
+/** An interval with so many requests is ended early: what it takes in memory is bounded. */
+const REQUESTS = 100_000;
+/** Records that wait for the catalog: in busy times half a minute of some dozens of partitions. */
+const WAITING = 2_048;
+/** Networks whose hashes are remembered. */
+const HASHES = 4_096;
 
-interface Counters {
-  readonly partition: string;
-  readonly node: string;
-  reads: number;
-  writes: number;
-  errors: number;
-  latencySum: number;
-  latencyMax: number;
-  readonly tokens: Map<Token, number>;
-}
-
-export interface AccessRecorderOptions {
+/** Where a request comes from. */
+export interface Origin {
   readonly region: string;
   readonly network?: string;
+}
+
+export interface AccessRecorderOptions extends Origin {
   readonly flushMs: number;
   /** Drover's time, milliseconds. */
   readonly now: () => number;
-  readonly write: (records: AccessRecord[]) => Promise<void>;
+  /** Without it nothing is counted. */
+  readonly write?: ((records: AccessRecord[]) => Promise<void>) | undefined;
   readonly onProblem: (problem: string, error: unknown) => void;
 }
 
+/** What has been counted of one partition at one node from one region in an interval. */
+class Counters {
+  reads = 0;
+  writes = 0;
+  errors = 0;
+  latencySum = 0;
+  latencyMax = 0;
+  readonly bins = new Map<number, number>();
+  readonly tokens = new FrequentItems<Token>(TOKENS_COUNTED);
+  readonly networks = new FrequentItems<string>(NETWORKS_COUNTED);
+  readonly clients = new DistinctCount();
+
+  constructor(
+    readonly partition: string,
+    readonly node: string,
+    readonly region: string,
+  ) {}
+
+  record(keyspace: string, time: number): AccessRecord {
+    const { partition, node, region, reads, writes, errors, latencySum, latencyMax } = this;
+    const distinctClients = this.clients.sketch();
+    return {
+      keyspace,
+      partition,
+      node,
+      region,
+      time,
+      reads,
+      writes,
+      errors,
+      latencyMs: { sum: latencySum, max: latencyMax, bins: [...this.bins].sort((a, b) => a[0] - b[0]) },
+      clients: this.networks.top(MAX_CLIENTS_PER_RECORD),
+      ...(distinctClients.length === 0 ? {} : { distinctClients }),
+      tokens: this.tokens.top(MAX_TOKENS_PER_RECORD),
+    };
+  }
+}
+
 /**
- * Counts requests per partition and writes the counts in the background. What is lost when the process dies is one flush
- * interval; a catalog that can't be reached costs the records of that time and nothing else.
+ * Counts requests per partition, node and region, and writes the counts in the background. What is lost when the process
+ * dies is one flush interval. Nothing here fails or delays a request: while the catalog is away, records wait for it, up to a
+ * bound; what is not counted or lost is told.
  */
 export class AccessRecorder {
-  private counters = new Map<string, Map<string, Counters>>();
-  private readonly timer: NodeJS.Timeout;
-  private flushing: Promise<void> = Promise.resolve();
-  private busy = false;
+  private counters = new Map<string, Map<string, Counters[]>>();
+  private places = 0;
+  private requests = 0;
+  private notCounted = 0;
   private since: number;
+  /** Records of ended intervals, oldest first. */
+  private waiting: AccessRecord[] = [];
+  private lostRecords = 0;
+  private writing: Promise<void> | undefined;
+  private readonly hashes = new Map<string, Token>();
+  private readonly timer: NodeJS.Timeout;
 
   constructor(private readonly options: AccessRecorderOptions) {
     this.since = options.now();
     this.timer = setInterval(() => void this.flush(), options.flushMs);
     this.timer.unref();
+  }
+
+  /** Records that wait for the catalog, and how many have been lost since the beginning. */
+  get backlog(): { readonly waiting: number; readonly lost: number } {
+    return { waiting: this.waiting.length, lost: this.lostRecords };
   }
 
   /**
@@ -56,67 +114,106 @@ export class AccessRecorder {
     kind: 'reads' | 'writes',
     latencyMs: number,
     failed: boolean,
+    origin: Origin = this.options,
   ): void {
-    let partitions = this.counters.get(keyspace);
-    if (partitions === undefined) this.counters.set(keyspace, (partitions = new Map()));
-    const place = `${partition} ${node}`;
-    let counters = partitions.get(place);
+    if (this.options.write === undefined) return;
+    const counters = this.countersOf(keyspace, partition, node, origin.region);
     if (counters === undefined) {
-      counters = { partition, node, reads: 0, writes: 0, errors: 0, latencySum: 0, latencyMax: 0, tokens: new Map() };
-      partitions.set(place, counters);
+      this.notCounted += 1;
+      return;
     }
     counters[kind] += 1;
     if (failed) counters.errors += 1;
     counters.latencySum += latencyMs;
     if (latencyMs > counters.latencyMax) counters.latencyMax = latencyMs;
-    if (token === undefined) return;
-    const seen = counters.tokens.get(token);
-    if (seen !== undefined) counters.tokens.set(token, seen + 1);
-    else if (counters.tokens.size < MAX_TOKENS_COUNTED) counters.tokens.set(token, 1);
+    const bin = latencyBin(latencyMs);
+    counters.bins.set(bin, (counters.bins.get(bin) ?? 0) + 1);
+    if (token !== undefined) counters.tokens.add(token);
+    const { network } = origin;
+    if (network !== undefined && counters.networks.add(network)) counters.clients.add(this.hashOf(network));
+    this.requests += 1;
+    if (this.requests === REQUESTS) setImmediate(() => void this.flush());
   }
 
-  /** While an earlier flush is still under way, counts go on adding up for the next one. */
+  /** Ends the interval. While earlier records are still being written, those of this one wait. */
   async flush(): Promise<void> {
-    if (this.busy || this.counters.size === 0) return;
-    const counted = this.counters;
-    this.counters = new Map();
-    this.busy = true;
-    this.flushing = this.options
-      .write(this.records(counted))
-      .catch((error: unknown) => this.options.onProblem('writing access records', error))
-      .finally(() => (this.busy = false));
-    await this.flushing;
+    this.endInterval();
+    if (this.writing !== undefined) return this.dropOldest();
+    if (this.waiting.length === 0) return;
+    this.writing = this.write(this.waiting.splice(0)).finally(() => (this.writing = undefined));
+    await this.writing;
   }
 
   async close(): Promise<void> {
     clearInterval(this.timer);
-    await this.flushing;
+    await this.writing;
     await this.flush();
   }
 
-  private records(counted: Map<string, Map<string, Counters>>): AccessRecord[] {
-    const { region, network } = this.options;
+  private countersOf(keyspace: string, partition: string, node: string, region: string): Counters | undefined {
+    let partitions = this.counters.get(keyspace);
+    let places = partitions?.get(partition);
+    if (places !== undefined)
+      for (const place of places) if (place.node === node && place.region === region) return place;
+    if (this.places === PLACES) return undefined;
+    this.places += 1;
+    if (partitions === undefined) this.counters.set(keyspace, (partitions = new Map()));
+    if (places === undefined) partitions.set(partition, (places = []));
+    const counters = new Counters(partition, node, region);
+    places.push(counters);
+    return counters;
+  }
+
+  private endInterval(): void {
     const time = this.since;
     this.since = this.options.now();
-    const records: AccessRecord[] = [];
-    for (const [keyspace, partitions] of counted) {
-      for (const { partition, node, reads, writes, errors, latencySum, latencyMax, tokens } of partitions.values()) {
-        const busiest = [...tokens].sort((a, b) => b[1] - a[1]).slice(0, MAX_TOKENS_PER_RECORD);
-        records.push({
-          keyspace,
-          partition,
-          node,
-          region,
-          time,
-          reads,
-          writes,
-          errors,
-          latencyMs: { sum: latencySum, max: latencyMax },
-          clients: network === undefined ? [] : [[network, reads + writes]],
-          tokens: busiest,
-        });
+    if (this.requests === 0) return;
+    for (const [keyspace, partitions] of this.counters) {
+      for (const places of partitions.values()) {
+        for (const counters of places) this.waiting.push(counters.record(keyspace, time));
       }
     }
-    return records;
+    this.counters = new Map();
+    this.places = 0;
+    this.requests = 0;
+    this.tellNotCounted();
+  }
+
+  private async write(records: AccessRecord[]): Promise<void> {
+    try {
+      await this.options.write!(records);
+    } catch (error) {
+      // What a server has refused it would refuse again.
+      if (isUnknown(error)) this.waiting.unshift(...records);
+      else this.lostRecords += records.length;
+      this.options.onProblem('writing access records', error);
+      this.dropOldest();
+    }
+  }
+
+  private dropOldest(): void {
+    const excess = this.waiting.length - WAITING;
+    if (excess <= 0) return;
+    this.waiting.splice(0, excess);
+    this.lostRecords += excess;
+    const text = `${excess} access records are lost: more than ${WAITING} were waiting for the catalog`;
+    this.options.onProblem('keeping access records', new Error(text));
+  }
+
+  private tellNotCounted(): void {
+    if (this.notCounted === 0) return;
+    const text = `${this.notCounted} requests were not counted: they went to more than ${PLACES} partitions and nodes in one interval`;
+    this.notCounted = 0;
+    this.options.onProblem('counting requests', new Error(text));
+  }
+
+  private hashOf(network: string): Token {
+    let hash = this.hashes.get(network);
+    if (hash === undefined) {
+      hash = tokenOfKey(network);
+      if (this.hashes.size === HASHES) this.hashes.clear();
+      this.hashes.set(network, hash);
+    }
+    return hash;
   }
 }

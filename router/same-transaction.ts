@@ -102,7 +102,7 @@ const isRefused = (error: unknown): boolean =>
   (error instanceof MongoBulkWriteError && [error.writeErrors].flat().some(isValidationFailure));
 
 /** Whether a write may have been applied, or not. */
-const isUnknown = (error: unknown): error is MongoError =>
+export const isUnknown = (error: unknown): error is MongoError =>
   error instanceof MongoNetworkError ||
   error instanceof MongoServerSelectionError ||
   // A bulk write wraps what is no answer of the server, too, but without a code.

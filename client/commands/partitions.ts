@@ -76,6 +76,7 @@ function describe(shown: PartitionDetails): string {
         { title: 'writes/h', value: ({ writes }) => count(writes), right: true },
         { title: 'errors/h', value: ({ errors }) => count(errors), right: true },
         { title: 'mean', value: ({ latencyMsMean }) => milliseconds(latencyMsMean), right: true },
+        { title: 'p99', value: ({ latencyMsP99: ms }) => (ms === null ? undefined : milliseconds(ms)), right: true },
         { title: 'longest', value: ({ latencyMsMax }) => milliseconds(latencyMsMax), right: true },
       ],
       'No requests in the last hour.',
@@ -83,7 +84,7 @@ function describe(shown: PartitionDetails): string {
   ];
   if (networks.length > 0) {
     const named = networks.slice(0, 5).map(([network, requests]) => `${network} (${count(requests)})`);
-    parts.push('', `Busiest client networks: ${named.join(', ')}`);
+    parts.push('', `Busiest of ${count(shown.distinctNetworks)} client networks: ${named.join(', ')}`);
   }
   if (migrations.length > 0) {
     parts.push(

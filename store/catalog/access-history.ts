@@ -1,8 +1,10 @@
 import type { Collection } from 'mongodb';
-import type { AccessRecord, AccessWindow } from '../../domain/access.js';
+import type { AccessLatency, AccessRecord, AccessWindow } from '../../domain/access.js';
+import { distinctIn, HASHES_KEPT } from '../../domain/distinct-count.js';
 import type { Served } from '../../domain/watch.js';
 import type { TokenLoad } from '../../domain/weights.js';
 import { tokenFromBson, tokenToBson } from '../codec.js';
+import { latenciesAt } from '../latency-sketch.js';
 
 interface AccessDocument {
   /** Start of the router's flush interval. */
@@ -11,8 +13,9 @@ interface AccessDocument {
   reads: number;
   writes: number;
   errors: number;
-  latencyMs: { sum: number; max: number };
+  latencyMs: { sum: number; max: number; bins?: (readonly [number, number])[] };
   clients: (readonly [string, number])[];
+  distinctClients?: ReturnType<typeof tokenToBson>[];
   tokens: (readonly [ReturnType<typeof tokenToBson>, number])[];
 }
 
@@ -22,19 +25,7 @@ export class AccessHistory {
 
   async append(records: readonly AccessRecord[]): Promise<void> {
     if (records.length === 0) return;
-    await this.collection.insertMany(
-      records.map(({ keyspace, partition, region, node, time, tokens, clients, latencyMs, reads, writes, errors }) => ({
-        time: new Date(time),
-        meta: { keyspace, partition, region, ...(node === undefined ? {} : { node }) },
-        reads,
-        writes,
-        errors,
-        latencyMs: { ...latencyMs },
-        clients: [...clients],
-        tokens: tokens.map(([token, requests]) => [tokenToBson(token), requests] as const),
-      })),
-      { ordered: false },
-    );
+    await this.collection.insertMany(records.map(toDocument), { ordered: false });
   }
 
   /** Windows `[from, to)` on a grid of `windowMs`, per partition and region, oldest first. */
@@ -96,6 +87,59 @@ export class AccessHistory {
     return byPartition;
   }
 
+  /**
+   * How long requests since `from` took, over all routers, nodes and time: their sketches are merged. Partitions and regions whose
+   * records have none are left out.
+   *
+   * @param quantiles in [0, 1]
+   */
+  async latencies(keyspace: string, from: number, quantiles: readonly number[]): Promise<AccessLatency[]> {
+    const rows = await this.collection
+      .aggregate<{ _id: { partition: string; region: string }; bins: { bin: number; requests: number }[] }>([
+        { $match: { 'meta.keyspace': keyspace, time: { $gte: new Date(from) } } },
+        { $unwind: '$latencyMs.bins' },
+        {
+          $group: {
+            _id: {
+              partition: '$meta.partition',
+              region: '$meta.region',
+              bin: { $arrayElemAt: ['$latencyMs.bins', 0] },
+            },
+            requests: { $sum: { $arrayElemAt: ['$latencyMs.bins', 1] } },
+          },
+        },
+        {
+          $group: {
+            _id: { partition: '$_id.partition', region: '$_id.region' },
+            bins: { $push: { bin: '$_id.bin', requests: '$requests' } },
+          },
+        },
+        { $sort: { '_id.partition': 1, '_id.region': 1 } },
+      ])
+      .toArray();
+    return rows.map(({ _id, bins }) => ({
+      ..._id,
+      requests: bins.reduce((sum, { requests }) => sum + requests, 0),
+      latencyMs: latenciesAt(
+        quantiles,
+        bins.map(({ bin, requests }) => [bin, requests]),
+      ),
+    }));
+  }
+
+  /** How many different client networks have used each partition since `from`, over all routers; to 6 % beyond 256. */
+  async distinctClients(keyspace: string, from: number): Promise<Map<string, number>> {
+    const rows = await this.collection
+      .aggregate<{ _id: string; sketch: unknown[] }>([
+        { $match: { 'meta.keyspace': keyspace, time: { $gte: new Date(from) } } },
+        { $unwind: '$distinctClients' },
+        { $group: { _id: { partition: '$meta.partition', hash: '$distinctClients' } } },
+        { $group: { _id: '$_id.partition', sketch: { $minN: { n: HASHES_KEPT, input: '$_id.hash' } } } },
+      ])
+      .toArray();
+    return new Map(rows.map(({ _id, sketch }) => [_id, distinctIn(sketch.map(tokenFromBson))]));
+  }
+
   /** How each node has served a partition since `from`, by the node's name. */
   async served(keyspace: string, partition: string, from: number): Promise<Map<string, Served>> {
     const rows = await this.collection
@@ -136,4 +180,18 @@ export class AccessHistory {
       .toArray();
     return rows.map(({ _id, load }) => ({ token: tokenFromBson(_id), load }));
   }
+}
+
+function toDocument(record: AccessRecord): AccessDocument {
+  const { keyspace, partition, region, node, time, tokens, clients, latencyMs, distinctClients, ...counts } = record;
+  const { bins, ...latency } = latencyMs;
+  return {
+    time: new Date(time),
+    meta: { keyspace, partition, region, ...(node === undefined ? {} : { node }) },
+    ...counts,
+    latencyMs: { ...latency, ...(bins === undefined ? {} : { bins: [...bins] }) },
+    clients: [...clients],
+    ...(distinctClients === undefined ? {} : { distinctClients: distinctClients.map(tokenToBson) }),
+    tokens: tokens.map(([token, requests]) => [tokenToBson(token), requests] as const),
+  };
 }

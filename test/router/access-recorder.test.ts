@@ -1,8 +1,12 @@
+import { MongoNetworkError } from 'mongodb';
 import { describe, expect, it } from 'vitest';
 import type { AccessRecord } from '../../domain/access.js';
-import { MAX_TOKENS_PER_RECORD } from '../../domain/access.js';
+import { MAX_CLIENTS_PER_RECORD, MAX_TOKENS_PER_RECORD } from '../../domain/access.js';
+import { distinctIn } from '../../domain/distinct-count.js';
 import type { AccessRecorderOptions } from '../../router/access-recorder.js';
 import { AccessRecorder } from '../../router/access-recorder.js';
+import { tokenOfKey } from '../../store/key-token.js';
+import { latencyBin } from '../../store/latency-sketch.js';
 
 function recorder(part: Partial<AccessRecorderOptions> = {}) {
   const written: AccessRecord[][] = [];
@@ -16,7 +20,7 @@ function recorder(part: Partial<AccessRecorderOptions> = {}) {
       written.push(records);
       return Promise.resolve();
     },
-    onProblem: (problem) => problems.push(problem),
+    onProblem: (problem, error) => problems.push(`${problem}: ${(error as Error).message}`),
     ...part,
   });
   return { each, written, problems };
@@ -42,8 +46,17 @@ describe('access records', () => {
       reads: 1,
       writes: 2,
       errors: 1,
-      latencyMs: { sum: 16, max: 10 },
+      latencyMs: {
+        sum: 16,
+        max: 10,
+        bins: [
+          [latencyBin(2), 1],
+          [latencyBin(4), 1],
+          [latencyBin(10), 1],
+        ],
+      },
       clients: [['10.1.2.0/24', 3]],
+      distinctClients: [tokenOfKey('10.1.2.0/24')],
       tokens: [
         [7n, 2],
         [8n, 1],
@@ -65,26 +78,112 @@ describe('access records', () => {
     expect(written).toHaveLength(2);
   });
 
-  it('stay small however many tokens are used: the busiest are named, the totals are complete', async () => {
+  it('stay small however many tokens and networks are used: the busiest are named, the totals are complete', async () => {
     const { each, written } = recorder();
-    for (let i = 0; i < 50_000; i++) each.count('k', 'p', 'a', BigInt(i), 'reads', 1, false);
-    for (let i = 0; i < 20; i++) for (let n = 0; n <= i; n++) each.count('k', 'p', 'a', BigInt(i), 'writes', 1, false);
+    const network = (i: number) => `10.${(i >> 8) & 255}.${i & 255}.0/24`;
+    for (let i = 0; i < 50_000; i++) {
+      const token = i % 50 === 7 ? 7n : BigInt(i);
+      each.count('k', 'p', 'a', token, 'reads', 1 + (i % 100), false, { region: 'eu', network: network(i % 10_000) });
+    }
     await each.flush();
     const [record] = written[0]!;
-    expect(record).toMatchObject({ reads: 50_000, writes: 210 });
+    expect(record).toMatchObject({ reads: 50_000, writes: 0 });
     expect(record!.tokens).toHaveLength(MAX_TOKENS_PER_RECORD);
-    expect(record!.tokens.slice(0, 2)).toEqual([
-      [19n, 21],
-      [18n, 20],
-    ]);
-    // What is held in memory is bounded, too: within the process, not only in what is written.
-    expect(JSON.stringify(record, (_, value: unknown) => (typeof value === 'bigint' ? '' : value)).length).toBeLessThan(
-      4_000,
-    );
+    expect(record!.clients).toHaveLength(MAX_CLIENTS_PER_RECORD);
+    const [[token, requests]] = record!.tokens as [[bigint, number]];
+    expect(token).toBe(7n);
+    expect(requests).toBeGreaterThan(1_000 - 50_000 / 512);
+    expect(requests).toBeLessThanOrEqual(1_000);
+    expect(distinctIn(record!.distinctClients!) / 10_000).toBeCloseTo(1, 0);
+    const text = JSON.stringify(record, (_, value: unknown) => (typeof value === 'bigint' ? '' : value));
+    expect(text.length).toBeLessThan(8_000);
     await each.close();
   });
 
-  it('are lost, and nothing else, when they can’t be written', async () => {
+  it('tell partitions apart by the region that requests come from', async () => {
+    const { each, written } = recorder();
+    each.count('k', 'p', 'a', 1n, 'reads', 1, false);
+    each.count('k', 'p', 'a', 1n, 'reads', 1, false, { region: 'us', network: '10.9.0.0/24' });
+    await each.close();
+    expect(written[0]).toMatchObject([
+      { region: 'eu', reads: 1, clients: [['10.1.2.0/24', 1]] },
+      { region: 'us', reads: 1, clients: [['10.9.0.0/24', 1]] },
+    ]);
+  });
+
+  it('leave out what goes to more partitions than can be kept apart, and tell how much that is', async () => {
+    const { each, written, problems } = recorder();
+    for (let i = 0; i < 5_000; i++) each.count('k', `p${i}`, 'a', 1n, 'reads', 1, false);
+    await each.flush();
+    expect(problems).toEqual([
+      'counting requests: 904 requests were not counted: they went to more than 4096 partitions and nodes in one interval',
+    ]);
+    expect(written[0]).toHaveLength(4_096);
+    await each.close();
+    expect(problems).toHaveLength(1);
+  });
+
+  it('end an interval early that has many requests', async () => {
+    const { each, written } = recorder();
+    for (let i = 0; i < 100_001; i++) each.count('k', 'p', 'a', BigInt(i), 'reads', 1, false);
+    await new Promise((resolve) => setImmediate(resolve));
+    expect(written).toMatchObject([[{ reads: 100_001 }]]);
+    await each.close();
+  });
+
+  it('wait for a catalog that is away, interval by interval', async () => {
+    let away = true;
+    const written: AccessRecord[][] = [];
+    let now = 0;
+    const { each, problems } = recorder({
+      now: () => now++,
+      write: (records) => {
+        if (away) return Promise.reject(new MongoNetworkError('no catalog'));
+        written.push(records);
+        return Promise.resolve();
+      },
+    });
+    for (let i = 0; i < 3; i++) {
+      each.count('k', 'p', 'a', 1n, 'reads', 1, false);
+      await each.flush();
+    }
+    expect(problems).toEqual(Array(3).fill('writing access records: no catalog'));
+    expect(each.backlog).toEqual({ waiting: 3, lost: 0 });
+    away = false;
+    await each.close();
+    expect(written).toMatchObject([[{ time: 0 }, { time: 1 }, { time: 2 }]]);
+    expect(each.backlog).toEqual({ waiting: 0, lost: 0 });
+  });
+
+  it('wait up to a bound: then the oldest are dropped, and told', async () => {
+    let answer!: () => void;
+    const written: AccessRecord[][] = [];
+    let now = 0;
+    const { each, problems } = recorder({
+      now: () => now++,
+      write: (records) => {
+        written.push(records);
+        return written.length === 1 ? new Promise<void>((resolve) => (answer = resolve)) : Promise.resolve();
+      },
+    });
+    const interval = () => {
+      for (let i = 0; i < 1_000; i++) each.count('k', `p${i}`, 'a', 1n, 'reads', 1, false);
+      return each.flush();
+    };
+    const hanging = interval();
+    for (let i = 0; i < 3; i++) await interval();
+    expect(each.backlog).toEqual({ waiting: 2_048, lost: 952 });
+    expect(problems).toEqual([
+      'keeping access records: 952 access records are lost: more than 2048 were waiting for the catalog',
+    ]);
+    answer();
+    await hanging;
+    await each.close();
+    expect(written[1]!.at(-1)).toMatchObject({ time: 3 });
+    expect(written[1]).toHaveLength(2_048);
+  });
+
+  it('are lost, and nothing else, when they are refused', async () => {
     let broken = true;
     const written: AccessRecord[] = [];
     const { each, problems } = recorder({
@@ -96,14 +195,15 @@ describe('access records', () => {
     });
     each.count('k', 'p', 'a', 1n, 'reads', 1, false);
     await each.flush();
-    expect(problems).toEqual(['writing access records']);
+    expect(problems).toEqual(['writing access records: no catalog']);
+    expect(each.backlog).toEqual({ waiting: 0, lost: 1 });
     broken = false;
     each.count('k', 'p', 'a', 1n, 'reads', 1, false);
     await each.close();
     expect(written).toMatchObject([{ reads: 1 }]);
   });
 
-  it('go on adding up while a catalog that hangs holds up their writing', async () => {
+  it('wait, interval by interval, while a catalog that hangs holds up their writing', async () => {
     let answer!: () => void;
     const written: AccessRecord[][] = [];
     const { each } = recorder({
@@ -122,7 +222,7 @@ describe('access records', () => {
     answer();
     await hanging;
     await each.close();
-    expect(written[1]).toMatchObject([{ reads: 5 }]);
+    expect(written[1]).toMatchObject(Array(5).fill({ reads: 1 }));
   });
 
   it('are written now and then by themselves, and for the last time at the end', async () => {
@@ -133,6 +233,13 @@ describe('access records', () => {
     each.count('k', 'p', 'a', 1n, 'reads', 1, false);
     await each.close();
     expect(written).toHaveLength(2);
+  });
+
+  it('cost nothing where none are wanted', async () => {
+    const { each } = recorder({ write: undefined });
+    each.count('k', 'p', 'a', 1n, 'reads', 1, false);
+    expect((each as unknown as { counters: Map<string, unknown> }).counters.size).toBe(0);
+    await each.close();
   });
 
   it('name no client network where none is known', async () => {
@@ -147,5 +254,6 @@ describe('access records', () => {
     each.count('k', 'p', 'a', 1n, 'reads', 1, false);
     await each.close();
     expect(written[0]!.clients).toEqual([]);
+    expect(written[0]).not.toHaveProperty('distinctClients');
   });
 });
