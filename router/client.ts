@@ -1,11 +1,13 @@
 import type { ClientSessionOptions, Document, MongoClientOptions } from 'mongodb';
 import { nanoid } from 'nanoid';
 import { clientNetwork } from '../domain/client-network.js';
+import { LEASE_MS } from '../domain/lease.js';
 import { Catalog } from '../store/catalog/catalog.js';
 import { appOfRouter } from '../store/catalog/routers.js';
 import { tokenOfKey } from '../store/key-token.js';
 import { NodePool } from '../store/node-pool.js';
 import { AccessRecorder } from './access-recorder.js';
+import type { ClientStatus } from './client-status.js';
 import { DroverCollection } from './collection.js';
 import { Entrance } from './entrance.js';
 import { Keyspaces } from './keyspaces.js';
@@ -14,6 +16,9 @@ import { RouteFeed } from './route-feed.js';
 import { RouteTable } from './route-table.js';
 import { Router } from './router.js';
 import { DroverSession } from './session.js';
+
+/** A catalog that is away keeps nobody from closing. */
+const CLOSE_MS = 2_000;
 
 export interface DroverClientOptions {
   /** Region that this application runs in. */
@@ -26,6 +31,8 @@ export interface DroverClientOptions {
   readonly catalogDatabase?: string;
   /** Longest wait of a write for a hand-over, milliseconds. Default 30,000. */
   readonly holdTimeoutMS?: number;
+  /** Requests that may wait for hand-overs at once; beyond it they fail at once with `Unavailable`. Default 10,000. */
+  readonly maxHeldRequests?: number;
   /**
    * What becomes of a result that says "nothing there" (a write that changed nothing, a read with the read concern
    * `linearizable`) while neither this client's lease on its routes holds nor the catalog answers, so that the data may have
@@ -53,9 +60,12 @@ export interface DroverClientOptions {
  * await orders.insertOne({ customerId: 'c42', total: 10 });
  */
 export class DroverClient {
+  private closing: Promise<void> | undefined;
+
   private constructor(
     private readonly catalog: Catalog,
     private readonly nodes: NodePool,
+    private readonly table: RouteTable,
     private readonly feed: RouteFeed,
     private readonly recorder: AccessRecorder,
     private readonly router: Router,
@@ -79,14 +89,15 @@ export class DroverClient {
       ...(options.ip === undefined ? {} : { network: clientNetwork(options.ip) }),
       flushMs: options.accessFlushMS ?? 1_000,
       now: options.now ?? Date.now,
-      write: options.recordAccess === false ? async () => {} : (records) => catalog.access.append(records),
+      write: options.recordAccess === false ? undefined : (records) => catalog.access.append(records),
       onProblem,
     });
     const router = new Router(new Keyspaces(catalog, feed), table, feed, nodes, entrance, recorder, {
       holdTimeoutMs: options.holdTimeoutMS ?? 30_000,
       onLeaseExpired: options.onLeaseExpired ?? 'refuse',
+      maxHeldRequests: options.maxHeldRequests ?? 10_000,
     });
-    const client = new DroverClient(catalog, nodes, feed, recorder, router);
+    const client = new DroverClient(catalog, nodes, table, feed, recorder, router);
     try {
       await router.keyspaces.load();
       await feed.start();
@@ -114,12 +125,40 @@ export class DroverClient {
     return new DroverSession(options);
   }
 
-  /** Ends after the last access records have been written. Requests under way are not waited for. */
-  async close(): Promise<void> {
-    await this.recorder.close();
-    await this.feed.close();
+  /** How this client is, for a health check: costs no request. */
+  status(): ClientStatus {
+    const { answer, change } = this.feed.age;
+    const closed = this.closing !== undefined;
+    return {
+      closed,
+      lease: { valid: !closed && this.feed.leaseValid() },
+      catalog: { reachable: !closed && answer < LEASE_MS, lastAnswerAt: new Date(Date.now() - answer) },
+      routes: { partitions: this.table.size, lastChangeAt: new Date(Date.now() - change) },
+      heldRequests: this.router.held.count,
+      nodes: this.nodes.reachable,
+      accessRecords: this.recorder.backlog,
+    };
+  }
+
+  /**
+   * Ends after the last access records have been written. Requests under way are not waited for, and fail; so do those that
+   * wait for something, and those that come later.
+   */
+  close(): Promise<void> {
+    this.closing ??= this.end();
+    return this.closing;
+  }
+
+  private async end(): Promise<void> {
+    this.router.close();
+    const ended = Promise.all([this.recorder.close(), this.feed.close()]);
+    let timer: NodeJS.Timeout;
+    const late = new Promise((resolve) => (timer = setTimeout(resolve, CLOSE_MS)));
+    await Promise.race([ended, late]).finally(() => clearTimeout(timer));
     await this.nodes.close();
+    // Whatever still waits for an answer of the catalog gets none.
     await this.catalog.close();
+    await ended;
   }
 }
 

@@ -1,5 +1,6 @@
 import type { MongoClient } from 'mongodb';
 import type { NodePool } from '../store/node-pool.js';
+import { clientClosed } from './client-closed.js';
 import { Turnstile } from './turnstile.js';
 
 /** Transactions that the router makes of single requests, deletes above all, are a crowd of their own. */
@@ -32,6 +33,14 @@ export class Entrance {
   private readonly turnstiles = new Map<string, Turnstiles>();
 
   constructor(private readonly nodes: NodePool) {}
+
+  /** Who waits is turned away, and who comes. */
+  close(): void {
+    for (const { requests, transactions } of this.turnstiles.values()) {
+      requests.close(clientClosed());
+      transactions.close(clientClosed());
+    }
+  }
 
   /** @throws DroverError `TimedOut` at the deadline (milliseconds of `performance.now()`) */
   async comeIn(node: string, deadline: number, crowd: Crowd = 'requests'): Promise<Within> {

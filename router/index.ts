@@ -1,4 +1,5 @@
 export type { DroverClientOptions } from './client.js';
+export type { ClientStatus } from './client-status.js';
 export { DroverClient, DroverDatabase } from './client.js';
 export { DroverCollection } from './collection.js';
 export type { Routed } from './session.js';

@@ -1,6 +1,7 @@
 import { MongoInvalidArgumentError } from 'mongodb';
 import type { Catalog } from '../store/catalog/catalog.js';
 import type { KeyspaceDocument } from '../store/catalog/keyspaces.js';
+import { clientClosed } from './client-closed.js';
 import type { RouteFeed } from './route-feed.js';
 
 /** A keyspace as requests need it. */
@@ -14,6 +15,7 @@ export interface KeyspaceHandle {
 /** The keyspaces of the catalog, each read once: what requests need of them never changes. */
 export class Keyspaces {
   private readonly known = new Map<string, KeyspaceHandle>();
+  private closed = false;
 
   constructor(
     private readonly catalog: Catalog,
@@ -24,8 +26,14 @@ export class Keyspaces {
     for (const keyspace of await this.catalog.keyspaces.list()) this.remember(keyspace);
   }
 
-  /** @throws DroverError `InvalidRequest` when there is no such keyspace */
+  /** Every request asks for its keyspace first: none begins any more. */
+  close(): void {
+    this.closed = true;
+  }
+
+  /** @throws DroverError `InvalidRequest` when there is no such keyspace, `Unavailable` once the client is closed */
   async get(name: string): Promise<KeyspaceHandle> {
+    if (this.closed) throw clientClosed();
     const known = this.known.get(name);
     if (known !== undefined) return known;
     const keyspace = await this.catalog.keyspaces.get(name);
@@ -35,6 +43,7 @@ export class Keyspaces {
 
   /** For calls that can't wait. @throws MongoInvalidArgumentError when the keyspace is not known yet */
   peek(name: string): KeyspaceHandle {
+    if (this.closed) throw clientClosed();
     const known = this.known.get(name);
     if (known === undefined) {
       throw new MongoInvalidArgumentError(`"${name}" is not a keyspace that was there when this client connected`);

@@ -195,7 +195,7 @@ export class RangeWrites {
 
   private async nextChange({ route }: Range, deadline: number): Promise<void> {
     if (performance.now() > deadline) throw this.router.timedOut(route);
-    await route.nextChange(deadline);
+    await this.router.held.nextChange(route, deadline);
   }
 }
 

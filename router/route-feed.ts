@@ -30,6 +30,9 @@ export class RouteFeed {
   private readonly underWay = new Map<string, Promise<boolean>>();
   private readonly queued = new Map<string, Promise<boolean>>();
   private running: Promise<void> = Promise.resolve();
+  /** When the catalog last answered, by `performance.now()`. */
+  private answeredAt = -Infinity;
+  private changedAt = performance.now();
   /** End of the lease, by `performance.now()`. */
   private leasedUntil = -Infinity;
   private leases = 0;
@@ -67,6 +70,12 @@ export class RouteFeed {
     return performance.now() < this.leasedUntil;
   }
 
+  /** How long ago the catalog answered, and how long a route last was new here, milliseconds. */
+  get age(): { readonly answer: number; readonly change: number } {
+    const now = performance.now();
+    return { answer: now - this.answeredAt, change: now - this.changedAt };
+  }
+
   /** Differs from an earlier one when the lease has run out since: also when it holds again. */
   get leaseNumber(): number {
     return this.leases;
@@ -75,6 +84,7 @@ export class RouteFeed {
   private async renew(): Promise<void> {
     const sentAt = performance.now();
     const registered = await this.catalog.routers.renew(this.id);
+    this.answeredAt = performance.now();
     // Tokens may have changed hands meanwhile: the lease counts again only when all routes have been read.
     if (!registered || !this.leaseValid()) await this.registerAgain();
     else this.leasedUntil = Math.max(this.leasedUntil, leaseEnd(sentAt));
@@ -86,7 +96,7 @@ export class RouteFeed {
     this.leasedUntil = -Infinity;
     await this.catalog.routers.register(this.registration);
     const partitions = await this.catalog.partitions.list();
-    this.table.load(partitions);
+    if (this.table.load(partitions).length > 0) this.changedAt = performance.now();
     // Also routes that were known: their acknowledgement may have been lost with the catalog.
     for (const partition of partitions) if (partition.handover !== null) void this.acknowledge(partition);
     // While the lease was lost nobody has waited for what is read at nodes that have no part in it any more.
@@ -145,6 +155,7 @@ export class RouteFeed {
 
   private async open(): Promise<void> {
     const { partitions, changes } = await this.catalog.partitions.listAndWatch();
+    this.answeredAt = performance.now();
     this.stream = changes;
     this.take(partitions);
   }
@@ -178,9 +189,9 @@ export class RouteFeed {
   }
 
   private take(partitions: readonly Partition[]): void {
-    for (const partition of this.table.load(partitions)) {
-      if (partition.handover !== null) void this.acknowledge(partition);
-    }
+    const taken = this.table.load(partitions);
+    if (taken.length > 0) this.changedAt = performance.now();
+    for (const partition of taken) if (partition.handover !== null) void this.acknowledge(partition);
   }
 
   /** Tells the mover that nothing by an older route is under way here any more. Repeated until a newer route is known. */

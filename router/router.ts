@@ -7,6 +7,7 @@ import { isFenced } from '../store/fenced-collection.js';
 import type { NodePool } from '../store/node-pool.js';
 import type { AccessRecorder } from './access-recorder.js';
 import type { Crowd, Entrance, Within } from './entrance.js';
+import { HeldRequests } from './held-requests.js';
 import type { KeyspaceHandle, Keyspaces } from './keyspaces.js';
 import { LeaseCheck } from './lease-check.js';
 import type { RouteFeed } from './route-feed.js';
@@ -22,6 +23,8 @@ export interface RouterOptions {
   /** Longest wait of a write for a hand-over, milliseconds. */
   readonly holdTimeoutMs: number;
   readonly onLeaseExpired: 'refuse' | 'serve';
+  /** Requests that may wait for hand-overs at once. */
+  readonly maxHeldRequests: number;
 }
 
 /** Says of a result that nothing was there to change: no fence has seen that, so it rests on the lease. */
@@ -50,6 +53,8 @@ export class Router {
   readonly scatter: Scatter;
   /** Writes of more than one key. */
   readonly ranges: RangeWrites;
+  /** Requests that wait for a hand-over. */
+  readonly held: HeldRequests;
   private readonly lease: LeaseCheck;
 
   constructor(
@@ -62,6 +67,7 @@ export class Router {
     private readonly options: RouterOptions,
   ) {
     this.lease = new LeaseCheck(feed, options.onLeaseExpired);
+    this.held = new HeldRequests(options.maxHeldRequests);
     this.scatter = new Scatter(keyspaces, table, nodes, recorder);
     this.ranges = new RangeWrites(this, nodes, entrance, feed, recorder);
   }
@@ -145,7 +151,7 @@ export class Router {
    * the token any more.
    *
    * @throws DroverError `TimedOut` when a hand-over does not end in time, `Unavailable` when a result that rests on the
-   * lease can't be confirmed; what the driver throws otherwise
+   * lease can't be confirmed or too many requests wait already; what the driver throws otherwise
    */
   async write<T>(
     keyspace: KeyspaceHandle,
@@ -285,7 +291,7 @@ export class Router {
       const owner = route.ownerOfAll(tokens);
       if (owner === null) {
         if (performance.now() > deadline) throw this.timedOut(route);
-        await route.nextChange(deadline);
+        await this.held.nextChange(route, deadline);
         continue;
       }
       const within = await this.entrance.comeIn(owner, deadline, crowd);
@@ -295,6 +301,13 @@ export class Router {
       if (now !== null) route.endWrite(tokens);
       within.leave();
     }
+  }
+
+  /** Whatever waits fails, and whatever comes. */
+  close(): void {
+    this.keyspaces.close();
+    this.held.close();
+    this.entrance.close();
   }
 
   timedOut(route: PartitionRoute): DroverError {

@@ -38,3 +38,6 @@ export async function returnSession(client: MongoClient, session: ClientSession)
   if (pool === undefined) pools.set(client, (pool = []));
   pool.push({ session, since: performance.now() });
 }
+
+/** How many are there to be used again. */
+export const idleSessions = (client: MongoClient): number => pools.get(client)?.length ?? 0;

@@ -18,6 +18,7 @@ export class Turnstile {
   private timer: NodeJS.Timeout | undefined;
   /** When the timer goes off. */
   private dueAt = Infinity;
+  private closed: DroverError | undefined;
 
   constructor(
     private free: number,
@@ -27,7 +28,7 @@ export class Turnstile {
 
   /** Whoever has come in must `leave`. */
   tryEnter(): boolean {
-    if (this.free === 0) return false;
+    if (this.free === 0 || this.closed !== undefined) return false;
     this.free -= 1;
     return true;
   }
@@ -35,6 +36,7 @@ export class Turnstile {
   /** @throws DroverError `TimedOut` at the deadline (milliseconds of `performance.now()`) */
   async enter(deadline: number): Promise<void> {
     if (this.tryEnter()) return;
+    if (this.closed !== undefined) throw this.closed;
     await new Promise<void>((comeIn, giveUp) => {
       const waiting: Waiting = { deadline, comeIn, giveUp, next: undefined };
       if (this.last === undefined) this.first = waiting;
@@ -48,6 +50,12 @@ export class Turnstile {
     const next = this.take();
     if (next === undefined) this.free += 1;
     else next.comeIn();
+  }
+
+  /** Turns away who waits, and who comes. */
+  close(reason: DroverError): void {
+    this.closed = reason;
+    while (this.first !== undefined) this.take()!.giveUp(reason);
   }
 
   private take(): Waiting | undefined {

@@ -2,10 +2,15 @@ import type { MongoClient, MongoClientOptions } from 'mongodb';
 import { DroverError } from '../domain/errors.js';
 import { connect } from './connect.js';
 
+/** Servers that take writes. */
+const PRIMARIES: ReadonlySet<string> = new Set(['RSPrimary', 'Standalone', 'Mongos', 'LoadBalancer']);
+
 /** One client per node, opened when first asked for; addresses with credentials are known by the node's name alone. */
 export class NodePool {
   private readonly clients = new Map<string, Promise<MongoClient>>();
   private readonly connected = new Map<string, MongoClient>();
+  private readonly withPrimary = new Map<string, boolean>();
+  private closed = false;
 
   constructor(
     private readonly uris: ReadonlyMap<string, string>,
@@ -16,8 +21,17 @@ export class NodePool {
     return [...this.uris.keys()];
   }
 
-  /** @throws DroverError `InvalidConfiguration` when no address is known, `Unavailable` when it does not answer */
+  /** Whether the primary of each node is known at this moment, by the node's name. */
+  get reachable(): Record<string, boolean> {
+    return Object.fromEntries(this.names.map((node) => [node, this.withPrimary.get(node) ?? false]));
+  }
+
+  /**
+   * @throws DroverError `InvalidConfiguration` when no address is known, `Unavailable` when it does not answer or the pool is
+   * closed
+   */
   async get(node: string): Promise<MongoClient> {
+    if (this.closed) throw new DroverError('Unavailable', `the connections to the nodes are closed, also to "${node}"`);
     const known = this.clients.get(node);
     if (known !== undefined) return known;
     const uri = this.uris.get(node);
@@ -31,6 +45,7 @@ export class NodePool {
     this.clients.set(node, client);
     try {
       this.connected.set(node, await client);
+      this.watch(node, await client);
     } catch (error) {
       // Not remembered: the next call tries again.
       this.clients.delete(node);
@@ -51,7 +66,17 @@ export class NodePool {
   }
 
   async close(): Promise<void> {
+    this.closed = true;
+    this.withPrimary.clear();
     const clients = await Promise.allSettled(this.clients.values());
     await Promise.all(clients.flatMap((client) => (client.status === 'fulfilled' ? [client.value.close()] : [])));
+  }
+
+  private watch(node: string, client: MongoClient): void {
+    this.withPrimary.set(node, true);
+    client.on('topologyDescriptionChanged', ({ newDescription: { servers } }) => {
+      const primary = [...servers.values()].some(({ type }) => PRIMARIES.has(type));
+      if (!this.closed) this.withPrimary.set(node, primary);
+    });
   }
 }
