@@ -15,6 +15,8 @@ const ANY: Wanted = [0n];
  * @param collated whether texts are compared by a collation: then one key finds others, too
  */
 export function wantedBy(filter: unknown, keyField: string, collated = false): Wanted {
+  const key = keyIn(filter, keyField);
+  if (Number.isSafeInteger(key) || (typeof key === 'string' && !collated)) return [tokenOfKey(key)];
   const wanted = tokensIn(filter, keyField, collated);
   if (wanted === undefined) return 'all';
   const [first, ...others] = wanted.size < 2 ? wanted : [...wanted].sort((a, b) => (a < b ? -1 : 1));
@@ -50,6 +52,12 @@ export function keyToInsert(filter: unknown, keyField: string): unknown {
   });
   const keys = found.filter((key) => isKey(key));
   return keys.length === 1 ? keys[0] : undefined;
+}
+
+/** What nearly every request names: the key itself, beside conditions that say nothing about it. */
+function keyIn(filter: unknown, keyField: string): unknown {
+  if (!isDocument(filter) || '$and' in filter || '$or' in filter || keyField.includes('.')) return undefined;
+  return filter[keyField];
 }
 
 /** `undefined` where documents of any key may match. */

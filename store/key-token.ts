@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto';
+import { hash } from 'node:crypto';
 import type { Document } from 'mongodb';
 import { BSON, Decimal128, Double, Int32, Long } from 'mongodb';
 import { DroverError } from '../domain/errors.js';
@@ -121,7 +121,13 @@ function hashNumber(value: bigint): Token {
   return digest(input);
 }
 
-const digest = (input: Buffer): Token => createHash('md5').update(input).digest().readBigInt64LE(0);
+const MD5 = Buffer.alloc(16);
+
+/** Every request does this: in one call, by way of a string, it takes a third of the time. */
+function digest(input: Buffer): Token {
+  MD5.write(hash('md5', input, 'binary'), 'latin1');
+  return MD5.readBigInt64LE(0);
+}
 
 /** The value at a dotted path, or `undefined` when it is missing or an array is in the way. */
 export function keyValue(document: Document, path: string): unknown {
