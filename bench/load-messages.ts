@@ -1,3 +1,4 @@
+import type { Broken } from './child.js';
 import type { Waits } from './open-loop.js';
 
 /** What a load process is to do: through Drover's router, or with the plain driver and a gate in front of it. */
@@ -31,4 +32,4 @@ export interface LoadResult extends Waits {
 export type FromLoad =
   | { readonly kind: 'started' | 'closed' | 'opened' }
   | { readonly kind: 'stopped'; readonly result: LoadResult }
-  | { readonly kind: 'broken'; readonly reason: string };
+  | Broken;

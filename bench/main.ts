@@ -5,6 +5,7 @@ import { cutover } from './cutover.js';
 import { foreground } from './foreground.js';
 import { history } from './history.js';
 import { replicate } from './replicate.js';
+import { router } from './router.js';
 import { verify } from './verify.js';
 import { comparisonTable, toJson } from './report.js';
 
@@ -12,7 +13,7 @@ import { comparisonTable, toJson } from './report.js';
  * `npm run bench -- NAME [--json]`: measures Drover and a baseline in turn, in the same run. With --json the last line
  * of standard output is the result; everything else goes beside it.
  */
-const BENCHES: Readonly<Record<string, Bench>> = { copy, cutover, foreground, history, replicate, verify };
+const BENCHES: Readonly<Record<string, Bench>> = { copy, cutover, foreground, history, replicate, router, verify };
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,

@@ -1,0 +1,153 @@
+import type { Bench, BenchOptions, Comparison, Round } from './bench.js';
+import { comparison } from './bench.js';
+import { Child } from './child.js';
+import type {
+  FromRequests,
+  Operation,
+  RequestResult,
+  RequestSettings,
+  RequestSlice,
+  ToRequests,
+} from './request-messages.js';
+import { OPERATIONS } from './request-messages.js';
+import { requestCluster } from './request-cluster.js';
+import type { MeasureRoutes, RoutesMeasured } from './routes-process.js';
+
+const PARTITIONS = 8;
+const CONCURRENCIES = [1, 16, 64];
+const SLICE_MS = 1_500;
+const RECORDED: readonly Operation[] = ['findOne', 'updateOne'];
+const RECORDED_MS = 2_500;
+const MANY_PARTITIONS = 100_000;
+/** What was aimed at. */
+const GOALS = { lookUp: 2, memory: 50, change: 1, record: 1 };
+
+/** What a request costs through the router: in time, in the application's CPU, and in memory. */
+export const router: Bench = {
+  about: "requests through the router against the plain driver on the same node; access records; the routes' own cost",
+  defaults: { documents: 20_000 },
+  cases: {
+    requests: 'findOne, insertOne, updateOne, deleteOne by key, and a sorted find over all partitions',
+    records: 'the same with and without access records',
+    routes: `look-up, memory and changes of ${spoken(MANY_PARTITIONS)} routes`,
+  },
+  run: async (options) => {
+    const results: Comparison[] = [];
+    if (options.cases.includes('routes')) results.push(...(await routes()));
+    if (options.cases.some((name) => name !== 'routes')) results.push(...(await requests(options)));
+    return results;
+  },
+};
+
+type Requests = Child<ToRequests, FromRequests>;
+
+async function requests({ documents, rounds, cases, say }: BenchOptions): Promise<Comparison[]> {
+  const cluster = await requestCluster(documents, PARTITIONS);
+  const children: Requests[] = [];
+  const start = async (through: RequestSettings['through']): Promise<Requests> => {
+    const child: Requests = new Child('request-process');
+    children.push(child);
+    await child.ask({ kind: 'start', settings: cluster.settings(through) });
+    return child;
+  };
+  try {
+    const drover = await start('router');
+    const results: Comparison[] = [];
+    if (cases.includes('requests')) {
+      const plain = await start('driver');
+      for (const operation of OPERATIONS) {
+        for (const concurrency of CONCURRENCIES) {
+          const slice = { operation, concurrency, ms: SLICE_MS };
+          results.push(...compared(slice, 'plain driver', await inTurn(drover, plain, slice, rounds, say)));
+        }
+      }
+    }
+    if (cases.includes('records')) {
+      const unrecorded = await start('router without records');
+      for (const operation of RECORDED) {
+        const slice = { operation, concurrency: 64, ms: RECORDED_MS };
+        results.push(...compared(slice, 'no access records', await inTurn(drover, unrecorded, slice, rounds, say)));
+      }
+    }
+    for (const child of children) await child.ask({ kind: 'stop' });
+    return results;
+  } finally {
+    for (const child of children) child.kill();
+    await cluster.stop();
+  }
+}
+
+interface Both {
+  readonly drover: RequestResult;
+  readonly baseline: RequestResult;
+}
+
+/** Round by round one side first, then the other. */
+async function inTurn(
+  drover: Requests,
+  baseline: Requests,
+  slice: RequestSlice,
+  rounds: number,
+  say: BenchOptions['say'],
+): Promise<Both[]> {
+  const measured: Both[] = [];
+  for (let round = 0; round < rounds; round++) {
+    const results = new Map<Requests, RequestResult>();
+    for (const side of round % 2 === 0 ? [drover, baseline] : [baseline, drover]) {
+      const answer = await side.ask({ kind: 'measure', slice });
+      if (answer.kind !== 'measured') throw new Error(`a request process answered "${answer.kind}"`);
+      results.set(side, answer.result);
+    }
+    const both = { drover: results.get(drover)!, baseline: results.get(baseline)! };
+    measured.push(both);
+    say(`${title(slice)}: ${told(both.drover)}; baseline ${told(both.baseline)}`);
+  }
+  return measured;
+}
+
+function compared(slice: RequestSlice, against: string, measured: readonly Both[]): Comparison[] {
+  const figure = (name: string, unit: string, better: 'lower' | 'higher', of: (result: RequestResult) => number) =>
+    comparison(
+      { case: `${title(slice)}: ${name}`, against, unit },
+      better,
+      measured.map(({ drover, baseline }): Round => ({ drover: of(drover), baseline: of(baseline) })),
+    );
+  return [
+    figure('throughput', 'requests/s', 'higher', ({ perSecond }) => perSecond),
+    figure('latency, median', 'ms', 'lower', ({ p50 }) => p50),
+    figure('latency, p99', 'ms', 'lower', ({ p99 }) => p99),
+    figure('CPU of the application per request', 'µs', 'lower', ({ cpuMicros }) => cpuMicros),
+  ];
+}
+
+async function routes(): Promise<Comparison[]> {
+  const child = new Child<MeasureRoutes, RoutesMeasured>('routes-process', ['--expose-gc']);
+  const { lookUp, memory, change, split, record } = await child.ask({ kind: 'measure', partitions: MANY_PARTITIONS });
+  child.release();
+  const all = `${spoken(MANY_PARTITIONS)} partitions`;
+  const against = (name: string, unit: string, goal: number, measured: Comparison['drover']): Comparison => ({
+    case: name,
+    against: 'what was aimed at',
+    unit,
+    drover: measured,
+    baseline: { min: goal, median: goal, max: goal },
+    ratio: { min: goal / measured.max, median: goal / measured.median, max: goal / measured.min },
+  });
+  return [
+    against(`route of a key among ${all}`, 'µs of CPU', GOALS.lookUp, lookUp),
+    against(`routes of ${all}`, 'MB', GOALS.memory, { min: memory, median: memory, max: memory }),
+    against(`change of a route among ${all}`, 'ms of CPU', GOALS.change, change),
+    against(`split of a route among ${all}`, 'ms of CPU', GOALS.change, split),
+    against('access record of a request', 'µs of CPU', GOALS.record, record),
+  ];
+}
+
+const title = ({ operation, concurrency }: RequestSlice): string =>
+  `${operation === 'find' ? `find of all, sorted, limit 20, ${PARTITIONS} partitions` : operation}, concurrency ${concurrency}`;
+
+const told = ({ perSecond, p50, p99, cpuMicros }: RequestResult): string =>
+  `${spoken(Math.round(perSecond))}/s, ${p50.toFixed(3)} ms, p99 ${p99.toFixed(2)} ms, ${cpuMicros.toFixed(0)} µs CPU`;
+
+function spoken(value: number): string {
+  return value.toLocaleString('en-US');
+}

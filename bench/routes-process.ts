@@ -1,0 +1,141 @@
+import { equalIntervals } from '../domain/hash-ring.js';
+import type { Partition } from '../domain/partition.js';
+import { AccessRecorder } from '../router/access-recorder.js';
+import { RouteTable } from '../router/route-table.js';
+import { partitionFromBson, partitionToBson } from '../store/codec.js';
+import { tokenOfKey } from '../store/key-token.js';
+import { BSON } from 'mongodb';
+import type { Broken } from './child.js';
+import type { Spread } from './statistics.js';
+import { spread } from './statistics.js';
+
+/** What the router's own data structures cost, without a server. To be started with `--expose-gc`. */
+export interface RoutesMeasured {
+  readonly kind: 'measured';
+  /** Microseconds. */
+  readonly lookUp: Spread;
+  /** Megabytes of all routes. */
+  readonly memory: number;
+  /** Milliseconds. */
+  readonly change: Spread;
+  readonly split: Spread;
+  /** Microseconds of a request's access record, with its part in writing records (but not in sending them). */
+  readonly record: Spread;
+}
+export interface MeasureRoutes {
+  readonly kind: 'measure';
+  readonly partitions: number;
+}
+
+const KEYSPACE = 'shop.orders';
+const ROUNDS = 7;
+const LOOK_UPS = 200_000;
+const KEYS = 4_096;
+const IN_USE = 32;
+const PER_FLUSH = 5_000;
+
+const stored = (count: number): Uint8Array[] =>
+  equalIntervals(count).map((box, i) => BSON.serialize(partitionToBson(entry(i, box))));
+
+const entry = (i: number, box: Partition['box'][0]): Partition => ({
+  id: `${KEYSPACE}/p${i}`,
+  keyspace: KEYSPACE,
+  name: `p${i}`,
+  box: [box],
+  collection: `orders.p${i}`,
+  epoch: 1,
+  route: { source: i % 2 === 0 ? 'us-1' : 'eu-1', target: null, boundary: box.low, fence: null },
+  attempt: 0,
+  gates: [],
+  handover: null,
+  lastMovedAt: null,
+});
+
+/** As a router reads them. In a function of its own: what it reads them from is gone when it has returned. */
+function loaded(documents: readonly Uint8Array[]): RouteTable {
+  const table = new RouteTable();
+  table.load(documents.map((document) => partitionFromBson(BSON.deserialize(document))));
+  return table;
+}
+
+const used = (): number => {
+  for (let n = 0; n < 2; n++) globalThis.gc!();
+  const { heapUsed, arrayBuffers } = process.memoryUsage();
+  return (heapUsed + arrayBuffers) / 1_000_000;
+};
+
+/** Milliseconds of CPU, so that others on the machine don't count. */
+function cpu(work: () => void): number {
+  const begun = process.cpuUsage();
+  work();
+  const { user, system } = process.cpuUsage(begun);
+  return (user + system) / 1_000;
+}
+
+async function measure(partitions: number): Promise<RoutesMeasured> {
+  const documents = stored(partitions);
+  const tokens = Array.from({ length: KEYS }, (_, i) => tokenOfKey(`customer-${i}`));
+  const before = used();
+  const table = loaded(documents);
+  const memory = used() - before;
+
+  const lookUp = spread(
+    Array.from({ length: ROUNDS }, () => {
+      const look = () => {
+        for (let i = 0; i < LOOK_UPS; i++) table.find(KEYSPACE, tokens[i % KEYS]!);
+      };
+      return (1_000 * cpu(look)) / LOOK_UPS;
+    }),
+  );
+  const at = (i: number) => table.route(`${KEYSPACE}/p${(i * 7_919) % partitions}`)!.partition;
+  const changed = Array.from({ length: 200 }, (_, i) => ({ ...at(i), epoch: 2 }));
+  const change = spread(changed.map((partition) => cpu(() => table.load([partition]))));
+  const halves = Array.from({ length: 100 }, (_, i) => {
+    const partition = at(1_000 + i);
+    const [{ low, high }] = partition.box;
+    const middle = (low + high) / 2n;
+    const other = entry(partitions + i, { low: middle, high });
+    return [{ ...partition, box: [{ low, high: middle }] as Partition['box'], epoch: 3 }, other];
+  });
+  const split = spread(halves.map((both) => cpu(() => table.load(both))));
+  return { kind: 'measured', lookUp, memory, change, split, record: await measureRecords(tokens) };
+}
+
+async function measureRecords(tokens: readonly bigint[]): Promise<Spread> {
+  const recorder = new AccessRecorder({
+    region: 'us-east',
+    network: '10.1.2.0/24',
+    flushMs: 3_600_000,
+    now: Date.now,
+    write: () => Promise.resolve(),
+    onProblem: (problem, error) => {
+      throw new Error(problem, { cause: error });
+    },
+  });
+  const names = Array.from({ length: IN_USE }, (_, i) => `p${i}`);
+  const micros: number[] = [];
+  for (let round = 0; round < ROUNDS; round++) {
+    let ms = 0;
+    for (let flush = 0; flush < 20; flush++) {
+      ms += cpu(() => {
+        for (let i = 0; i < PER_FLUSH; i++) {
+          const name = names[i % IN_USE]!;
+          recorder.count(KEYSPACE, name, 'us-1', tokens[(i * 31) % KEYS], 'reads', 0.2 + (i % 97) / 50, false);
+        }
+        void recorder.flush();
+      });
+      await recorder.flush();
+    }
+    micros.push((1_000 * ms) / (20 * PER_FLUSH));
+  }
+  await recorder.close();
+  return spread(micros);
+}
+
+process.on('message', ({ partitions }: MeasureRoutes) => {
+  measure(partitions)
+    .catch((error: unknown): Broken => ({ kind: 'broken', reason: String(error) }))
+    .then((answer) => process.send!(answer))
+    .catch(() => process.exit(1));
+});
+process.on('disconnect', () => process.exit(0));
