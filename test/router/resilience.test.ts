@@ -166,6 +166,8 @@ describe('a client whose catalog is gone', () => {
   let keyspaces = 0;
   let collection: string;
   const start = () => startMongod({ name: 'catalog', dir: join(directory, 'catalog'), oplogMb: 64 });
+  /** One of the nodes is gone with it. */
+  const nodes = () => ({ a: cluster.uris[0]!, c: server.uri });
 
   beforeAll(async () => {
     directory = await mkdtemp(join(tmpdir(), 'drover-resilience-'));
@@ -178,7 +180,7 @@ describe('a client whose catalog is gone', () => {
   beforeEach(async () => {
     collection = `alone${keyspaces++}`;
     const catalog = await Catalog.open(server.uri);
-    await catalog.nodes.put({ _id: 'a', region: 'eu', address: 'x' }, new Date());
+    for (const node of ['a', 'c']) await catalog.nodes.put({ _id: node, region: 'eu', address: 'x' }, new Date());
     const own = { keyspace: `shop.${collection}`, name: 'p0', collection: `${collection}.p0`, epoch: 1 };
     await createFenced(cluster.db('a'), own.collection, 'customerId', [{ low: TOKEN_MIN, high: TOKEN_END }]);
     await catalog.addKeyspace(
@@ -209,7 +211,7 @@ describe('a client whose catalog is gone', () => {
     const problems: string[] = [];
     const client = await DroverClient.connect(server.uri, {
       region: 'eu',
-      nodes: { a: cluster.uris[0]! },
+      nodes: nodes(),
       accessFlushMS: 200,
       onProblem: (problem) => problems.push(problem),
     });
@@ -217,11 +219,13 @@ describe('a client whose catalog is gone', () => {
     const orders = client.db('shop').collection(collection);
     await orders.insertOne({ customerId, n: 0 });
     const well = { closed: false, lease: { valid: true }, catalog: { reachable: true }, nodes: { a: true } };
-    expect(client.status()).toMatchObject({ ...well, routes: { partitions: 1 }, heldRequests: 0 });
+    expect(client.status()).toMatchObject({ ...well, heldRequests: 0 });
+    expect(client.status().nodes).toEqual({ a: true, c: true });
 
     server.kill('SIGKILL');
     await until('the lease to end', () => Promise.resolve(!client.status().lease.valid), 2 * LEASE_MS);
     await until('the catalog to be missed', () => Promise.resolve(!client.status().catalog.reachable), LEASE_MS);
+    await until('the node to be missed', () => Promise.resolve(!client.status().nodes['c']));
     expect(client.status()).toMatchObject({ closed: false, nodes: { a: true } });
     for (let n = 1; n <= 5; n++) {
       await orders.updateOne({ customerId }, { $inc: { n: 1 } });
@@ -250,7 +254,7 @@ describe('a client whose catalog is gone', () => {
   });
 
   it('closes within seconds', async () => {
-    const client = await DroverClient.connect(server.uri, { region: 'eu', nodes: { a: cluster.uris[0]! } });
+    const client = await DroverClient.connect(server.uri, { region: 'eu', nodes: nodes() });
     await client.db('shop').collection(collection).insertOne({ customerId });
     server.kill('SIGKILL');
     await until('the lease to end', () => Promise.resolve(!client.status().lease.valid), 2 * LEASE_MS);
