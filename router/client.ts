@@ -11,7 +11,7 @@ import type { ClientStatus } from './client-status.js';
 import { DroverCollection } from './collection.js';
 import { Entrance } from './entrance.js';
 import { Keyspaces } from './keyspaces.js';
-import { nodeUris } from './node-uris.js';
+import { NodeUris } from './node-uris.js';
 import { RouteFeed } from './route-feed.js';
 import { RouteTable } from './route-table.js';
 import { Router } from './router.js';
@@ -78,10 +78,9 @@ export class DroverClient {
     const names = (await catalog.nodes.list()).map((node) => node._id);
     const table = new RouteTable();
     const id = nanoid();
-    const nodes = new NodePool(await nodeUris(catalogUri, names, options.nodes), {
-      ...options.driver,
-      appName: appOfRouter(id),
-    });
+    const uris = new NodeUris(catalogUri, options.nodes);
+    // Also of nodes that are added later.
+    const nodes = new NodePool(new Map(), { ...options.driver, appName: appOfRouter(id) }, (node) => uris.find(node));
     const entrance = new Entrance(nodes);
     const feed = new RouteFeed(id, catalog, table, entrance, options.region, onProblem);
     const recorder = new AccessRecorder({

@@ -12,9 +12,11 @@ export class NodePool {
   private readonly withPrimary = new Map<string, boolean>();
   private closed = false;
 
+  /** @param lookUp finds the address of a node that has come in since the others were known */
   constructor(
     private readonly uris: ReadonlyMap<string, string>,
     private readonly options: MongoClientOptions = {},
+    private readonly lookUp: (node: string) => Promise<string | undefined> = () => Promise.resolve(undefined),
   ) {}
 
   get names(): string[] {
@@ -23,7 +25,8 @@ export class NodePool {
 
   /** Whether the primary of each node is known at this moment, by the node's name. */
   get reachable(): Record<string, boolean> {
-    return Object.fromEntries(this.names.map((node) => [node, this.withPrimary.get(node) ?? false]));
+    const names = new Set([...this.names, ...this.clients.keys()]);
+    return Object.fromEntries([...names].map((node) => [node, this.withPrimary.get(node) ?? false]));
   }
 
   /**
@@ -34,14 +37,7 @@ export class NodePool {
     if (this.closed) throw new DroverError('Unavailable', `the connections to the nodes are closed, also to "${node}"`);
     const known = this.clients.get(node);
     if (known !== undefined) return known;
-    const uri = this.uris.get(node);
-    if (uri === undefined) {
-      throw new DroverError(
-        'InvalidConfiguration',
-        `no address is known for node "${node}": set DROVER_NODE_${node.toUpperCase().replaceAll('-', '_')} or name it in drover.yaml`,
-      );
-    }
-    const client = connect(uri, `node "${node}"`, this.options);
+    const client = this.connect(node);
     this.clients.set(node, client);
     try {
       this.connected.set(node, await client);
@@ -78,5 +74,14 @@ export class NodePool {
       const primary = [...servers.values()].some(({ type }) => PRIMARIES.has(type));
       if (!this.closed) this.withPrimary.set(node, primary);
     });
+  }
+
+  private async connect(node: string): Promise<MongoClient> {
+    const uri = this.uris.get(node) ?? (await this.lookUp(node));
+    if (uri !== undefined) return connect(uri, `node "${node}"`, this.options);
+    throw new DroverError(
+      'InvalidConfiguration',
+      `no address is known for node "${node}": set DROVER_NODE_${node.toUpperCase().replaceAll('-', '_')} or name it in drover.yaml`,
+    );
   }
 }
