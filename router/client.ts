@@ -1,4 +1,4 @@
-import type { ClientSessionOptions, Document, MongoClientOptions } from 'mongodb';
+import type { ClientSessionOptions, CollectionOptions, Document, MongoClientOptions } from 'mongodb';
 import { nanoid } from 'nanoid';
 import { clientNetwork } from '../domain/client-network.js';
 import { LEASE_MS } from '../domain/lease.js';
@@ -167,7 +167,11 @@ export class DroverDatabase {
     readonly databaseName: string,
   ) {}
 
-  collection<TSchema extends Document = Document>(name: string): DroverCollection<TSchema> {
-    return new DroverCollection<TSchema>(this.router, `${this.databaseName}.${name}`);
+  /** @param options what requests are asked with where they say nothing else; writes are acknowledged by a majority anyway */
+  collection<TSchema extends Document = Document>(
+    name: string,
+    options?: CollectionOptions,
+  ): DroverCollection<TSchema> {
+    return new DroverCollection<TSchema>(this.router, `${this.databaseName}.${name}`, options);
   }
 }

@@ -1,20 +1,16 @@
 import type { ClientSession, Collection, Document, Filter, FindCursor, FindOptions, WithId } from 'mongodb';
+import { CollectionSettings } from './collection-settings.js';
 import { DroverFindCursor } from './find-cursor.js';
 import type { KeyspaceHandle } from './keyspaces.js';
 import { isLinearizable, notLinearizable } from './results.js';
-import type { Router } from './router.js';
 import type { Routed } from './session.js';
 import type { Wanted } from './wanted.js';
 import { isCollated, wantedBy } from './wanted.js';
 
 /** What a partitioned collection is read by: with one key at its owner, without it at all nodes that hold what is asked for. */
-export abstract class CollectionReads<TSchema extends Document> {
-  constructor(
-    protected readonly router: Router,
-    readonly namespace: string,
-  ) {}
-
-  async findOne(filter: Filter<TSchema> = {}, options?: Routed<FindOptions>): Promise<WithId<TSchema> | null> {
+export abstract class CollectionReads<TSchema extends Document> extends CollectionSettings {
+  async findOne(filter: Filter<TSchema> = {}, given: Routed<FindOptions> = {}): Promise<WithId<TSchema> | null> {
+    const options = this.resolved(given);
     const keyspace = await this.keyspace();
     const wanted = this.wanted(keyspace, filter, options);
     if (wanted === 'all' || wanted.length > 1) {
@@ -40,15 +36,12 @@ export abstract class CollectionReads<TSchema extends Document> {
    *
    * @throws MongoInvalidArgumentError for the read concern `linearizable`: a cursor can't be asked again; `findOne` of a key can
    */
-  find(filter: Filter<TSchema> = {}, options: Routed<FindOptions> = {}): FindCursor<WithId<TSchema>> {
+  find(filter: Filter<TSchema> = {}, given: Routed<FindOptions> = {}): FindCursor<WithId<TSchema>> {
+    const options = this.resolved(given);
     if (isLinearizable(options)) {
       throw notLinearizable();
     }
     return new DroverFindCursor<WithId<TSchema>>(this.router.scatter, this.namespace, filter, options);
-  }
-
-  protected keyspace(): Promise<KeyspaceHandle> {
-    return this.router.keyspaces.get(this.namespace);
   }
 
   /** The keys that a request is for. */

@@ -1,5 +1,4 @@
 import type {
-  BulkWriteOptions,
   ClientSession,
   Collection,
   DeleteOptions,
@@ -9,7 +8,6 @@ import type {
   FindOneAndDeleteOptions,
   FindOneAndReplaceOptions,
   FindOneAndUpdateOptions,
-  InsertManyResult,
   InsertOneOptions,
   InsertOneResult,
   ModifyResult,
@@ -27,10 +25,10 @@ import { isFenced } from '../store/fenced-collection.js';
 import { tokenOfKey } from '../store/key-token.js';
 import { deleteEverywhere } from './delete-everywhere.js';
 import * as guarded from './guarded-delete.js';
-import { insertByPartition } from './insert-many.js';
 import type { KeyspaceHandle } from './keyspaces.js';
 import { MAJORITY, majorityWithin } from './majority.js';
-import { CollectionReads } from './collection-reads.js';
+import type { SingleWrites } from './bulk-write.js';
+import { CollectionBulk } from './collection-bulk.js';
 import type { Choice, Located } from './located.js';
 import { tokenOfUpsert, writeLocated } from './located.js';
 import { checkReplacementKeepsKey, checkUpdateKeepsKey, keyOfDocument } from './requests.js';
@@ -47,11 +45,14 @@ type WithMetadata<O> = Routed<O> & { includeResultMetadata: true };
  * A partitioned collection with the driver's own methods, options, results and errors. Each request goes to the node
  * that owns its key at that moment; a write of a key that is changing hands waits a moment.
  */
-export class DroverCollection<TSchema extends Document = Document> extends CollectionReads<TSchema> {
+export class DroverCollection<TSchema extends Document = Document> extends CollectionBulk<TSchema> {
+  protected readonly singles = this as unknown as SingleWrites;
+
   async insertOne(
     document: OptionalUnlessRequiredId<TSchema>,
-    options?: Routed<InsertOneOptions>,
+    given: Routed<InsertOneOptions> = {},
   ): Promise<InsertOneResult<TSchema>> {
+    const options = this.resolved(given);
     const keyspace = await this.keyspace();
     // Given here, not by the driver, so that a repeated attempt stores the same document.
     if (document._id === undefined) document._id = new ObjectId() as never;
@@ -61,19 +62,12 @@ export class DroverCollection<TSchema extends Document = Document> extends Colle
     );
   }
 
-  async insertMany(
-    documents: readonly OptionalUnlessRequiredId<TSchema>[],
-    options?: Routed<BulkWriteOptions>,
-  ): Promise<InsertManyResult<TSchema>> {
-    const keyspace = await this.keyspace();
-    return insertByPartition(this.router, keyspace, documents, options);
-  }
-
   async updateOne(
     filter: Filter<TSchema>,
     update: UpdateFilter<TSchema> | Document[],
-    options?: Routed<UpdateOptions>,
+    given: Routed<UpdateOptions> = {},
   ): Promise<UpdateResult<TSchema>> {
+    const options = this.resolved(given);
     const keyspace = await this.keyspace();
     const changes = update as UpdateFilter<Document>;
     checkUpdateKeepsKey(changes, keyspace.field);
@@ -91,8 +85,9 @@ export class DroverCollection<TSchema extends Document = Document> extends Colle
   async updateMany(
     filter: Filter<TSchema>,
     update: UpdateFilter<TSchema> | Document[],
-    options?: Routed<UpdateOptions>,
+    given: Routed<UpdateOptions> = {},
   ): Promise<UpdateResult<TSchema>> {
+    const options = this.resolved(given);
     const keyspace = await this.keyspace();
     const changes = update as UpdateFilter<Document>;
     checkUpdateKeepsKey(changes, keyspace.field);
@@ -124,8 +119,9 @@ export class DroverCollection<TSchema extends Document = Document> extends Colle
   async replaceOne(
     filter: Filter<TSchema>,
     replacement: WithoutId<TSchema>,
-    options?: Routed<ReplaceOptions>,
+    given: Routed<ReplaceOptions> = {},
   ): Promise<UpdateResult<TSchema>> {
+    const options = this.resolved(given);
     const keyspace = await this.keyspace();
     return this.located(keyspace, 'replaceOne', filter, options, hasMatched, ({ token, filter: exact, exists }) => {
       if (exists) checkReplacementKeepsKey(replacement, token, keyspace.field, 'replaceOne');
@@ -148,8 +144,9 @@ export class DroverCollection<TSchema extends Document = Document> extends Colle
   async findOneAndUpdate(
     filter: Filter<TSchema>,
     update: UpdateFilter<TSchema> | Document[],
-    options?: Routed<FindOneAndUpdateOptions>,
+    given: Routed<FindOneAndUpdateOptions> = {},
   ): Promise<unknown> {
+    const options = this.resolved(given);
     const keyspace = await this.keyspace();
     const changes = update as UpdateFilter<Document>;
     checkUpdateKeepsKey(changes, keyspace.field);
@@ -184,8 +181,9 @@ export class DroverCollection<TSchema extends Document = Document> extends Colle
   async findOneAndReplace(
     filter: Filter<TSchema>,
     replacement: WithoutId<TSchema>,
-    options?: Routed<FindOneAndReplaceOptions>,
+    given: Routed<FindOneAndReplaceOptions> = {},
   ): Promise<unknown> {
+    const options = this.resolved(given);
     const keyspace = await this.keyspace();
     const nothing = foundNothing(options);
     const found = not(nothing);
@@ -217,7 +215,8 @@ export class DroverCollection<TSchema extends Document = Document> extends Colle
     filter: Filter<TSchema>,
     options?: Routed<FindOneAndDeleteOptions>,
   ): Promise<WithId<TSchema> | null>;
-  async findOneAndDelete(filter: Filter<TSchema>, options?: Routed<FindOneAndDeleteOptions>): Promise<unknown> {
+  async findOneAndDelete(filter: Filter<TSchema>, given: Routed<FindOneAndDeleteOptions> = {}): Promise<unknown> {
+    const options = this.resolved(given);
     const keyspace = await this.keyspace();
     const nothing = foundNothing(options);
     return this.located<unknown>(
@@ -238,7 +237,8 @@ export class DroverCollection<TSchema extends Document = Document> extends Colle
     );
   }
 
-  async deleteOne(filter: Filter<TSchema>, options?: Routed<DeleteOptions>): Promise<DeleteResult> {
+  async deleteOne(filter: Filter<TSchema>, given: Routed<DeleteOptions> = {}): Promise<DeleteResult> {
+    const options = this.resolved(given);
     const keyspace = await this.keyspace();
     return this.located(keyspace, 'deleteOne', filter, options, not(deletedNothing), ({ token, filter: exact }) =>
       this.router.write(
@@ -256,7 +256,8 @@ export class DroverCollection<TSchema extends Document = Document> extends Colle
    * Deletes in small transactions, each of them at whoever owns the key at that moment: one that a fence refuses has
    * deleted nothing and goes to the new owner. An error in the middle has what was deleted before in `deletedCount`.
    */
-  async deleteMany(filter: Filter<TSchema>, options?: Routed<DeleteOptions>): Promise<DeleteResult> {
+  async deleteMany(filter: Filter<TSchema>, given: Routed<DeleteOptions> = {}): Promise<DeleteResult> {
+    const options = this.resolved(given);
     const keyspace = await this.keyspace();
     const wanted = this.wanted(keyspace, filter, options);
     return wanted === 'all' || wanted.length > 1

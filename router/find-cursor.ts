@@ -26,6 +26,7 @@ import { atOnce } from './scatter.js';
 import type { Routed } from './session.js';
 import type { Sort } from './sorted.js';
 import { Decoded, decodingOf, listedOf, orderOf } from './sorted.js';
+import { levelOf } from './results.js';
 import { isCollated, wantedBy } from './wanted.js';
 
 /** Units that are opened before their turn. */
@@ -192,8 +193,13 @@ export class DroverFindCursor<TSchema> extends DriversFindCursor<TSchema> {
   /** As it is by now: a cursor's methods may have changed it since it was made. */
   private request(): { filter: Document; settings: Settings } {
     const { cursorFilter: filter, findOptions, cursorOptions } = this as unknown as Internals;
-    const { readPreference, ...chosen } = cursorOptions;
-    const given = Object.entries({ ...chosen, ...(this.prefers ? { readPreference } : {}) });
+    const { readPreference, readConcern, ...chosen } = cursorOptions;
+    const given = Object.entries({
+      ...chosen,
+      // Not the driver's object: it notes in it what a node's session has seen, and the others know nothing of that.
+      readConcern: levelOf(readConcern),
+      ...(this.prefers ? { readPreference } : {}),
+    });
     return {
       filter,
       settings: { ...findOptions, ...Object.fromEntries(given.filter(([, value]) => value !== undefined)) },

@@ -176,4 +176,4 @@ export function withinTransaction<O extends DeleteOptions>(
   return rest;
 }
 
-const notFoundAgain = () => new MongoRuntimeError('a document that was about to be deleted was not found again');
+export const notFoundAgain = () => new MongoRuntimeError('a document that was about to be deleted was not found again');

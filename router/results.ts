@@ -1,4 +1,4 @@
-import type { DeleteResult, Document, FindOptions, UpdateResult } from 'mongodb';
+import type { DeleteResult, Document, FindOptions, ReadConcernLevel, UpdateResult } from 'mongodb';
 import { MongoInvalidArgumentError, MongoServerError } from 'mongodb';
 import { DroverError } from '../domain/errors.js';
 import { ServerError } from '../store/server-errors.js';
@@ -21,17 +21,21 @@ export const foundNothing =
     options?.upsert !== true &&
     (options?.includeResultMetadata === true ? (result as { value: unknown }).value === null : result === null);
 
-/** Whether a read has to see every write acknowledged before it. */
-export function isLinearizable(options: Pick<FindOptions, 'readConcern'> | undefined): boolean {
-  const concern = options?.readConcern;
-  return concern !== undefined && (typeof concern === 'string' ? concern : concern.level) === 'linearizable';
+/** A read concern by itself. */
+export function levelOf(concern: FindOptions['readConcern']): { level: ReadConcernLevel } | undefined {
+  const level = typeof concern === 'string' ? concern : concern?.level;
+  return level === undefined ? undefined : { level: level as ReadConcernLevel };
 }
 
+/** Whether a read has to see every write acknowledged before it. */
+export const isLinearizable = (options: Pick<FindOptions, 'readConcern'> | undefined): boolean =>
+  levelOf(options?.readConcern)?.level === 'linearizable';
+
 /** A refusal that can't be answered by sending the request elsewhere, as some of its documents may be changed already. */
-export const refusedInTheMiddle = (): MongoServerError =>
+export const refusedInTheMiddle = (operation = 'updateMany'): MongoServerError =>
   new MongoServerError({
     message:
-      'the documents of this updateMany changed hands before it had reached all of them: some may have been updated, ' +
+      `the documents of this ${operation} changed hands before it had reached all of them: some may have been updated, ` +
       'others have not; see which before it is repeated',
     code: ServerError.documentValidationFailure,
     codeName: 'DocumentValidationFailure',

@@ -33,7 +33,8 @@ type RestsOnLease<T> = (result: T) => boolean;
 const always = () => true;
 
 /** The errors that a bulk write is made of. */
-const partsOf = (error: unknown): unknown[] => (error instanceof MongoBulkWriteError ? [error.writeErrors].flat() : []);
+export const partsOf = (error: unknown): unknown[] =>
+  error instanceof MongoBulkWriteError ? [error.writeErrors].flat() : [];
 
 /** A route as a request knew it. */
 export interface KnownRoute {
@@ -75,6 +76,11 @@ export class Router {
   /** Until when a write that begins now may wait, by `performance.now()`. */
   deadline(): number {
     return performance.now() + this.options.holdTimeoutMs;
+  }
+
+  /** While it is the same, nobody takes over what is being written; undefined while the lease does not hold. */
+  leaseNumber(): number | undefined {
+    return this.feed.leaseValid() ? this.feed.leaseNumber : undefined;
   }
 
   routeOf(keyspace: KeyspaceHandle, token: Token): PartitionRoute {

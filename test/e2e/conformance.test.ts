@@ -1,5 +1,12 @@
 import fc from 'fast-check';
-import type { Collection, Document, Filter, FindOneAndUpdateOptions, FindOptions } from 'mongodb';
+import type {
+  AnyBulkWriteOperation,
+  Collection,
+  Document,
+  Filter,
+  FindOneAndUpdateOptions,
+  FindOptions,
+} from 'mongodb';
 import { MongoBulkWriteError, MongoError } from 'mongodb';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { migrate, waitForMigration } from '../../client/migrations.js';
@@ -42,6 +49,18 @@ const update = fc.oneof(
   fc.constant({ $unset: { tags: '' } }),
   fc.constant([{ $set: { n: { $mod: [{ $add: ['$n', 3] }, 10] } } }]),
 ) as fc.Arbitrary<Document>;
+
+const ofBulk = fc.oneof(
+  fc.tuple(id, n).map(([each, value]) => ({ insertOne: { document: documentOf(each, value) } })),
+  fc.tuple(one, update).map(([filter, change]) => ({ updateOne: { filter, update: change } })),
+  fc.tuple(many, update).map(([filter, change]) => ({ updateMany: { filter, update: change } })),
+  fc.tuple(id, n).map(([each, value]) => {
+    const filter = { _id: each as never, customerId: keyOf(each) };
+    return { replaceOne: { filter, replacement: documentOf(each, value), upsert: true } };
+  }),
+  one.map((filter) => ({ deleteOne: { filter } })),
+  many.map((filter) => ({ deleteMany: { filter } })),
+) as fc.Arbitrary<AnyBulkWriteOperation>;
 
 const operation: fc.Arbitrary<readonly [string, Operation]> = fc.oneof(
   named(
@@ -117,6 +136,11 @@ const operation: fc.Arbitrary<readonly [string, Operation]> = fc.oneof(
       (on) =>
         on.findOneAndDelete(filter, { sort: by } as never),
   ),
+  named(
+    'bulkWrite',
+    fc.array(ofBulk, { minLength: 1, maxLength: 8 }),
+    (operations) => (on) => on.bulkWrite(structuredClone(operations)),
+  ),
   named('deleteOne', one, (filter) => (on) => on.deleteOne(filter)),
   named('deleteMany', many, (filter) => (on) => on.deleteMany(filter)),
 );
@@ -124,6 +148,10 @@ const operation: fc.Arbitrary<readonly [string, Operation]> = fc.oneof(
 function named<T>(name: string, input: fc.Arbitrary<T>, of: (input: T) => Operation) {
   return input.map((value): readonly [string, Operation] => [`${name} ${JSON.stringify(value)}`, of(value)]);
 }
+
+const countsOf = ({ insertedCount, matchedCount, modifiedCount, deletedCount, upsertedIds }: MongoBulkWriteError) => ({
+  ...{ insertedCount, matchedCount, modifiedCount, deletedCount, upsertedIds },
+});
 
 /** What a caller can see of an answer, but for the names of collections. */
 async function seen(request: Promise<unknown>): Promise<unknown> {
@@ -136,7 +164,7 @@ async function seen(request: Promise<unknown>): Promise<unknown> {
       code: error.code,
       message: error.message.replace(/collection: \S+/, 'collection: NAME'),
       ...(error instanceof MongoBulkWriteError
-        ? { inserted: error.insertedCount, at: [error.writeErrors].flat().map(({ index }) => index) }
+        ? { ...countsOf(error), at: [error.writeErrors].flat().map(({ index }) => index) }
         : {}),
     };
   }

@@ -1,10 +1,72 @@
-import { afterEach, describe, expect, it } from 'vitest';
+import type { CommandStartedEvent, Document } from 'mongodb';
+import { Long } from 'mongodb';
+import { afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { acceptedTokens } from '../../domain/partition.js';
+import type { DroverClient } from '../../router/index.js';
+import type { NodePool } from '../../store/node-pool.js';
 import { createFenced, setAccepted } from '../store/fences.js';
 import { lower, upper, useCluster } from './cluster.js';
 
 const cluster = useCluster();
 const customerId = lower[0]!;
+
+describe('a collection with options', () => {
+  let client: DroverClient;
+  let commands: Document[] = [];
+
+  beforeAll(async () => {
+    client = await cluster.connect({ driver: { monitorCommands: true } });
+    for (const node of ['a', 'b']) {
+      const connected = (client as unknown as { nodes: NodePool }).nodes.peek(node)!;
+      connected.on('commandStarted', ({ command }: CommandStartedEvent) => commands.push(command));
+    }
+  });
+
+  const of = (name: string) => commands.filter((command) => name in command);
+
+  it('is read, wherever that is, as they say, unless a request says otherwise', async () => {
+    const options = { readConcern: { level: 'majority' }, readPreference: 'secondaryPreferred', promoteLongs: false } as const;
+    const orders = client.db('shop').collection(cluster.name, options);
+    await orders.insertMany([lower[0], upper[0]].map((each) => ({ customerId: each, n: Long.fromNumber(1) })));
+    commands = [];
+    expect((await orders.findOne({ customerId }))!['n']).toEqual(Long.fromNumber(1));
+    expect((await orders.find().toArray()).map(({ n }) => n as unknown)).toEqual([Long.fromNumber(1), Long.fromNumber(1)]);
+    expect(of('find')).toHaveLength(3);
+    for (const command of of('find')) {
+      expect(command).toMatchObject({ readConcern: { level: 'majority' }, $readPreference: { mode: 'secondaryPreferred' } });
+    }
+    commands = [];
+    expect(await orders.findOne({ customerId }, { readConcern: { level: 'local' }, promoteLongs: true })).toMatchObject({ n: 1 });
+    expect(of('find')).toMatchObject([{ readConcern: { level: 'local' } }]);
+    expect(orders.readConcern?.level).toBe('majority');
+    expect(orders.readPreference?.mode).toBe('secondaryPreferred');
+    expect(orders.bsonOptions.promoteLongs).toBe(false);
+  }); // prettier-ignore
+
+  it('is written as its own options say, but acknowledged by a majority', async () => {
+    const options = { ignoreUndefined: true, writeConcern: { w: 1 } } as const;
+    const orders = client.db('shop').collection(cluster.name, options);
+    commands = [];
+    await orders.insertOne({ _id: 1 as never, customerId, none: undefined });
+    await orders.bulkWrite([{ updateOne: { filter: { customerId }, update: { $set: { n: 1, m: undefined } } } }]);
+    expect(await cluster.stored('a').findOne()).toEqual({ _id: 1, customerId, n: 1 });
+    expect([...of('insert'), ...of('update')].map(({ writeConcern }) => writeConcern as Document)).toEqual([
+      { w: 'majority' },
+      { w: 'majority' },
+    ]);
+    expect(orders.writeConcern.w).toBe('majority');
+    // A transaction has a read concern of its own.
+    const linearizable = client.db('shop').collection(cluster.name, { readConcern: { level: 'majority' } });
+    await using session = client.startSession();
+    const found = await session.withTransaction(() => linearizable.findOne({ customerId }, { session }));
+    expect(found).toMatchObject({ n: 1 });
+  });
+
+  it('takes no request that would pass the validators', async () => {
+    const orders = cluster.orders(client);
+    await expect(orders.insertOne({ customerId }, { bypassDocumentValidation: true })).rejects.toThrow(/validators/);
+  });
+});
 
 describe('a node that is added after a client has connected', () => {
   let added = 0;
