@@ -11,11 +11,11 @@ import type { Execute } from './bulk-operation.js';
 import { DroverOrderedBulkOperation, DroverUnorderedBulkOperation } from './bulk-operation.js';
 import type { SingleWrites } from './bulk-write.js';
 import { bulkWrite } from './bulk-write.js';
-import { CollectionReads } from './collection-reads.js';
+import { CollectionIndexes } from './collection-indexes.js';
 import type { Routed } from './session.js';
 
 /** Many writes in one call. */
-export abstract class CollectionBulk<TSchema extends Document> extends CollectionReads<TSchema> {
+export abstract class CollectionBulk<TSchema extends Document> extends CollectionIndexes<TSchema> {
   protected abstract readonly singles: SingleWrites;
 
   private readonly execute: Execute = async (statements, ordered, options) =>

@@ -7,6 +7,7 @@ import { isFenced } from '../store/fenced-collection.js';
 import type { NodePool } from '../store/node-pool.js';
 import type { AccessRecorder } from './access-recorder.js';
 import type { Crowd, Entrance, Within } from './entrance.js';
+import { Everywhere } from './everywhere.js';
 import { HeldRequests } from './held-requests.js';
 import type { KeyspaceHandle, Keyspaces } from './keyspaces.js';
 import { LeaseCheck } from './lease-check.js';
@@ -56,6 +57,8 @@ export class Router {
   readonly ranges: RangeWrites;
   /** Requests that wait for a hand-over. */
   readonly held: HeldRequests;
+  /** Changes of indexes. */
+  readonly everywhere: Everywhere;
   private readonly lease: LeaseCheck;
 
   constructor(
@@ -70,6 +73,7 @@ export class Router {
     this.lease = new LeaseCheck(feed, options.onLeaseExpired);
     this.held = new HeldRequests(options.maxHeldRequests);
     this.scatter = new Scatter(keyspaces, table, nodes, recorder);
+    this.everywhere = new Everywhere(this, nodes);
     this.ranges = new RangeWrites(this, nodes, entrance, feed, recorder);
   }
 

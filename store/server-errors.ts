@@ -13,6 +13,7 @@ export const ServerError = {
   changeStreamFatal: 280,
   changeStreamHistoryLost: 286,
   collectionUuidMismatch: 361,
+  cannotDropShardKeyIndex: 373,
   duplicateKey: 11000,
   interrupted: 11601,
   indexIsBeingBuilt: 12587,
