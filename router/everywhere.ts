@@ -4,7 +4,7 @@ import type { NodeName, Partition } from '../domain/partition.js';
 import { tokensOf } from '../domain/partition.js';
 import type { NodePool } from '../store/node-pool.js';
 import type { KeyspaceHandle } from './keyspaces.js';
-import type { PartitionRoute } from './route-table.js';
+import type { KnownRoute, PartitionRoute } from './route-table.js';
 import type { Wanted } from './wanted.js';
 
 /** A collection at a node that applications are served from, or are about to be. */
@@ -13,11 +13,6 @@ export interface Served {
   readonly collection: Collection;
   /** Whether a partition's definition is what it has here: on the other side a move makes it the same. */
   readonly isOwner: boolean;
-}
-
-interface KnownRoute {
-  readonly route: PartitionRoute;
-  readonly epoch: number;
 }
 
 /** What the router tells of routes. */

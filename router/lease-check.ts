@@ -27,7 +27,7 @@ export class LeaseCheck {
     throw new DroverError(
       'Unavailable',
       `whether ${route.partition.id} has moved can't be told: this client's lease has run out and the catalog does not ` +
-        'answer. The request has changed nothing; repeat it when the catalog can be reached, or connect with ' +
+        'answer. Repeat the request when the catalog can be reached, or connect with ' +
         "{ onLeaseExpired: 'serve' } to take such results as they are",
     );
   }

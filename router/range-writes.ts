@@ -9,19 +9,28 @@ import type { NodePool } from '../store/node-pool.js';
 import type { AccessRecorder } from './access-recorder.js';
 import { allEnded } from './all-ended.js';
 import type { Entrance } from './entrance.js';
+import type { HeldRequests } from './held-requests.js';
 import type { KeyspaceHandle } from './keyspaces.js';
 import type { Unit } from './pieces.js';
 import { restrictionOf } from './pieces.js';
 import { partlyDone, refusedInTheMiddle } from './results.js';
 import type { RouteFeed } from './route-feed.js';
-import type { PartitionRoute } from './route-table.js';
-import type { Router } from './router.js';
+import type { KnownRoute, PartitionRoute } from './route-table.js';
 import type { Place } from './same-transaction.js';
 import { atOnce } from './scatter.js';
 import type { DroverSession } from './session.js';
 import { changingHands } from './session.js';
 
 const AGAIN = Symbol('again');
+
+/** What the router tells of routes, and does about them. */
+interface Routes {
+  readonly held: HeldRequests;
+  deadline(): number;
+  timedOut(route: PartitionRoute): DroverError;
+  areConfirmed(known: readonly KnownRoute[], deadline: number): Promise<boolean>;
+  ofTransaction(error: unknown, routes: readonly PartitionRoute[]): Promise<unknown>;
+}
 
 /** Tokens of a partition that a write has still to reach. */
 interface Range {
@@ -38,7 +47,7 @@ export type RangeWrite<T> = (place: Place, restriction: Document | undefined) =>
  */
 export class RangeWrites {
   constructor(
-    private readonly router: Router,
+    private readonly router: Routes,
     private readonly nodes: NodePool,
     private readonly entrance: Entrance,
     private readonly feed: RouteFeed,

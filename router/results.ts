@@ -45,8 +45,7 @@ export const refusedInTheMiddle = (operation = 'updateMany'): MongoServerError =
 export const partlyDone = (cause: DroverError): DroverError =>
   new DroverError(
     cause.code,
-    'some of the documents were changed, but whether all that match were can not be told: see which before it is repeated ' +
-      '(this client could not wait for a hand-over to end, or its lease has run out and the catalog does not answer)',
+    `some of the documents were changed, but whether all that match were can not be told (${cause.message}): see which before it is repeated`,
     { cause },
   );
 

@@ -151,6 +151,12 @@ export class PartitionRoute {
   }
 }
 
+/** A route as a request knew it. */
+export interface KnownRoute {
+  readonly route: PartitionRoute;
+  readonly epoch: number;
+}
+
 /** Every route of the cluster, looked up by binary search. */
 export class RouteTable {
   private readonly byId = new Map<string, PartitionRoute>();

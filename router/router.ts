@@ -12,7 +12,7 @@ import { HeldRequests } from './held-requests.js';
 import type { KeyspaceHandle, Keyspaces } from './keyspaces.js';
 import { LeaseCheck } from './lease-check.js';
 import type { RouteFeed } from './route-feed.js';
-import type { PartitionRoute, RouteTable } from './route-table.js';
+import type { KnownRoute, PartitionRoute, RouteTable } from './route-table.js';
 import type { Place } from './same-transaction.js';
 import { RangeWrites } from './range-writes.js';
 import { PARALLEL, Scatter } from './scatter.js';
@@ -36,12 +36,6 @@ const always = () => true;
 /** The errors that a bulk write is made of. */
 export const partsOf = (error: unknown): unknown[] =>
   error instanceof MongoBulkWriteError ? [error.writeErrors].flat() : [];
-
-/** A route as a request knew it. */
-export interface KnownRoute {
-  readonly route: PartitionRoute;
-  readonly epoch: number;
-}
 
 /** The token may have changed hands before the node answered: the request goes to whoever owns it now. */
 const AGAIN = Symbol('again');
