@@ -1,5 +1,25 @@
-import type { ClientSession, Collection, Document, Filter, FindCursor, FindOptions, WithId } from 'mongodb';
+import type {
+  AggregateOptions,
+  AggregationCursor,
+  ClientSession,
+  Collection,
+  CountDocumentsOptions,
+  DistinctOptions,
+  Document,
+  EstimatedDocumentCountOptions,
+  ExplainCommandOptions,
+  ExplainVerbosityLike,
+  Filter,
+  FindCursor,
+  FindOptions,
+  Flatten,
+  WithId,
+} from 'mongodb';
+import { MongoInvalidArgumentError } from 'mongodb';
+import { DroverAggregationCursor } from './aggregation-cursor.js';
 import { CollectionSettings } from './collection-settings.js';
+import { countDocuments, estimatedDocumentCount } from './counts.js';
+import { distinct } from './distinct.js';
 import { DroverFindCursor } from './find-cursor.js';
 import type { KeyspaceHandle } from './keyspaces.js';
 import { isLinearizable, notLinearizable } from './results.js';
@@ -38,10 +58,67 @@ export abstract class CollectionReads<TSchema extends Document> extends Collecti
    */
   find(filter: Filter<TSchema> = {}, given: Routed<FindOptions> = {}): FindCursor<WithId<TSchema>> {
     const options = this.resolved(given);
-    if (isLinearizable(options)) {
-      throw notLinearizable();
-    }
+    refuseLinearizable(options);
     return new DroverFindCursor<WithId<TSchema>>(this.router.scatter, this.namespace, filter, options);
+  }
+
+  /**
+   * The driver's own cursor: the nodes do what they can, and what needs all documents is done on what they send.
+   *
+   * @throws MongoInvalidArgumentError for the read concern `linearizable`; the cursor throws it for a stage that reads or writes
+   * another collection, when it is first read
+   */
+  aggregate<T extends Document = Document>(
+    pipeline: Document[] = [],
+    given: Routed<AggregateOptions> = {},
+  ): AggregationCursor<T> {
+    const options = this.resolved(given);
+    if (!Array.isArray(pipeline)) {
+      throw new MongoInvalidArgumentError('Argument "pipeline" must be an array of aggregation stages');
+    }
+    refuseLinearizable(options);
+    return new DroverAggregationCursor<T>(this.router.scatter, this.namespace, pipeline, options);
+  }
+
+  async countDocuments(filter: Filter<TSchema> = {}, given: Routed<CountDocumentsOptions> = {}): Promise<number> {
+    const options = this.resolved(given);
+    const { keyspace, units } = await this.unitsOf(filter, options);
+    return countDocuments(this.router.scatter, keyspace, units, filter as Filter<Document>, options);
+  }
+
+  /** Of all documents, from what the nodes know without looking; while partitions move, those that move may be off. */
+  async estimatedDocumentCount(given: Routed<EstimatedDocumentCountOptions> = {}): Promise<number> {
+    const options = this.resolved(given);
+    refuseLinearizable(options);
+    return estimatedDocumentCount(this.router.scatter, await this.keyspace(), options);
+  }
+
+  distinct<Key extends keyof WithId<TSchema>>(
+    key: Key,
+    filter: Filter<TSchema>,
+    options: Routed<DistinctOptions> & { explain: ExplainVerbosityLike | ExplainCommandOptions },
+  ): Promise<Document>;
+  distinct<Key extends keyof WithId<TSchema>>(
+    key: Key,
+    filter?: Filter<TSchema>,
+    options?: Routed<DistinctOptions>,
+  ): Promise<Flatten<WithId<TSchema>[Key]>[]>;
+  // eslint-disable-next-line @typescript-eslint/no-explicit-any -- as the driver declares it
+  distinct(key: string, filter?: Filter<TSchema>, options?: Routed<DistinctOptions>): Promise<any[]>;
+  /** The values in their order, each once. */
+  async distinct(key: unknown, filter: Filter<TSchema> = {}, given: Routed<DistinctOptions> = {}): Promise<unknown> {
+    const options = this.resolved(given);
+    const { keyspace, units } = await this.unitsOf(filter, options);
+    return distinct(this.router.scatter, keyspace, units, key as string, filter as Filter<Document>, options);
+  }
+
+  private async unitsOf(
+    filter: Filter<TSchema>,
+    options: Pick<AggregateOptions, 'collation' | 'readConcern'> | undefined,
+  ) {
+    refuseLinearizable(options);
+    const keyspace = await this.keyspace();
+    return { keyspace, units: this.router.scatter.units(keyspace, this.wanted(keyspace, filter, options)) };
   }
 
   /** The keys that a request is for. */
@@ -52,4 +129,8 @@ export abstract class CollectionReads<TSchema extends Document> extends Collecti
   ): Wanted {
     return wantedBy(filter, field, isCollated(options?.collation));
   }
+}
+
+function refuseLinearizable(options: Pick<FindOptions, 'readConcern'> | undefined): void {
+  if (isLinearizable(options)) throw notLinearizable();
 }

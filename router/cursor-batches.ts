@@ -1,9 +1,11 @@
 import type { AbstractCursor } from 'mongodb';
+import { allEnded } from './all-ended.js';
 import type { Batches } from './batches.js';
 import type { KeyspaceHandle } from './keyspaces.js';
 import type { LongRead } from './open-reads.js';
 import type { OpenPiece, Unit } from './pieces.js';
 import type { Scatter } from './scatter.js';
+import { atOnce } from './scatter.js';
 import type { DroverSession } from './session.js';
 
 /** What a cursor of the driver has read, as it was read. */
@@ -46,6 +48,35 @@ export async function openCursors<T>(
 
 export async function closeAll(cursors: readonly { close(): Promise<void> }[]): Promise<void> {
   await Promise.all(cursors.map((cursor) => cursor.close()));
+}
+
+/** All units at once, for what has to be merged. */
+export async function openEverywhere<T>(
+  units: readonly Unit[],
+  session: DroverSession | undefined,
+  open: (unit: Unit) => Promise<AbstractCursor<T>[]>,
+): Promise<CursorBatches<T>[]> {
+  const cursors: AbstractCursor<T>[] = [];
+  try {
+    await allEnded(units, atOnce(session), async (unit) => cursors.push(...(await open(unit))));
+  } catch (error) {
+    await closeAll(cursors);
+    throw error;
+  }
+  return cursors.map((cursor) => new CursorBatches(cursor));
+}
+
+/** Documents of all pieces in memory at once, where the request does not say. */
+const HELD = 20_000;
+const FIRST_BATCH = 101;
+export const batchSizeFor = (units: readonly Unit[]): number => Math.max(FIRST_BATCH, Math.ceil(HELD / units.length));
+
+export async function closing<C extends AbstractCursor, T>(cursor: C, request: (cursor: C) => Promise<T>): Promise<T> {
+  try {
+    return await request(cursor);
+  } finally {
+    await cursor.close();
+  }
 }
 
 /**

@@ -38,9 +38,10 @@ export class DriverAnswer {
 
   /** As it is: it was decoded by the options of the request. */
   shift(): Document | Uint8Array | null {
-    const document = this.documents[this.at];
+    if (this.at === this.batchSize) return null;
+    const document = this.documents[this.at]!;
     this.at += 1;
-    return document ?? null;
+    return document;
   }
 
   clear(): void {

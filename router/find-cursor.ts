@@ -1,5 +1,4 @@
 import type {
-  AbstractCursor,
   ClientSession,
   CountOptions,
   Document,
@@ -9,12 +8,12 @@ import type {
   MongoClient,
   ReadPreferenceLike,
 } from 'mongodb';
-import { FindCursor, MongoInvalidArgumentError, ReadPreference } from 'mongodb';
+import { FindCursor, MongoInvalidArgumentError } from 'mongodb';
 import { MongoDBNamespace } from 'mongodb/lib/utils.js';
-import { allEnded } from './all-ended.js';
 import type { Batches } from './batches.js';
 import { Window } from './batches.js';
-import { closeAll, CursorBatches, InTurn, openCursors } from './cursor-batches.js';
+import { batchSizeFor, closing, CursorBatches, InTurn, openCursors, openEverywhere } from './cursor-batches.js';
+import { forCursor, settingsOf } from './cursor-settings.js';
 import { DriverAnswer } from './driver-answer.js';
 import { Merged, SORT_KEY } from './merge.js';
 import { LongRead } from './open-reads.js';
@@ -26,7 +25,6 @@ import { atOnce } from './scatter.js';
 import type { Routed } from './session.js';
 import type { Sort } from './sorted.js';
 import { Decoded, decodingOf, listedOf, orderOf } from './sorted.js';
-import { levelOf } from './results.js';
 import { isCollated, wantedBy } from './wanted.js';
 
 /** Units that are opened before their turn. */
@@ -64,12 +62,8 @@ export class DroverFindCursor<TSchema> extends DriversFindCursor<TSchema> {
     private readonly options: Routed<FindOptions> = {},
   ) {
     const { session: _, ...settings } = options;
-    const readPreference = ReadPreference.fromOptions(settings);
-    super(scatter.anyClient(), MongoDBNamespace.fromString(keyspaceName), filter, {
-      ...settings,
-      ...(readPreference === undefined ? {} : { readPreference }),
-    });
-    this.prefers = readPreference !== undefined;
+    super(scatter.anyClient(), MongoDBNamespace.fromString(keyspaceName), filter, forCursor(settings));
+    this.prefers = options.readPreference !== undefined;
   }
 
   override clone(): DroverFindCursor<TSchema> {
@@ -163,14 +157,8 @@ export class DroverFindCursor<TSchema> extends DriversFindCursor<TSchema> {
     }
     const projection = { ...listedOf(settings.projection), [SORT_KEY]: { $meta: order.meta } };
     const sorted = { batchSize: batchSizeFor(units), ...ofPieces, ...(sort && { sort }), projection, raw: true };
-    const cursors: AbstractCursor<unknown>[] = [];
-    try {
-      await allEnded(units, atOnce(session), async (unit) => cursors.push(...(await openAll(unit, sorted))));
-    } catch (error) {
-      await closeAll(cursors);
-      throw error;
-    }
-    const streams = cursors.map((cursor) => new CursorBatches(cursor as AbstractCursor<Uint8Array>));
+    const opened = await openEverywhere(units, session, (unit) => openAll(unit, sorted));
+    const streams = opened as unknown as CursorBatches<Uint8Array>[];
     const merged = new Window(new Merged(streams, order.directions, atOnce(session)), skip, limit);
     return new Decoded(merged, decodingOf(settings, this.scatter.anyClient().bsonOptions));
   }
@@ -193,30 +181,7 @@ export class DroverFindCursor<TSchema> extends DriversFindCursor<TSchema> {
   /** As it is by now: a cursor's methods may have changed it since it was made. */
   private request(): { filter: Document; settings: Settings } {
     const { cursorFilter: filter, findOptions, cursorOptions } = this as unknown as Internals;
-    const { readPreference, readConcern, ...chosen } = cursorOptions;
-    const given = Object.entries({
-      ...chosen,
-      // Not the driver's object: it notes in it what a node's session has seen, and the others know nothing of that.
-      readConcern: levelOf(readConcern),
-      ...(this.prefers ? { readPreference } : {}),
-    });
-    return {
-      filter,
-      settings: { ...findOptions, ...Object.fromEntries(given.filter(([, value]) => value !== undefined)) },
-    };
-  }
-}
-
-/** Documents of all pieces in memory at once, where the request does not say. */
-const HELD = 20_000;
-const FIRST_BATCH = 101;
-const batchSizeFor = (units: readonly Unit[]): number => Math.max(FIRST_BATCH, Math.ceil(HELD / units.length));
-
-async function closing<C extends AbstractCursor, T>(cursor: C, request: (cursor: C) => Promise<T>): Promise<T> {
-  try {
-    return await request(cursor);
-  } finally {
-    await cursor.close();
+    return { filter, settings: settingsOf(findOptions, cursorOptions, this.prefers) };
   }
 }
 

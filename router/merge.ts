@@ -32,6 +32,7 @@ export class Merged implements Batches<Uint8Array> {
     private readonly directions: Directions,
     /** Streams that are asked at once. */
     private readonly concurrency: number,
+    private readonly keyOf: (document: Uint8Array) => readonly RawValue[] = sortKeyOf,
   ) {
     this.spent = streams.map((stream, place) => ({ stream, place, documents: [], at: 0, key: [] }));
   }
@@ -63,7 +64,7 @@ export class Merged implements Batches<Uint8Array> {
   }
 
   private insert(head: Head): void {
-    head.key = sortKeyOf(head.documents[head.at]!);
+    head.key = this.keyOf(head.documents[head.at]!);
     let low = 0;
     let high = this.heads.length;
     while (low < high) {

@@ -53,3 +53,13 @@ export const notLinearizable = (): MongoInvalidArgumentError =>
   new MongoInvalidArgumentError(
     'the read concern "linearizable" is there for findOne with one value of the partition key in its filter',
   );
+
+/** Documents of several nodes that one server, or this process, would have to work on at once. */
+export const tooLarge = (stage = 'the pipeline', bytes = 16_000_000): MongoServerError =>
+  new MongoServerError({
+    message:
+      `${stage} has to see all documents at once, and those that the nodes have sent are more than ${bytes / 1_000_000} MB: ` +
+      'name the partition key in the first $match, or put a $match, $group, $limit or $project before it that leaves less',
+    code: ServerError.bsonObjectTooLarge,
+    codeName: 'BSONObjectTooLarge',
+  });

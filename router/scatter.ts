@@ -1,4 +1,4 @@
-import type { MongoClient } from 'mongodb';
+import type { Db, MongoClient } from 'mongodb';
 import { DroverError } from '../domain/errors.js';
 import { tokensOf } from '../domain/partition.js';
 import { contains, TOKEN_END, TOKEN_MIN } from '../domain/token.js';
@@ -73,6 +73,13 @@ export class Scatter {
       for (const { end } of opening) end(true);
       throw error;
     }
+  }
+
+  /** The database at one of the nodes that hold what is wanted: to work there on what all of them have sent. */
+  async merging(keyspace: KeyspaceHandle, units: readonly Unit[]): Promise<Db> {
+    const pieces = units.flatMap((unit) => piecesOf(unit, keyspace.field));
+    const { node } = pieces[Math.floor(Math.random() * pieces.length)]!;
+    return (await this.nodes.get(node)).db(keyspace.database);
   }
 
   /** Asks every piece that a request concerns once. */

@@ -88,12 +88,30 @@ export const idHex = (id: unknown): string => Buffer.from(BSON.serialize({ _id: 
  * names first.
  */
 export function decode({ type, bytes }: RawValue): unknown {
+  if (type === ARRAY) return [...fields(bytes).values()].map(decode);
   if (type !== DOCUMENT) return BSON.deserialize(compose([['v', { type, bytes }]]), UNPROMOTED)['v'];
   const map = new Map<string, unknown>();
   for (const [each, nameAt, nameLength, at, length] of BSON.onDemand.parseToElements(bytes)) {
     map.set(textAt(bytes, nameAt, nameLength), decode({ type: each, bytes: bytes.subarray(at, at + length) }));
   }
   return map;
+}
+
+/**
+ * A document as the driver sends it again, as {@link decode} does, but in a fraction of the time where no name in it is a whole
+ * number.
+ */
+export function decodeDocument(bytes: Uint8Array): unknown {
+  const document: unknown = BSON.deserialize(bytes, UNPROMOTED);
+  return keepsOrder(document) ? document : decode(rawDocument(bytes));
+}
+
+/** An object has names that are whole numbers first. */
+function keepsOrder(value: unknown): boolean {
+  if (Array.isArray(value)) return value.every(keepsOrder);
+  if (typeof value !== 'object' || value === null || '_bsontype' in value || value instanceof Date) return true;
+  const [first] = Object.keys(value);
+  return first === undefined || (!/^\d+$/.test(first) && Object.values(value).every(keepsOrder));
 }
 
 /** Of a string. */

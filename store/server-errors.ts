@@ -14,6 +14,7 @@ export const ServerError = {
   changeStreamHistoryLost: 286,
   collectionUuidMismatch: 361,
   cannotDropShardKeyIndex: 373,
+  bsonObjectTooLarge: 10334,
   duplicateKey: 11000,
   interrupted: 11601,
   indexIsBeingBuilt: 12587,

@@ -1,0 +1,209 @@
+import type {
+  AbstractCursor,
+  AggregateOptions,
+  ClientSession,
+  Document,
+  ExplainCommandOptions,
+  ExplainVerbosityLike,
+  MongoClient,
+  ReadPreferenceLike,
+} from 'mongodb';
+import { AggregationCursor } from 'mongodb';
+import { MongoDBNamespace } from 'mongodb/lib/utils.js';
+import { explainSplit, shardsOf } from './aggregation-plan.js';
+import type { Batches } from './batches.js';
+import { Window } from './batches.js';
+import { Preceded } from './chunks.js';
+import { batchSizeFor, closing, CursorBatches, InTurn, openCursors, openEverywhere } from './cursor-batches.js';
+import { forCursor, settingsOf } from './cursor-settings.js';
+import { DriverAnswer } from './driver-answer.js';
+import type { KeyspaceHandle } from './keyspaces.js';
+import { MergePart } from './merge-part.js';
+import { MergeServer } from './merge-server.js';
+import { Merged } from './merge.js';
+import { LongRead } from './open-reads.js';
+import { pipelineWithin, wantedByPipeline } from './piece-pipeline.js';
+import type { Unit } from './pieces.js';
+import { isOnePiece, piecesOf, sessionOf } from './pieces.js';
+import { isLinearizable, notLinearizable } from './results.js';
+import type { Scatter } from './scatter.js';
+import { atOnce } from './scatter.js';
+import type { Routed } from './session.js';
+import { Decoded, decodingOf } from './sorted.js';
+import { keysBy } from './sort-key.js';
+import type { SplitPipeline } from './split-pipeline.js';
+import { splitPipeline } from './split-pipeline.js';
+import { checkSearch, checkStages } from './stages.js';
+import { isCollated } from './wanted.js';
+
+/** Units that are opened before their turn. */
+const AHEAD = 4;
+
+type Settings = Omit<AggregateOptions, 'session'>;
+
+/** What the driver's cursor keeps, and does not declare. */
+interface Internals {
+  readonly aggregateOptions: Settings;
+  readonly cursorOptions: AggregateOptions;
+}
+
+/** The driver's own class, whose constructor is not declared. */
+const DriversAggregationCursor = AggregationCursor as unknown as new <T>(
+  client: MongoClient,
+  namespace: MongoDBNamespace,
+  pipeline: Document[],
+  options: AggregateOptions,
+) => AggregationCursor<T>;
+
+/** The driver's cursor over one node or many: where the documents are is looked up when it is first read. */
+export class DroverAggregationCursor<TSchema> extends DriversAggregationCursor<TSchema> {
+  private batches: Batches<Document | Uint8Array> | undefined;
+  private prefers: boolean;
+  private long = new LongRead();
+  private ended = false;
+
+  constructor(
+    private readonly scatter: Scatter,
+    /** `<database>.<collection>` */
+    private readonly keyspaceName: string,
+    pipeline: Document[],
+    private readonly options: Routed<AggregateOptions> = {},
+  ) {
+    const { session: _, ...settings } = options;
+    super(scatter.anyClient(), MongoDBNamespace.fromString(keyspaceName), pipeline, forCursor(settings));
+    this.prefers = options.readPreference !== undefined;
+  }
+
+  override clone(): DroverAggregationCursor<TSchema> {
+    return new DroverAggregationCursor<TSchema>(this.scatter, this.keyspaceName, [...this.pipeline], this.settings());
+  }
+
+  override withReadPreference(readPreference: ReadPreferenceLike): this {
+    this.prefers = true;
+    return super.withReadPreference(readPreference);
+  }
+
+  /** Of one node as it answers; of several in the form of a sharded cluster. */
+  override async explain(
+    verbosity?: ExplainVerbosityLike | ExplainCommandOptions | { timeoutMS?: number },
+    options?: { timeoutMS?: number },
+  ): Promise<Document> {
+    const settings = this.settings();
+    const { keyspace, units } = await this.units(settings);
+    const { scatter, pipeline } = this;
+    const split = isOnePiece(units, keyspace.field)
+      ? undefined
+      : splitPipeline(pipeline, isCollated(settings.collation));
+    const stages = split?.nodes ?? pipeline;
+    const plans = await scatter.ask(keyspace, units, this.options.session, async (piece) => {
+      const ofPiece = { ...settings, ...sessionOf(piece) };
+      const cursor = piece.collection.aggregate(pipelineWithin(stages, piece), ofPiece);
+      const plan = await closing(cursor, () => cursor.explain(verbosity as ExplainVerbosityLike, options!));
+      return { node: piece.node, collection: piece.collection.collectionName, plan };
+    });
+    return split === undefined ? plans[0]!.plan : explainSplit(split, shardsOf(plans));
+  }
+
+  override async close(): Promise<void> {
+    this.ended = true;
+    await super.close();
+    await this.batches?.close();
+  }
+
+  /** For the driver's class: the first answer. */
+  async _initialize(session: ClientSession) {
+    await this.batches?.close();
+    this.ended = false;
+    this.long = new LongRead();
+    this.batches = await this.open();
+    return { server: undefined, session, response: await this.getMore() };
+  }
+
+  /** For the driver's class: the next one. After an error, at the end, or when it was closed meanwhile, nothing is left open. */
+  async getMore(): Promise<DriverAnswer> {
+    const batches = this.batches!;
+    try {
+      const answer = await this.long.use(() => DriverAnswer.of(batches));
+      if (!this.ended && !answer.id.isZero()) return answer;
+    } catch (error) {
+      await batches.close();
+      throw error;
+    }
+    await batches.close();
+    return DriverAnswer.none();
+  }
+
+  private async open(): Promise<Batches<Document | Uint8Array>> {
+    const { explain, ...settings } = this.settings();
+    if (isLinearizable(settings)) throw notLinearizable();
+    if (explain !== undefined) return new Preceded([await this.explain(explain)]);
+    const { keyspace, units } = await this.units(settings);
+    const { pipeline } = this;
+    if (isOnePiece(units, keyspace.field)) {
+      const [cursor] = await this.openUnit(keyspace, units[0]!, pipeline, settings);
+      return new CursorBatches(cursor!);
+    }
+    const split = splitPipeline(pipeline, isCollated(settings.collation));
+    const { order, skip, limit, merge } = split;
+    if (order === undefined && merge.length === 0) {
+      return new Window(this.inTurn(keyspace, units, split, settings), skip, limit);
+    }
+    const raw = new Window(await this.gathered(keyspace, units, split, { ...settings, raw: true }), skip, limit);
+    const whole = merge.length === 0 ? raw : new MergePart(raw, merge, await this.server(keyspace, units, settings));
+    return new Decoded(whole, decodingOf(settings, this.scatter.anyClient().bsonOptions));
+  }
+
+  /** What the nodes send, as bytes. */
+  private async gathered(
+    keyspace: KeyspaceHandle,
+    units: Unit[],
+    split: SplitPipeline,
+    settings: Settings,
+  ): Promise<Batches<Uint8Array>> {
+    const { order, nodes } = split;
+    if (order === undefined) return this.inTurn(keyspace, units, split, settings) as Batches<Uint8Array>;
+    const { session } = this.options;
+    const sorted = { batchSize: batchSizeFor(units), ...settings };
+    const opened = await openEverywhere(units, session, (unit) => this.openUnit(keyspace, unit, nodes, sorted));
+    const streams = opened as unknown as CursorBatches<Uint8Array>[];
+    return new Merged(streams, order.directions, atOnce(session), keysBy(order));
+  }
+
+  private inTurn(keyspace: KeyspaceHandle, units: Unit[], { nodes }: SplitPipeline, settings: Settings) {
+    const open = (unit: Unit) => this.openUnit(keyspace, unit, nodes, settings);
+    return new InTurn(units, open, this.options.session === undefined ? AHEAD : 1);
+  }
+
+  private openUnit(
+    keyspace: KeyspaceHandle,
+    unit: Unit,
+    stages: readonly Document[],
+    settings: Settings,
+  ): Promise<AbstractCursor<Document>[]> {
+    return openCursors(this.scatter, keyspace, unit, this.options.session, this.long, (piece) =>
+      piece.collection.aggregate(pipelineWithin(stages, piece), { ...settings, ...sessionOf(piece) }),
+    );
+  }
+
+  /** There are no documents in a collection there, and no transaction: what concerns these is left out. */
+  private async server(keyspace: KeyspaceHandle, units: Unit[], settings: Settings): Promise<MergeServer> {
+    const { hint: _, readConcern: __, ...others } = settings;
+    return new MergeServer(await this.scatter.merging(keyspace, units), others);
+  }
+
+  private async units({ collation, out }: Settings) {
+    const { pipeline } = this;
+    checkStages(out === undefined ? pipeline : [...pipeline, { $out: out }]);
+    const keyspace = await this.scatter.keyspaces.get(this.keyspaceName);
+    const units = this.scatter.units(keyspace, wantedByPipeline(pipeline, keyspace.field, isCollated(collation)));
+    const pieces = units.flatMap((unit) => piecesOf(unit, keyspace.field));
+    checkSearch(pipeline, pieces.length === 1 && pieces[0]!.restriction === undefined);
+    return { keyspace, units };
+  }
+
+  /** As they are by now: a cursor's methods may have changed them since it was made. */
+  private settings(): Settings {
+    const { aggregateOptions, cursorOptions } = this as unknown as Internals;
+    return settingsOf(aggregateOptions, cursorOptions, this.prefers);
+  }
+}

@@ -1,0 +1,32 @@
+import type { AbstractCursorOptions } from 'mongodb';
+import { ReadPreference } from 'mongodb';
+import { levelOf } from './results.js';
+
+/** As the driver's collections give them to their cursors, which take no name for a read preference. */
+export function forCursor<O extends AbstractCursorOptions>(options: O): O {
+  const readPreference = ReadPreference.fromOptions(options);
+  return readPreference === undefined ? options : { ...options, readPreference };
+}
+
+/**
+ * What a cursor of the driver was made with, and what its methods have changed since then.
+ *
+ * @param prefers whether the application has said where to read; otherwise that is for each node's client to say
+ */
+export function settingsOf<O extends AbstractCursorOptions>(
+  made: O,
+  { readPreference, readConcern, ...changed }: AbstractCursorOptions,
+  prefers: boolean,
+): O {
+  const given = Object.entries({
+    ...made,
+    ...definedOf(changed),
+    // Not the driver's object: it notes in it what a node's session has seen, and the others know nothing of that.
+    ...definedOf({ readConcern: levelOf(readConcern) }),
+    ...(prefers ? { readPreference } : {}),
+  });
+  return Object.fromEntries(given.filter(([, value]) => value !== undefined)) as O;
+}
+
+const definedOf = (options: object) =>
+  Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined));
