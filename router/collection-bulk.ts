@@ -51,6 +51,8 @@ export abstract class CollectionBulk<TSchema extends Document> extends Collectio
     if (!Array.isArray(operations)) {
       throw new MongoInvalidArgumentError('Argument "operations" must be an array of documents');
     }
+    // Told here when the client is closed: the driver's builder would miss a connection.
+    await this.keyspace();
     const bulk =
       options.ordered === false ? this.initializeUnorderedBulkOp(options) : this.initializeOrderedBulkOp(options);
     for (const operation of operations) bulk.raw(operation as AnyBulkWriteOperation);
