@@ -102,9 +102,8 @@ async function measure(partitions: number): Promise<RoutesMeasured> {
 }
 
 async function measureRecords(tokens: readonly bigint[]): Promise<Spread> {
+  const origin = { region: 'us-east', network: '10.1.2.0/24' };
   const recorder = new AccessRecorder({
-    region: 'us-east',
-    network: '10.1.2.0/24',
     flushMs: 3_600_000,
     now: Date.now,
     write: () => Promise.resolve(),
@@ -120,7 +119,7 @@ async function measureRecords(tokens: readonly bigint[]): Promise<Spread> {
       ms += cpu(() => {
         for (let i = 0; i < PER_FLUSH; i++) {
           const name = names[i % IN_USE]!;
-          recorder.count(KEYSPACE, name, 'us-1', tokens[(i * 31) % KEYS], 'reads', 0.2 + (i % 97) / 50, false);
+          recorder.count(origin, KEYSPACE, name, 'us-1', tokens[(i * 31) % KEYS], 'reads', 0.2 + (i % 97) / 50, false);
         }
         void recorder.flush();
       });

@@ -1,5 +1,12 @@
 import type { Token } from './token.js';
 
+/** Where a request comes from, as access records have it. */
+export interface Origin {
+  readonly region: string;
+  /** An address prefix such as `10.1.0.0/16`. */
+  readonly network?: string;
+}
+
 /**
  * What one router saw of one partition on one node, from one region, during one flush interval: an access record.
  *

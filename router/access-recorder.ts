@@ -1,4 +1,4 @@
-import type { AccessRecord } from '../domain/access.js';
+import type { AccessRecord, Origin } from '../domain/access.js';
 import { MAX_CLIENTS_PER_RECORD, MAX_TOKENS_PER_RECORD } from '../domain/access.js';
 import { DistinctCount } from '../domain/distinct-count.js';
 import { FrequentItems } from '../domain/frequent-items.js';
@@ -19,13 +19,7 @@ const WAITING = 2_048;
 /** Networks whose hashes are remembered. */
 const HASHES = 4_096;
 
-/** Where a request comes from. */
-export interface Origin {
-  readonly region: string;
-  readonly network?: string;
-}
-
-export interface AccessRecorderOptions extends Origin {
+export interface AccessRecorderOptions {
   readonly flushMs: number;
   /** Drover's time, milliseconds. */
   readonly now: () => number;
@@ -102,11 +96,12 @@ export class AccessRecorder {
   }
 
   /**
-   * @param node that owned the token when the request was over
+   * @param node that served the request: what owned the token when it was over, or had the copy that was read
    * @param token of the key, if the request was for one
    * @param latencyMs from the call to its acknowledgement, waiting included
    */
   count(
+    { region, network }: Origin,
     keyspace: string,
     partition: string,
     node: string,
@@ -114,10 +109,9 @@ export class AccessRecorder {
     kind: 'reads' | 'writes',
     latencyMs: number,
     failed: boolean,
-    origin: Origin = this.options,
   ): void {
     if (this.options.write === undefined) return;
-    const counters = this.countersOf(keyspace, partition, node, origin.region);
+    const counters = this.countersOf(keyspace, partition, node, region);
     if (counters === undefined) {
       this.notCounted += 1;
       return;
@@ -129,7 +123,6 @@ export class AccessRecorder {
     const bin = latencyBin(latencyMs);
     counters.bins.set(bin, (counters.bins.get(bin) ?? 0) + 1);
     if (token !== undefined) counters.tokens.add(token);
-    const { network } = origin;
     if (network !== undefined && counters.networks.add(network)) counters.clients.add(this.hashOf(network));
     this.requests += 1;
     if (this.requests === REQUESTS) setImmediate(() => void this.flush());
@@ -202,7 +195,7 @@ export class AccessRecorder {
 
   private tellNotCounted(): void {
     if (this.notCounted === 0) return;
-    const text = `${this.notCounted} requests were not counted: they went to more than ${PLACES} partitions and nodes in one interval`;
+    const text = `${this.notCounted} requests were not counted: they were of more than ${PLACES} partitions, nodes and regions in one interval`;
     this.notCounted = 0;
     this.options.onProblem('counting requests', new Error(text));
   }

@@ -1,21 +1,19 @@
-import type { ClientSessionOptions, CollectionOptions, Document, MongoClientOptions } from 'mongodb';
+import type { MongoClientOptions } from 'mongodb';
 import { nanoid } from 'nanoid';
-import { clientNetwork } from '../domain/client-network.js';
 import { LEASE_MS } from '../domain/lease.js';
 import { Catalog } from '../store/catalog/catalog.js';
 import { appOfRouter } from '../store/catalog/routers.js';
-import { tokenOfKey } from '../store/key-token.js';
 import { NodePool } from '../store/node-pool.js';
 import { AccessRecorder } from './access-recorder.js';
 import type { ClientStatus } from './client-status.js';
-import { DroverCollection } from './collection.js';
 import { Entrance } from './entrance.js';
 import { Keyspaces } from './keyspaces.js';
 import { NodeUris } from './node-uris.js';
+import { originOf } from './origin.js';
+import { DroverOriginClient } from './origin-client.js';
 import { RouteFeed } from './route-feed.js';
 import { RouteTable } from './route-table.js';
 import { Router } from './router.js';
-import { DroverSession } from './session.js';
 
 /** A catalog that is away keeps nobody from closing. */
 const CLOSE_MS = 2_000;
@@ -59,7 +57,7 @@ export interface DroverClientOptions {
  * const orders = client.db('shop').collection<Order>('orders');
  * await orders.insertOne({ customerId: 'c42', total: 10 });
  */
-export class DroverClient {
+export class DroverClient extends DroverOriginClient {
   private closing: Promise<void> | undefined;
 
   private constructor(
@@ -68,11 +66,14 @@ export class DroverClient {
     private readonly table: RouteTable,
     private readonly feed: RouteFeed,
     private readonly recorder: AccessRecorder,
-    private readonly router: Router,
-  ) {}
+    router: Router,
+  ) {
+    super(router);
+  }
 
   /** @throws DroverError `Unavailable` when the catalog or a node can't be reached */
   static async connect(catalogUri: string, options: DroverClientOptions): Promise<DroverClient> {
+    const origin = originOf({ ip: options.ip }, options.region);
     const catalog = await Catalog.open(catalogUri, options.catalogDatabase);
     const onProblem = options.onProblem ?? (() => undefined);
     const names = (await catalog.nodes.list()).map((node) => node._id);
@@ -84,8 +85,6 @@ export class DroverClient {
     const entrance = new Entrance(nodes);
     const feed = new RouteFeed(id, catalog, table, entrance, options.region, onProblem);
     const recorder = new AccessRecorder({
-      region: options.region,
-      ...(options.ip === undefined ? {} : { network: clientNetwork(options.ip) }),
       flushMs: options.accessFlushMS ?? 1_000,
       now: options.now ?? Date.now,
       write: options.recordAccess === false ? undefined : (records) => catalog.access.append(records),
@@ -95,6 +94,7 @@ export class DroverClient {
       holdTimeoutMs: options.holdTimeoutMS ?? 30_000,
       onLeaseExpired: options.onLeaseExpired ?? 'refuse',
       maxHeldRequests: options.maxHeldRequests ?? 10_000,
+      origin,
     });
     const client = new DroverClient(catalog, nodes, table, feed, recorder, router);
     try {
@@ -106,22 +106,6 @@ export class DroverClient {
       await client.close();
       throw error;
     }
-  }
-
-  /** Name of the node that owns a key at this moment, as this client knows it: for diagnosis, not for routing. */
-  async ownerOf(namespace: string, key: unknown): Promise<string> {
-    const keyspace = await this.router.keyspaces.get(namespace);
-    const token = tokenOfKey(key);
-    return this.router.routeOf(keyspace, token).readOwner(token);
-  }
-
-  db(name: string): DroverDatabase {
-    return new DroverDatabase(this.router, name);
-  }
-
-  /** A session for requests to one node or several; a transaction stays within one. */
-  startSession(options?: ClientSessionOptions): DroverSession {
-    return new DroverSession(options);
   }
 
   /** How this client is, for a health check: costs no request. */
@@ -158,20 +142,5 @@ export class DroverClient {
     // Whatever still waits for an answer of the catalog gets none.
     await this.catalog.close();
     await ended;
-  }
-}
-
-export class DroverDatabase {
-  constructor(
-    private readonly router: Router,
-    readonly databaseName: string,
-  ) {}
-
-  /** @param options what requests are asked with where they say nothing else; writes are acknowledged by a majority anyway */
-  collection<TSchema extends Document = Document>(
-    name: string,
-    options?: CollectionOptions,
-  ): DroverCollection<TSchema> {
-    return new DroverCollection<TSchema>(this.router, `${this.databaseName}.${name}`, options);
   }
 }

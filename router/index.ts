@@ -1,6 +1,9 @@
 export type { DroverClientOptions } from './client.js';
 export type { ClientStatus } from './client-status.js';
-export { DroverClient, DroverDatabase } from './client.js';
+export { DroverClient } from './client.js';
+export type { DroverSessionOptions } from './origin-client.js';
+export { DroverDatabase, DroverOriginClient } from './origin-client.js';
+export type { OriginOptions } from './origin.js';
 export { DroverCollection } from './collection.js';
 export type { Routed } from './session.js';
 export { DroverSession } from './session.js';

@@ -1,4 +1,5 @@
 import type { Collection, Document } from 'mongodb';
+import type { Origin } from '../domain/access.js';
 import { DroverError } from '../domain/errors.js';
 import type { NodeName } from '../domain/partition.js';
 import { collectionOn, sidesOf, tokensOf } from '../domain/partition.js';
@@ -23,13 +24,14 @@ import { changingHands } from './session.js';
 
 const AGAIN = Symbol('again');
 
-/** What the router tells of routes, and does about them. */
-interface Routes {
+/** What these writes need of the router. */
+interface Requests {
   readonly held: HeldRequests;
   deadline(): number;
   timedOut(route: PartitionRoute): DroverError;
   areConfirmed(known: readonly KnownRoute[], deadline: number): Promise<boolean>;
   ofTransaction(error: unknown, routes: readonly PartitionRoute[]): Promise<unknown>;
+  originOf(session: DroverSession | undefined): Origin;
 }
 
 /** Tokens of a partition that a write has still to reach. */
@@ -47,7 +49,7 @@ export type RangeWrite<T> = (place: Place, restriction: Document | undefined) =>
  */
 export class RangeWrites {
   constructor(
-    private readonly router: Routes,
+    private readonly router: Requests,
     private readonly nodes: NodePool,
     private readonly entrance: Entrance,
     private readonly feed: RouteFeed,
@@ -113,7 +115,7 @@ export class RangeWrites {
           session: session?.at(client),
           deadline,
         });
-        const result = await this.part(keyspace, unit, node, claimed, place, changedNothing, request);
+        const result = await this.part(keyspace, unit, node, claimed, place, changedNothing, request, session);
         if (result === AGAIN) continue;
         results.push(result);
         rest = rest.flatMap((range) => without(range, claimed));
@@ -135,6 +137,7 @@ export class RangeWrites {
     placeOf: (collection: Collection) => Place,
     changedNothing: (result: T) => boolean,
     request: RangeWrite<T>,
+    session: DroverSession | undefined,
   ): Promise<T | typeof AGAIN> {
     const isUnbroken = this.lease();
     const known = claimed.map(({ route }) => ({ route, epoch: route.epoch }));
@@ -157,7 +160,8 @@ export class RangeWrites {
     } finally {
       const ms = performance.now() - startedAt;
       for (const { route } of known) {
-        this.recorder.count(keyspace.name, route.partition.name, node, undefined, 'writes', ms, failed);
+        const { name } = route.partition;
+        this.recorder.count(this.router.originOf(session), keyspace.name, name, node, undefined, 'writes', ms, failed);
       }
     }
   }

@@ -1,6 +1,7 @@
 import type { ClientSession, Collection } from 'mongodb';
 import { MongoBulkWriteError, MongoErrorLabel, MongoServerError } from 'mongodb';
 import pMap from 'p-map';
+import type { Origin } from '../domain/access.js';
 import { DroverError } from '../domain/errors.js';
 import type { Token } from '../domain/token.js';
 import { isFenced } from '../store/fenced-collection.js';
@@ -11,6 +12,8 @@ import { Everywhere } from './everywhere.js';
 import { HeldRequests } from './held-requests.js';
 import type { KeyspaceHandle, Keyspaces } from './keyspaces.js';
 import { LeaseCheck } from './lease-check.js';
+import type { OriginOptions } from './origin.js';
+import { originOf } from './origin.js';
 import type { RouteFeed } from './route-feed.js';
 import type { KnownRoute, PartitionRoute, RouteTable } from './route-table.js';
 import type { Place } from './same-transaction.js';
@@ -26,6 +29,8 @@ export interface RouterOptions {
   readonly onLeaseExpired: 'refuse' | 'serve';
   /** Requests that may wait for hand-overs at once. */
   readonly maxHeldRequests: number;
+  /** Of requests that don't say anything else. */
+  readonly origin: Origin;
 }
 
 /** Says of a result that nothing was there to change: no fence has seen that, so it rests on the lease. */
@@ -49,8 +54,6 @@ export class Router {
   readonly scatter: Scatter;
   /** Writes of more than one key. */
   readonly ranges: RangeWrites;
-  /** Requests that wait for a hand-over. */
-  readonly held: HeldRequests;
   /** Changes of indexes. */
   readonly everywhere: Everywhere;
   private readonly lease: LeaseCheck;
@@ -63,12 +66,28 @@ export class Router {
     private readonly entrance: Entrance,
     private readonly recorder: AccessRecorder,
     private readonly options: RouterOptions,
+    /** Requests that wait for a hand-over. */
+    readonly held = new HeldRequests(options.maxHeldRequests),
   ) {
     this.lease = new LeaseCheck(feed, options.onLeaseExpired);
-    this.held = new HeldRequests(options.maxHeldRequests);
-    this.scatter = new Scatter(keyspaces, table, nodes, recorder);
+    this.scatter = new Scatter(keyspaces, table, nodes, recorder, options.origin);
     this.everywhere = new Everywhere(this, nodes);
     this.ranges = new RangeWrites(this, nodes, entrance, feed, recorder);
+  }
+
+  /** The same for requests from elsewhere. */
+  from(options: OriginOptions): Router {
+    const { keyspaces, table, feed, nodes, entrance, recorder, held } = this;
+    const origin = this.originFrom(options);
+    return new Router(keyspaces, table, feed, nodes, entrance, recorder, { ...this.options, origin }, held);
+  }
+
+  originFrom(options: OriginOptions): Origin {
+    return originOf(options, this.options.origin.region);
+  }
+
+  originOf(session: DroverSession | undefined): Origin {
+    return session?.origin ?? this.options.origin;
   }
 
   /** Until when a write that begins now may wait, by `performance.now()`. */
@@ -114,7 +133,7 @@ export class Router {
     session?: DroverSession,
   ): Promise<T> {
     const route = this.routeOf(keyspace, token);
-    return this.recorded(keyspace, route, token, 'reads', async () => {
+    return this.recorded(keyspace, route, token, 'reads', session, async () => {
       if (session?.inTransaction()) {
         return this.inTransaction(
           keyspace,
@@ -144,7 +163,7 @@ export class Router {
   ): Promise<T> {
     const route = this.routeOf(keyspace, token);
     const perform = (place: Place) => request(place.collection, place.session);
-    return this.recorded(keyspace, route, token, 'reads', () =>
+    return this.recorded(keyspace, route, token, 'reads', session, () =>
       this.untilSettled(keyspace, route, token, perform, always, session),
     );
   }
@@ -166,7 +185,7 @@ export class Router {
     crowd?: Crowd,
   ): Promise<T> {
     const route = this.routeOf(keyspace, token);
-    return this.recorded(keyspace, route, token, 'writes', () =>
+    return this.recorded(keyspace, route, token, 'writes', session, () =>
       this.untilSettled(keyspace, route, token, request, restsOnLease, session, crowd),
     );
   }
@@ -181,7 +200,7 @@ export class Router {
     crowd?: Crowd,
   ): Promise<T> {
     const deadline = this.deadline();
-    return this.recorded(keyspace, route, tokens[0]!, 'writes', async () => {
+    return this.recorded(keyspace, route, tokens[0]!, 'writes', session, async () => {
       if (session?.inTransaction()) return this.inTransaction(keyspace, route, tokens, request, session);
       const result = await this.attempt(keyspace, route, tokens, request, deadline, undefined, session, crowd);
       return result as Exclude<typeof result, typeof AGAIN>;
@@ -327,6 +346,7 @@ export class Router {
     route: PartitionRoute,
     token: Token,
     kind: 'reads' | 'writes',
+    session: DroverSession | undefined,
     request: () => Promise<T>,
   ): Promise<T> {
     const startedAt = performance.now();
@@ -337,7 +357,9 @@ export class Router {
       return result;
     } finally {
       const ms = performance.now() - startedAt;
-      this.recorder.count(keyspace.name, route.partition.name, route.readOwner(token), token, kind, ms, failed);
+      const { name } = route.partition;
+      const node = route.readOwner(token);
+      this.recorder.count(this.originOf(session), keyspace.name, name, node, token, kind, ms, failed);
     }
   }
 }

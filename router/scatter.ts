@@ -1,4 +1,5 @@
 import type { Db, MongoClient } from 'mongodb';
+import type { Origin } from '../domain/access.js';
 import { DroverError } from '../domain/errors.js';
 import { tokensOf } from '../domain/partition.js';
 import { contains, TOKEN_END, TOKEN_MIN } from '../domain/token.js';
@@ -23,6 +24,7 @@ export class Scatter {
     private readonly table: RouteTable,
     private readonly nodes: NodePool,
     private readonly recorder: AccessRecorder,
+    private readonly origin: Origin,
   ) {}
 
   /** For what any node can tell. */
@@ -61,7 +63,7 @@ export class Scatter {
     const inTransaction = session?.inTransaction() === true;
     if (inTransaction) this.join(session, unit, pieces);
     // Before anything else happens: what is being read from is not removed.
-    const opening = pieces.map((piece) => ({ piece, end: this.begin(keyspace, piece, long) }));
+    const opening = pieces.map((piece) => ({ piece, end: this.begin(keyspace, piece, session, long) }));
     try {
       const clients = await Promise.all(pieces.map(({ node }) => this.nodes.get(node)));
       return opening.map(({ piece, end }, i): OpenPiece => {
@@ -109,7 +111,12 @@ export class Scatter {
     }
   }
 
-  private begin(keyspace: KeyspaceHandle, { node, routes }: Piece, long?: LongRead): OpenPiece['end'] {
+  private begin(
+    keyspace: KeyspaceHandle,
+    { node, routes }: Piece,
+    session?: DroverSession,
+    long?: LongRead,
+  ): OpenPiece['end'] {
     const startedAt = performance.now();
     const reads = routes.map((route) => ({ route, read: route.reads.begin(node, long) }));
     let over = false;
@@ -118,14 +125,21 @@ export class Scatter {
       over = true;
       for (const { route, read } of reads) {
         route.reads.end(read);
-        this.count(keyspace, route, node, startedAt, failed);
+        this.count(keyspace, route, node, startedAt, failed, session?.origin ?? this.origin);
       }
     };
   }
 
-  private count(keyspace: KeyspaceHandle, route: PartitionRoute, node: string, startedAt: number, failed: boolean) {
+  private count(
+    keyspace: KeyspaceHandle,
+    route: PartitionRoute,
+    node: string,
+    startedAt: number,
+    failed: boolean,
+    origin: Origin,
+  ) {
     const ms = performance.now() - startedAt;
-    this.recorder.count(keyspace.name, route.partition.name, node, undefined, 'reads', ms, failed);
+    this.recorder.count(origin, keyspace.name, route.partition.name, node, undefined, 'reads', ms, failed);
   }
 }
 

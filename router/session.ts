@@ -1,5 +1,6 @@
 import type { ClientSession, ClientSessionOptions, MongoClient, TransactionOptions } from 'mongodb';
 import { MongoErrorLabel, MongoExpiredSessionError, MongoTransactionError } from 'mongodb';
+import type { Origin } from '../domain/access.js';
 import { sidesOf, tokensOf } from '../domain/partition.js';
 import type { Token } from '../domain/token.js';
 import { MAJORITY } from './majority.js';
@@ -116,7 +117,11 @@ export class DroverSession implements AsyncDisposable {
   private transaction: Transaction | undefined;
   private committing = false;
 
-  constructor(private readonly options: ClientSessionOptions = {}) {}
+  constructor(
+    private readonly options: ClientSessionOptions = {},
+    /** Where its requests come from; without one that of the client. */
+    readonly origin?: Origin,
+  ) {}
 
   inTransaction(): boolean {
     return this.transaction !== undefined && !this.committing;

@@ -1,6 +1,6 @@
 import { MongoNetworkError } from 'mongodb';
 import { describe, expect, it } from 'vitest';
-import type { AccessRecord } from '../../domain/access.js';
+import type { AccessRecord, Origin } from '../../domain/access.js';
 import { MAX_CLIENTS_PER_RECORD, MAX_TOKENS_PER_RECORD } from '../../domain/access.js';
 import { distinctIn } from '../../domain/distinct-count.js';
 import type { AccessRecorderOptions } from '../../router/access-recorder.js';
@@ -8,12 +8,12 @@ import { AccessRecorder } from '../../router/access-recorder.js';
 import { tokenOfKey } from '../../store/key-token.js';
 import { latencyBin } from '../../store/latency-sketch.js';
 
+const EU: Origin = { region: 'eu', network: '10.1.2.0/24' };
+
 function recorder(part: Partial<AccessRecorderOptions> = {}) {
   const written: AccessRecord[][] = [];
   const problems: string[] = [];
   const each = new AccessRecorder({
-    region: 'eu',
-    network: '10.1.2.0/24',
     flushMs: 3_600_000,
     now: () => 5_000,
     write: (records) => {
@@ -29,11 +29,11 @@ function recorder(part: Partial<AccessRecorderOptions> = {}) {
 describe('access records', () => {
   it('add up the requests of each partition', async () => {
     const { each, written } = recorder();
-    each.count('shop.orders', 'p0', 'a', 7n, 'reads', 2, false);
-    each.count('shop.orders', 'p0', 'a', 7n, 'writes', 10, false);
-    each.count('shop.orders', 'p0', 'a', 8n, 'writes', 4, true);
-    each.count('shop.orders', 'p1', 'a', 9n, 'reads', 1, false);
-    each.count('shop.carts', 'p0', 'a', 1n, 'reads', 1, false);
+    each.count(EU, 'shop.orders', 'p0', 'a', 7n, 'reads', 2, false);
+    each.count(EU, 'shop.orders', 'p0', 'a', 7n, 'writes', 10, false);
+    each.count(EU, 'shop.orders', 'p0', 'a', 8n, 'writes', 4, true);
+    each.count(EU, 'shop.orders', 'p1', 'a', 9n, 'reads', 1, false);
+    each.count(EU, 'shop.carts', 'p0', 'a', 1n, 'reads', 1, false);
     await each.flush();
     expect(written).toHaveLength(1);
     expect(written[0]).toHaveLength(3);
@@ -69,9 +69,9 @@ describe('access records', () => {
     const { each, written } = recorder();
     await each.flush();
     expect(written).toEqual([]);
-    each.count('k', 'p', 'a', 1n, 'reads', 1, false);
+    each.count(EU, 'k', 'p', 'a', 1n, 'reads', 1, false);
     await each.flush();
-    each.count('k', 'p', 'a', 1n, 'reads', 1, false);
+    each.count(EU, 'k', 'p', 'a', 1n, 'reads', 1, false);
     await each.flush();
     expect(written.map(([record]) => record!.reads)).toEqual([1, 1]);
     await each.close();
@@ -83,7 +83,7 @@ describe('access records', () => {
     const network = (i: number) => `10.${(i >> 8) & 255}.${i & 255}.0/24`;
     for (let i = 0; i < 50_000; i++) {
       const token = i % 50 === 7 ? 7n : BigInt(i);
-      each.count('k', 'p', 'a', token, 'reads', 1 + (i % 100), false, { region: 'eu', network: network(i % 10_000) });
+      each.count({ ...EU, network: network(i % 10_000) }, 'k', 'p', 'a', token, 'reads', 1 + (i % 100), false);
     }
     await each.flush();
     const [record] = written[0]!;
@@ -100,23 +100,43 @@ describe('access records', () => {
     await each.close();
   });
 
-  it('tell partitions apart by the region that requests come from', async () => {
+  it('are kept apart by the region that requests come from, with its networks', async () => {
     const { each, written } = recorder();
-    each.count('k', 'p', 'a', 1n, 'reads', 1, false);
-    each.count('k', 'p', 'a', 1n, 'reads', 1, false, { region: 'us', network: '10.9.0.0/24' });
+    each.count(EU, 'k', 'p', 'a', 1n, 'reads', 1, false);
+    for (const network of ['192.0.2.0/24', '198.51.100.0/24', '192.0.2.0/24']) {
+      each.count({ region: 'us', network }, 'k', 'p', 'a', 2n, 'writes', 1, false);
+    }
     await each.close();
+    const us = [
+      ['192.0.2.0/24', 2],
+      ['198.51.100.0/24', 1],
+    ];
     expect(written[0]).toMatchObject([
-      { region: 'eu', reads: 1, clients: [['10.1.2.0/24', 1]] },
-      { region: 'us', reads: 1, clients: [['10.9.0.0/24', 1]] },
+      { region: 'eu', reads: 1, writes: 0, clients: [['10.1.2.0/24', 1]] },
+      { region: 'us', reads: 0, writes: 3, clients: us },
     ]);
+  });
+
+  it('stay few and small however many origins there are', async () => {
+    const { each, written, problems } = recorder();
+    for (let i = 0; i < 5_000; i++) {
+      each.count({ region: 'eu', network: `network-${i}` }, 'k', 'p', 'a', 1n, 'reads', 1, false);
+      each.count({ region: `region-${i}`, network: `network-${i}` }, 'k', 'p', 'a', 1n, 'reads', 1, false);
+    }
+    await each.close();
+    const [records] = written;
+    expect(records).toHaveLength(4_096);
+    expect(records![0]).toMatchObject({ region: 'eu', reads: 5_000 });
+    expect(records![0]!.clients).toHaveLength(MAX_CLIENTS_PER_RECORD);
+    expect(problems).toMatchObject([expect.stringContaining('905 requests were not counted')]);
   });
 
   it('leave out what goes to more partitions than can be kept apart, and tell how much that is', async () => {
     const { each, written, problems } = recorder();
-    for (let i = 0; i < 5_000; i++) each.count('k', `p${i}`, 'a', 1n, 'reads', 1, false);
+    for (let i = 0; i < 5_000; i++) each.count(EU, 'k', `p${i}`, 'a', 1n, 'reads', 1, false);
     await each.flush();
     expect(problems).toEqual([
-      'counting requests: 904 requests were not counted: they went to more than 4096 partitions and nodes in one interval',
+      'counting requests: 904 requests were not counted: they were of more than 4096 partitions, nodes and regions in one interval',
     ]);
     expect(written[0]).toHaveLength(4_096);
     await each.close();
@@ -125,7 +145,7 @@ describe('access records', () => {
 
   it('end an interval early that has many requests', async () => {
     const { each, written } = recorder();
-    for (let i = 0; i < 100_001; i++) each.count('k', 'p', 'a', BigInt(i), 'reads', 1, false);
+    for (let i = 0; i < 100_001; i++) each.count(EU, 'k', 'p', 'a', BigInt(i), 'reads', 1, false);
     await new Promise((resolve) => setImmediate(resolve));
     expect(written).toMatchObject([[{ reads: 100_001 }]]);
     await each.close();
@@ -144,7 +164,7 @@ describe('access records', () => {
       },
     });
     for (let i = 0; i < 3; i++) {
-      each.count('k', 'p', 'a', 1n, 'reads', 1, false);
+      each.count(EU, 'k', 'p', 'a', 1n, 'reads', 1, false);
       await each.flush();
     }
     expect(problems).toEqual(Array(3).fill('writing access records: no catalog'));
@@ -167,7 +187,7 @@ describe('access records', () => {
       },
     });
     const interval = () => {
-      for (let i = 0; i < 1_000; i++) each.count('k', `p${i}`, 'a', 1n, 'reads', 1, false);
+      for (let i = 0; i < 1_000; i++) each.count(EU, 'k', `p${i}`, 'a', 1n, 'reads', 1, false);
       return each.flush();
     };
     const hanging = interval();
@@ -193,12 +213,12 @@ describe('access records', () => {
         return Promise.resolve();
       },
     });
-    each.count('k', 'p', 'a', 1n, 'reads', 1, false);
+    each.count(EU, 'k', 'p', 'a', 1n, 'reads', 1, false);
     await each.flush();
     expect(problems).toEqual(['writing access records: no catalog']);
     expect(each.backlog).toEqual({ waiting: 0, lost: 1 });
     broken = false;
-    each.count('k', 'p', 'a', 1n, 'reads', 1, false);
+    each.count(EU, 'k', 'p', 'a', 1n, 'reads', 1, false);
     await each.close();
     expect(written).toMatchObject([{ reads: 1 }]);
   });
@@ -212,10 +232,10 @@ describe('access records', () => {
         return written.length === 1 ? new Promise<void>((resolve) => (answer = resolve)) : Promise.resolve();
       },
     });
-    each.count('k', 'p', 'a', 1n, 'reads', 1, false);
+    each.count(EU, 'k', 'p', 'a', 1n, 'reads', 1, false);
     const hanging = each.flush();
     for (let i = 0; i < 5; i++) {
-      each.count('k', 'p', 'a', 1n, 'reads', 1, false);
+      each.count(EU, 'k', 'p', 'a', 1n, 'reads', 1, false);
       await each.flush();
     }
     expect(written).toHaveLength(1);
@@ -227,33 +247,27 @@ describe('access records', () => {
 
   it('are written now and then by themselves, and for the last time at the end', async () => {
     const { each, written } = recorder({ flushMs: 5 });
-    each.count('k', 'p', 'a', 1n, 'reads', 1, false);
+    each.count(EU, 'k', 'p', 'a', 1n, 'reads', 1, false);
     await new Promise((resolve) => setTimeout(resolve, 50));
     expect(written).toHaveLength(1);
-    each.count('k', 'p', 'a', 1n, 'reads', 1, false);
+    each.count(EU, 'k', 'p', 'a', 1n, 'reads', 1, false);
     await each.close();
     expect(written).toHaveLength(2);
   });
 
   it('cost nothing where none are wanted', async () => {
     const { each } = recorder({ write: undefined });
-    each.count('k', 'p', 'a', 1n, 'reads', 1, false);
+    each.count(EU, 'k', 'p', 'a', 1n, 'reads', 1, false);
     expect((each as unknown as { counters: Map<string, unknown> }).counters.size).toBe(0);
     await each.close();
   });
 
   it('name no client network where none is known', async () => {
-    const written: AccessRecord[] = [];
-    const each = new AccessRecorder({
-      region: 'eu',
-      flushMs: 3_600_000,
-      now: () => 0,
-      write: (records) => (written.push(...records), Promise.resolve()),
-      onProblem: () => undefined,
-    });
-    each.count('k', 'p', 'a', 1n, 'reads', 1, false);
+    const { each, written } = recorder();
+    each.count({ region: 'eu' }, 'k', 'p', 'a', 1n, 'reads', 1, false);
     await each.close();
-    expect(written[0]!.clients).toEqual([]);
-    expect(written[0]).not.toHaveProperty('distinctClients');
+    const [[record]] = written as [[AccessRecord]];
+    expect(record.clients).toEqual([]);
+    expect(record).not.toHaveProperty('distinctClients');
   });
 });

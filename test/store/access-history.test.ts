@@ -14,9 +14,8 @@ beforeAll(async () => {
 });
 afterAll(() => catalog.close());
 
-const recorder = (region: string, now: () => number) =>
+const recorder = (now: () => number) =>
   new AccessRecorder({
-    region,
     flushMs: 3_600_000,
     now,
     write: (records) => catalog.access.append(records),
@@ -61,7 +60,7 @@ describe('a latency sketch', () => {
 describe('access records of several routers', () => {
   it('are merged over routers and time: latencies, different clients, tokens', async () => {
     let now = START;
-    const routers = [recorder('eu', () => now), recorder('eu', () => now), recorder('us', () => now)];
+    const routers = [recorder(() => now), recorder(() => now), recorder(() => now)];
     const all: number[] = [];
     for (let interval = 0; interval < 3; interval++) {
       for (const [r, each] of routers.entries()) {
@@ -70,10 +69,8 @@ describe('access records of several routers', () => {
           if (r < 2) all.push(ms);
           // Half of the networks are seen by both routers of the region.
           const network = `10.${interval}.${i + 300 * r}.0/24`;
-          each.count('shop.merged', 'p0', 'a', BigInt(i % 3), 'reads', ms, false, {
-            region: r < 2 ? 'eu' : 'us',
-            network,
-          });
+          const origin = { region: r < 2 ? 'eu' : 'us', network };
+          each.count(origin, 'shop.merged', 'p0', 'a', BigInt(i % 3), 'reads', ms, false);
         }
       }
       await Promise.all(routers.map((each) => each.flush()));
@@ -98,8 +95,8 @@ describe('access records of several routers', () => {
   });
 
   it('are read beside older ones, which have no sketches', async () => {
-    const one = recorder('eu', () => START + 1_000);
-    one.count('shop.older', 'p0', 'a', 5n, 'reads', 4, false, { region: 'eu', network: '10.0.0.0/24' });
+    const one = recorder(() => START + 1_000);
+    one.count({ region: 'eu', network: '10.0.0.0/24' }, 'shop.older', 'p0', 'a', 5n, 'reads', 4, false);
     await catalog.access.append([old('shop.older')]);
     await one.close();
     const { access } = catalog;
