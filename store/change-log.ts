@@ -163,11 +163,15 @@ async function run(db: Db, session: ClientSession, command: Document): Promise<D
   }
 }
 
-/** A resume token begins with the time of its change: a type byte, then seconds and increment, in hexadecimal. */
+/**
+ * Where in the log a resume token stands: changes before this time are before it, those of this very time may be on either side. It
+ * begins with the time: a type byte, then seconds and increment, in hexadecimal.
+ */
+export const positionOf = (token: ResumeToken): ClusterTime =>
+  BigInt(`0x${String((token as Document)['_data']).slice(2, 18)}`);
+
 function lag(now: Timestamp, token: Document): number {
-  const data = String(token['_data']);
-  const seconds = Number.parseInt(data.slice(2, 10), 16);
-  return Math.max(0, now.getHighBitsUnsigned() - seconds);
+  return Math.max(0, now.getHighBitsUnsigned() - Number(positionOf(token) >> 32n));
 }
 
 /** The server's present logical time. */

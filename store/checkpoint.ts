@@ -38,6 +38,8 @@ export interface CheckpointDocument {
   transactions?: number;
 }
 
+export const checkpointId = (migration: string, direction: Direction): string => `${migration}/${direction}`;
+
 /** Longer than a transaction of a follower that is alive. */
 const LOCK_WAIT_MS = 200;
 
@@ -53,7 +55,7 @@ export class Checkpoint {
   }
 
   get id(): string {
-    return `${this.migration}/${this.direction}`;
+    return checkpointId(this.migration, this.direction);
   }
 
   /** Idempotent: a repeated attempt keeps what is there. */
