@@ -23,8 +23,9 @@ import { MergeServer } from './merge-server.js';
 import { Merged } from './merge.js';
 import { LongRead } from './open-reads.js';
 import { pipelineWithin, wantedByPipeline } from './piece-pipeline.js';
-import type { Unit } from './pieces.js';
+import type { OpenPiece, Unit } from './pieces.js';
 import { isOnePiece, piecesOf, sessionOf } from './pieces.js';
+import { readingOf } from './reading.js';
 import { isLinearizable, notLinearizable } from './results.js';
 import type { Scatter } from './scatter.js';
 import { atOnce } from './scatter.js';
@@ -95,12 +96,13 @@ export class DroverAggregationCursor<TSchema> extends DriversAggregationCursor<T
       ? undefined
       : splitPipeline(pipeline, isCollated(settings.collation));
     const stages = split?.nodes ?? pipeline;
-    const plans = await scatter.ask(keyspace, units, this.options.session, async (piece) => {
+    const ask = async (piece: OpenPiece) => {
       const ofPiece = { ...settings, ...sessionOf(piece) };
       const cursor = piece.collection.aggregate(pipelineWithin(stages, piece), ofPiece);
       const plan = await closing(cursor, () => cursor.explain(verbosity as ExplainVerbosityLike, options!));
       return { node: piece.node, collection: piece.collection.collectionName, plan };
-    });
+    };
+    const plans = await scatter.ask(keyspace, units, this.options.session, ask, readingOf(settings, false));
     return split === undefined ? plans[0]!.plan : explainSplit(split, shardsOf(plans));
   }
 
@@ -180,9 +182,10 @@ export class DroverAggregationCursor<TSchema> extends DriversAggregationCursor<T
     stages: readonly Document[],
     settings: Settings,
   ): Promise<AbstractCursor<Document>[]> {
-    return openCursors(this.scatter, keyspace, unit, this.options.session, this.long, (piece) =>
-      piece.collection.aggregate(pipelineWithin(stages, piece), { ...settings, ...sessionOf(piece) }),
-    );
+    const open = (piece: OpenPiece) =>
+      piece.collection.aggregate(pipelineWithin(stages, piece), { ...settings, ...sessionOf(piece) });
+    const { session } = this.options;
+    return openCursors(this.scatter, keyspace, unit, session, this.long, open, readingOf(settings, false));
   }
 
   /** There are no documents in a collection there, and no transaction: what concerns these is left out. */
@@ -195,6 +198,7 @@ export class DroverAggregationCursor<TSchema> extends DriversAggregationCursor<T
     const { pipeline } = this;
     checkStages(out === undefined ? pipeline : [...pipeline, { $out: out }]);
     const keyspace = await this.scatter.keyspaces.get(this.keyspaceName);
+    await this.options.session?.ready();
     const units = this.scatter.units(keyspace, wantedByPipeline(pipeline, keyspace.field, isCollated(collation)));
     const pieces = units.flatMap((unit) => piecesOf(unit, keyspace.field));
     checkSearch(pipeline, pieces.length === 1 && pieces[0]!.restriction === undefined);

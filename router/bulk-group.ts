@@ -15,7 +15,7 @@ import { partsOf } from './router.js';
 import type { Place } from './same-transaction.js';
 import { inSameTransaction } from './same-transaction.js';
 import type { DroverSession } from './session.js';
-import { changingHands } from './session.js';
+import { changingHands } from './session-transaction.js';
 
 /** Statements in one command: a hand-over waits for it. */
 const SENT_AT_ONCE = 1_000;

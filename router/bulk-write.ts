@@ -46,6 +46,7 @@ export async function bulkWrite(
   options: Routed<BulkWriteOptions>,
 ): Promise<BulkWriteResult> {
   if (given.length === 0) throw new MongoInvalidArgumentError('Invalid BulkOperation, Batch cannot be empty');
+  await options.session?.ready();
   const statements = given.map((statement) => addressed(statement, keyspace));
   const run = new BulkRun(router, keyspace, collection, ordered, options);
   return ordered ? run.inOrder(statements) : run.inAnyOrder(statements);

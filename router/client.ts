@@ -8,9 +8,12 @@ import { AccessRecorder } from './access-recorder.js';
 import type { ClientStatus } from './client-status.js';
 import { Entrance } from './entrance.js';
 import { Keyspaces } from './keyspaces.js';
+import { Nearest } from './nearest.js';
 import { NodeUris } from './node-uris.js';
 import { originOf } from './origin.js';
 import { DroverOriginClient } from './origin-client.js';
+import type { NearestReads } from './reading.js';
+import { checkNearest } from './reading.js';
 import { RouteFeed } from './route-feed.js';
 import { RouteTable } from './route-table.js';
 import { Router } from './router.js';
@@ -37,6 +40,8 @@ export interface DroverClientOptions {
    * moved. `refuse` (the default) throws, `serve` gives the result as it is.
    */
   readonly onLeaseExpired?: 'refuse' | 'serve';
+  /** Reads may go to copies in this client's region, where the owner is in another one. Default: from the owner. */
+  readonly nearest?: NearestReads;
   /** Whether this client's requests count as use of the data. Default true; a bulk load says nothing about use. */
   readonly recordAccess?: boolean;
   /** How often access records are written, milliseconds. Default 1,000. */
@@ -66,17 +71,21 @@ export class DroverClient extends DroverOriginClient {
     private readonly table: RouteTable,
     private readonly feed: RouteFeed,
     private readonly recorder: AccessRecorder,
+    private readonly copies: Nearest,
     router: Router,
+    nearest: NearestReads | undefined,
   ) {
-    super(router);
+    super(router, nearest);
   }
 
   /** @throws DroverError `Unavailable` when the catalog or a node can't be reached */
   static async connect(catalogUri: string, options: DroverClientOptions): Promise<DroverClient> {
+    checkNearest(options.nearest);
     const origin = originOf({ ip: options.ip }, options.region);
     const catalog = await Catalog.open(catalogUri, options.catalogDatabase);
     const onProblem = options.onProblem ?? (() => undefined);
-    const names = (await catalog.nodes.list()).map((node) => node._id);
+    const regions = new Map((await catalog.nodes.list()).map(({ _id, region }) => [_id, region]));
+    const names = [...regions.keys()];
     const table = new RouteTable();
     const id = nanoid();
     const uris = new NodeUris(catalogUri, options.nodes);
@@ -90,13 +99,15 @@ export class DroverClient extends DroverOriginClient {
       write: options.recordAccess === false ? undefined : (records) => catalog.access.append(records),
       onProblem,
     });
-    const router = new Router(new Keyspaces(catalog, feed), table, feed, nodes, entrance, recorder, {
+    const onLeaseExpired = options.onLeaseExpired ?? 'refuse';
+    const copies = new Nearest(options.region, regions, nodes, feed, onLeaseExpired, onProblem);
+    const router = new Router(new Keyspaces(catalog, feed), table, feed, nodes, entrance, recorder, copies, {
       holdTimeoutMs: options.holdTimeoutMS ?? 30_000,
-      onLeaseExpired: options.onLeaseExpired ?? 'refuse',
+      onLeaseExpired,
       maxHeldRequests: options.maxHeldRequests ?? 10_000,
       origin,
     });
-    const client = new DroverClient(catalog, nodes, table, feed, recorder, router);
+    const client = new DroverClient(catalog, nodes, table, feed, recorder, copies, router, options.nearest);
     try {
       await router.keyspaces.load();
       await feed.start();
@@ -134,7 +145,7 @@ export class DroverClient extends DroverOriginClient {
 
   private async end(): Promise<void> {
     this.router.close();
-    const ended = Promise.all([this.recorder.close(), this.feed.close()]);
+    const ended = Promise.all([this.recorder.close(), this.copies.close(), this.feed.close()]);
     let timer: NodeJS.Timeout;
     const late = new Promise((resolve) => (timer = setTimeout(resolve, CLOSE_MS)));
     await Promise.race([ended, late]).finally(() => clearTimeout(timer));

@@ -23,13 +23,15 @@ import { distinct } from './distinct.js';
 import { DroverFindCursor } from './find-cursor.js';
 import type { KeyspaceHandle } from './keyspaces.js';
 import { isLinearizable, notLinearizable } from './results.js';
-import type { Routed } from './session.js';
+import type { NearestReads, Reading } from './reading.js';
+import { checkNearest, readingOf } from './reading.js';
+import type { Readable, Routed } from './session.js';
 import type { Wanted } from './wanted.js';
 import { isCollated, wantedBy } from './wanted.js';
 
 /** What a partitioned collection is read by: with one key at its owner, without it at all nodes that hold what is asked for. */
 export abstract class CollectionReads<TSchema extends Document> extends CollectionSettings {
-  async findOne(filter: Filter<TSchema> = {}, given: Routed<FindOptions> = {}): Promise<WithId<TSchema> | null> {
+  async findOne(filter: Filter<TSchema> = {}, given: Readable<FindOptions> = {}): Promise<WithId<TSchema> | null> {
     const options = this.resolved(given);
     const keyspace = await this.keyspace();
     const wanted = this.wanted(keyspace, filter, options);
@@ -48,7 +50,7 @@ export abstract class CollectionReads<TSchema extends Document> extends Collecti
       );
     return isLinearizable(options)
       ? this.router.readStrictly(keyspace, wanted[0], request, options?.session)
-      : this.router.read(keyspace, wanted[0], request, options?.session);
+      : this.router.read(keyspace, wanted[0], request, options?.session, this.reading(options));
   }
 
   /**
@@ -56,10 +58,24 @@ export abstract class CollectionReads<TSchema extends Document> extends Collecti
    *
    * @throws MongoInvalidArgumentError for the read concern `linearizable`: a cursor can't be asked again; `findOne` of a key can
    */
-  find(filter: Filter<TSchema> = {}, given: Routed<FindOptions> = {}): FindCursor<WithId<TSchema>> {
+  find(filter: Filter<TSchema> = {}, given: Readable<FindOptions> = {}): FindCursor<WithId<TSchema>> {
     const options = this.resolved(given);
     refuseLinearizable(options);
-    return new DroverFindCursor<WithId<TSchema>>(this.router.scatter, this.namespace, filter, options);
+    const nearest = this.nearestOf(options);
+    const settings = nearest === undefined ? options : { ...options, nearest };
+    return new DroverFindCursor<WithId<TSchema>>(this.router.scatter, this.namespace, filter, settings);
+  }
+
+  /** What of a read's options says where it goes. */
+  private reading(options: Readable<FindOptions> = {}): Reading | undefined {
+    const nearest = this.nearestOf(options);
+    if (nearest === undefined && options.session === undefined) return undefined;
+    return readingOf(options, nearest);
+  }
+
+  private nearestOf({ nearest, session }: Readable<object>): NearestReads | false | undefined {
+    checkNearest(nearest);
+    return nearest ?? session?.nearest ?? this.nearest;
   }
 
   /**
@@ -114,10 +130,11 @@ export abstract class CollectionReads<TSchema extends Document> extends Collecti
 
   private async unitsOf(
     filter: Filter<TSchema>,
-    options: Pick<AggregateOptions, 'collation' | 'readConcern'> | undefined,
+    options: Routed<Pick<AggregateOptions, 'collation' | 'readConcern'>> | undefined,
   ) {
     refuseLinearizable(options);
     const keyspace = await this.keyspace();
+    await options?.session?.ready();
     return { keyspace, units: this.router.scatter.units(keyspace, this.wanted(keyspace, filter, options)) };
   }
 

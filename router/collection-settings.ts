@@ -2,7 +2,9 @@ import type { BSONSerializeOptions, Collection, CollectionOptions, ReadConcern, 
 import { MongoInvalidArgumentError, WriteConcern } from 'mongodb';
 import type { KeyspaceHandle } from './keyspaces.js';
 import { MAJORITY } from './majority.js';
-import { levelOf } from './results.js';
+import { ownReadConcern } from './own-read-concern.js';
+import type { NearestReads } from './reading.js';
+import { checkNearest } from './reading.js';
 import type { Router } from './router.js';
 import type { DroverSession } from './session.js';
 
@@ -21,11 +23,13 @@ export abstract class CollectionSettings {
     protected readonly router: Router,
     readonly namespace: string,
     private readonly chosen: CollectionOptions = {},
+    protected readonly nearest?: NearestReads | false,
   ) {
+    checkNearest(nearest);
     // Whatever they say, writes are acknowledged by a majority.
-    const { writeConcern: _, timeoutMS: __, ...defaults } = chosen;
-    const readConcern = levelOf(defaults.readConcern);
-    const given = Object.entries({ ...defaults, readConcern }).filter(([, value]) => value !== undefined);
+    const { writeConcern: _, timeoutMS: __, readConcern, ...defaults } = chosen;
+    const all = { ...defaults, ...ownReadConcern(readConcern) };
+    const given = Object.entries(all).filter(([, value]) => value !== undefined);
     this.defaults = given.length === 0 ? undefined : Object.fromEntries(given);
   }
 
@@ -78,8 +82,10 @@ export abstract class CollectionSettings {
     }
     if (this.defaults === undefined) return options;
     const { readConcern, ...others } = this.defaults;
-    // A transaction has a read concern of its own.
-    const ofRead = readConcern === undefined || options.session?.inTransaction() === true ? {} : { readConcern };
+    const { session } = options;
+    // A transaction has a read concern of its own, and so has a snapshot.
+    const hasOwn = session?.inTransaction() === true || session?.snapshotEnabled === true;
+    const ofRead = readConcern === undefined || hasOwn ? {} : { readConcern };
     const given = Object.entries(options).filter(([, value]) => value !== undefined);
     return { ...others, ...ofRead, ...Object.fromEntries(given) } as unknown as O;
   }

@@ -1,8 +1,9 @@
 import type { CountDocumentsOptions, Document, EstimatedDocumentCountOptions, Filter } from 'mongodb';
 import { collectionOn } from '../domain/partition.js';
 import type { KeyspaceHandle } from './keyspaces.js';
-import type { Piece, Unit } from './pieces.js';
+import type { OpenPiece, Piece, Unit } from './pieces.js';
 import { isOnePiece, piecesOf, sessionOf, within } from './pieces.js';
+import { readingOf } from './reading.js';
 import type { Scatter } from './scatter.js';
 import type { Routed } from './session.js';
 
@@ -20,9 +21,9 @@ export async function countDocuments(
   const isApart = !isOnePiece(units, keyspace.field) && isCount(skip, 0) && (limit === Infinity || isCount(limit, 1));
   // A skip or limit that makes no sense is for the nodes to refuse.
   const ofPieces = !isApart ? options : { ...others, ...(limit === Infinity ? {} : { limit: skip + limit }) };
-  const counts = await scatter.ask(keyspace, units, session, (piece) =>
-    piece.collection.countDocuments(within(filter, piece), { ...ofPieces, ...sessionOf(piece) }),
-  );
+  const count = (piece: OpenPiece) =>
+    piece.collection.countDocuments(within(filter, piece), { ...ofPieces, ...sessionOf(piece) });
+  const counts = await scatter.ask(keyspace, units, session, count, readingOf(options, false));
   return isApart ? Math.min(Math.max(0, totalOf(counts) - skip), limit) : totalOf(counts);
 }
 
@@ -37,12 +38,15 @@ export async function estimatedDocumentCount(
   keyspace: KeyspaceHandle,
   { session, ...options }: Routed<EstimatedDocumentCountOptions> = {},
 ): Promise<number> {
+  await session?.ready();
   const units = scatter.units(keyspace, 'all');
-  const counts = await scatter.ask(keyspace, units, session, async (piece) => {
+  const count = (piece: OpenPiece) => {
     const names = new Set(units.flatMap((unit) => piecesOf(unit, keyspace.field)).map(nameOf));
     const here = { node: piece.node, collection: piece.collection.collectionName, routes: piece.routes };
-    return isCounted(here, names) ? piece.collection.estimatedDocumentCount({ ...options, ...sessionOf(piece) }) : 0;
-  });
+    const settings = { ...options, ...sessionOf(piece) };
+    return isCounted(here, names) ? piece.collection.estimatedDocumentCount(settings) : Promise.resolve(0);
+  };
+  const counts = await scatter.ask(keyspace, units, session, count, readingOf(options, false));
   return totalOf(counts);
 }
 

@@ -4,6 +4,7 @@ import type { Batches } from './batches.js';
 import type { KeyspaceHandle } from './keyspaces.js';
 import type { LongRead } from './open-reads.js';
 import type { OpenPiece, Unit } from './pieces.js';
+import type { Reading } from './reading.js';
 import type { Scatter } from './scatter.js';
 import { atOnce } from './scatter.js';
 import type { DroverSession } from './session.js';
@@ -29,8 +30,9 @@ export async function openCursors<T>(
   session: DroverSession | undefined,
   long: LongRead,
   open: (piece: OpenPiece) => AbstractCursor<T>,
+  reading?: Reading,
 ): Promise<AbstractCursor<T>[]> {
-  const pieces = await scatter.open(keyspace, unit, session, long);
+  const pieces = await scatter.open(keyspace, unit, session, long, reading);
   const cursors: AbstractCursor<T>[] = [];
   try {
     for (const piece of pieces) {

@@ -1,6 +1,6 @@
 import type { AbstractCursorOptions } from 'mongodb';
 import { ReadPreference } from 'mongodb';
-import { levelOf } from './results.js';
+import { ownReadConcern } from './own-read-concern.js';
 
 /** As the driver's collections give them to their cursors, which take no name for a read preference. */
 export function forCursor<O extends AbstractCursorOptions>(options: O): O {
@@ -21,8 +21,7 @@ export function settingsOf<O extends AbstractCursorOptions>(
   const given = Object.entries({
     ...made,
     ...definedOf(changed),
-    // Not the driver's object: it notes in it what a node's session has seen, and the others know nothing of that.
-    ...definedOf({ readConcern: levelOf(readConcern) }),
+    ...ownReadConcern(readConcern),
     ...(prefers ? { readPreference } : {}),
   });
   return Object.fromEntries(given.filter(([, value]) => value !== undefined)) as O;

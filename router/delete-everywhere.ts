@@ -15,7 +15,7 @@ import type { Router } from './router.js';
 import type { Place } from './same-transaction.js';
 import { atOnce } from './scatter.js';
 import type { Routed } from './session.js';
-import { changingHands } from './session.js';
+import { changingHands } from './session-transaction.js';
 import type { Wanted } from './wanted.js';
 
 interface Listed {

@@ -7,8 +7,9 @@ import { shardsOf } from './aggregation-plan.js';
 import { collected } from './chunks.js';
 import type { KeyspaceHandle } from './keyspaces.js';
 import { MergeServer } from './merge-server.js';
-import type { Unit } from './pieces.js';
+import type { OpenPiece, Unit } from './pieces.js';
 import { isOnePiece, sessionOf, within } from './pieces.js';
+import { readingOf } from './reading.js';
 import type { Scatter } from './scatter.js';
 import type { Routed } from './session.js';
 import { decodingOf } from './sorted.js';
@@ -24,18 +25,20 @@ export async function distinct(
   options: Routed<DistinctOptions> = {},
 ): Promise<unknown> {
   const { session, ...settings } = options;
+  const reading = readingOf(settings, false);
   if (settings.explain !== undefined || isOnePiece(units, keyspace.field)) {
-    const answers = await scatter.ask(keyspace, units, session, async (piece) => ({
+    const ask = async (piece: OpenPiece) => ({
       node: piece.node,
       collection: piece.collection.collectionName,
       plan: await piece.collection.distinct(key, within(filter, piece), { ...settings, ...sessionOf(piece) }),
-    }));
+    });
+    const answers = await scatter.ask(keyspace, units, session, ask, reading);
     return answers.length === 1 ? answers[0]!.plan : { shards: shardsOf(answers), ok: 1 };
   }
   const asStored = { ...settings, ...UNPROMOTED, useBigInt64: false, raw: false, fieldsAsRaw: { values: true } };
-  const answers = await scatter.ask(keyspace, units, session, (piece) =>
-    piece.collection.distinct(key, within(filter, piece), { ...asStored, ...sessionOf(piece) }),
-  );
+  const ask = (piece: OpenPiece) =>
+    piece.collection.distinct(key, within(filter, piece), { ...asStored, ...sessionOf(piece) });
+  const answers = await scatter.ask(keyspace, units, session, ask, reading);
   const values = answers.flat().map(rawOf);
   const { collation, maxTimeMS, comment, readPreference } = settings;
   const merged = isCollated(collation)

@@ -12,7 +12,15 @@ import { FindCursor, MongoInvalidArgumentError } from 'mongodb';
 import { MongoDBNamespace } from 'mongodb/lib/utils.js';
 import type { Batches } from './batches.js';
 import { Window } from './batches.js';
-import { batchSizeFor, closing, CursorBatches, InTurn, openCursors, openEverywhere } from './cursor-batches.js';
+import {
+  batchSizeFor,
+  closeAll,
+  closing,
+  CursorBatches,
+  InTurn,
+  openCursors,
+  openEverywhere,
+} from './cursor-batches.js';
 import { forCursor, settingsOf } from './cursor-settings.js';
 import { DriverAnswer } from './driver-answer.js';
 import { Merged, SORT_KEY } from './merge.js';
@@ -22,7 +30,8 @@ import { isOnePiece, sessionOf, within } from './pieces.js';
 import { isLinearizable, notLinearizable } from './results.js';
 import type { Scatter } from './scatter.js';
 import { atOnce } from './scatter.js';
-import type { Routed } from './session.js';
+import { readingOf } from './reading.js';
+import type { Readable } from './session.js';
 import type { Sort } from './sorted.js';
 import { Decoded, decodingOf, listedOf, orderOf } from './sorted.js';
 import { isCollated, wantedBy } from './wanted.js';
@@ -59,16 +68,17 @@ export class DroverFindCursor<TSchema> extends DriversFindCursor<TSchema> {
     /** `<database>.<collection>` */
     private readonly keyspaceName: string,
     filter: Document,
-    private readonly options: Routed<FindOptions> = {},
+    private readonly options: Readable<FindOptions> = {},
   ) {
-    const { session: _, ...settings } = options;
+    const { session: _, nearest: _nearest, ...settings } = options;
     super(scatter.anyClient(), MongoDBNamespace.fromString(keyspaceName), filter, forCursor(settings));
     this.prefers = options.readPreference !== undefined;
   }
 
   override clone(): DroverFindCursor<TSchema> {
     const { filter, settings } = this.request();
-    return new DroverFindCursor<TSchema>(this.scatter, this.keyspaceName, filter, settings);
+    const { nearest } = this.options;
+    return new DroverFindCursor<TSchema>(this.scatter, this.keyspaceName, filter, { ...settings, nearest });
   }
 
   override withReadPreference(readPreference: ReadPreferenceLike): this {
@@ -132,15 +142,22 @@ export class DroverFindCursor<TSchema> extends DriversFindCursor<TSchema> {
 
   private async open(long: LongRead): Promise<Batches<Document | Uint8Array>> {
     const { scatter } = this;
-    const { session } = this.options;
+    const { session, nearest } = this.options;
     const { filter, settings } = this.request();
     if (isLinearizable(settings)) throw notLinearizable();
     const { keyspace, units } = await this.units(filter, settings);
-    const openAll = (unit: Unit, ofPieces: FindOptions) =>
-      openCursors(scatter, keyspace, unit, session, long, (piece) =>
-        piece.collection.find(within(filter, piece), { ...ofPieces, ...sessionOf(piece) }),
-      );
-    if (isOnePiece(units, keyspace.field)) return new CursorBatches((await openAll(units[0]!, settings))[0]!);
+    const reading = readingOf(settings, nearest);
+    const openAll = (unit: Unit, ofPieces: FindOptions) => {
+      const open = (piece: OpenPiece) =>
+        piece.collection.find(within(filter, piece), { ...ofPieces, ...sessionOf(piece) });
+      return openCursors(scatter, keyspace, unit, session, long, open, reading);
+    };
+    if (isOnePiece(units, keyspace.field)) {
+      const opened = await openAll(units[0]!, settings);
+      if (opened.length === 1) return new CursorBatches(opened[0]!);
+      // Copies that are nearer lie apart from each other.
+      await closeAll(opened);
+    }
 
     const { skip = 0, limit: most = 0, sort, ...others } = settings;
     const limit = most === 0 ? Infinity : Math.abs(most);
@@ -165,6 +182,7 @@ export class DroverFindCursor<TSchema> extends DriversFindCursor<TSchema> {
 
   private async units(filter: Document, { collation }: FindOptions) {
     const keyspace = await this.scatter.keyspaces.get(this.keyspaceName);
+    await this.options.session?.ready();
     const wanted = wantedBy(filter, keyspace.field, isCollated(collation));
     return { keyspace, units: this.scatter.units(keyspace, wanted) };
   }
@@ -175,7 +193,9 @@ export class DroverFindCursor<TSchema> extends DriversFindCursor<TSchema> {
     request: (piece: OpenPiece, session: FindOptions) => Promise<T>,
   ): Promise<T[]> {
     const { keyspace, units } = await this.units(filter, settings);
-    return this.scatter.ask(keyspace, units, this.options.session, (piece) => request(piece, sessionOf(piece)));
+    const { session, nearest } = this.options;
+    const reading = readingOf(settings, nearest);
+    return this.scatter.ask(keyspace, units, session, (piece) => request(piece, sessionOf(piece)), reading);
   }
 
   /** As it is by now: a cursor's methods may have changed it since it was made. */

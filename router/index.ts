@@ -1,10 +1,12 @@
 export type { DroverClientOptions } from './client.js';
 export type { ClientStatus } from './client-status.js';
 export { DroverClient } from './client.js';
-export type { DroverSessionOptions } from './origin-client.js';
+export type { DroverCollectionOptions } from './origin-client.js';
 export { DroverDatabase, DroverOriginClient } from './origin-client.js';
 export type { OriginOptions } from './origin.js';
+export type { NearestReads } from './reading.js';
+export type { DroverSessionOptions } from './node-sessions.js';
 export { DroverCollection } from './collection.js';
-export type { Routed } from './session.js';
+export type { Readable, Routed } from './session.js';
 export { DroverSession } from './session.js';
 export { DroverError, ErrorCode } from '../domain/errors.js';

@@ -9,6 +9,7 @@ export class LongRead {
   private usedAt = performance.now();
   private underWay = 0;
   private isOver = false;
+  private readonly checks: (() => void)[] = [];
 
   /**
    * Reads on.
@@ -19,11 +20,18 @@ export class LongRead {
     if (this.isOver) throw cursorNotFound();
     this.underWay += 1;
     try {
-      return await request();
+      const answer = await request();
+      for (const check of this.checks) check();
+      return answer;
     } finally {
       this.underWay -= 1;
       this.usedAt = performance.now();
     }
+  }
+
+  /** @param check after each answer; throws when the answer can't be relied on */
+  afterEach(check: () => void): void {
+    this.checks.push(check);
   }
 
   /** What it reads from goes away: it can't be read on. */

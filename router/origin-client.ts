@@ -1,19 +1,23 @@
-import type { ClientSessionOptions, CollectionOptions, Document } from 'mongodb';
+import type { CollectionOptions, Document } from 'mongodb';
+import type { DroverSessionOptions } from './node-sessions.js';
 import { tokenOfKey } from '../store/key-token.js';
 import { DroverCollection } from './collection.js';
 import type { OriginOptions } from './origin.js';
+import type { NearestReads } from './reading.js';
 import type { Router } from './router.js';
 import { DroverSession } from './session.js';
 
-/** The driver's options, and what only this client has. */
-export interface DroverSessionOptions extends ClientSessionOptions {
-  /** Where its requests come from, for the access history. */
-  readonly origin?: OriginOptions;
+export interface DroverCollectionOptions extends CollectionOptions {
+  /** Reads of the collection may go to copies that are nearer than the owner. */
+  readonly nearest?: NearestReads | false;
 }
 
 /** The collections of a cluster, for requests of one origin. */
 export class DroverOriginClient {
-  constructor(protected readonly router: Router) {}
+  constructor(
+    protected readonly router: Router,
+    private readonly nearest?: NearestReads | false,
+  ) {}
 
   /**
    * The same collections for requests that come from elsewhere, as access records have it: for a service that makes them for
@@ -23,7 +27,7 @@ export class DroverOriginClient {
    * const orders = client.withOrigin({ ip: request.ip, region: 'eu' }).db('shop').collection('orders');
    */
   withOrigin(origin: OriginOptions): DroverOriginClient {
-    return new DroverOriginClient(this.router.from(origin));
+    return new DroverOriginClient(this.router.from(origin), this.nearest);
   }
 
   /** Name of the node that owns a key at this moment, as this client knows it: for diagnosis, not for routing. */
@@ -34,12 +38,16 @@ export class DroverOriginClient {
   }
 
   db(name: string): DroverDatabase {
-    return new DroverDatabase(this.router, name);
+    return new DroverDatabase(this.router, name, this.nearest);
   }
 
-  /** A session for requests to one node or several; a transaction stays within one. */
-  startSession({ origin, ...options }: DroverSessionOptions = {}): DroverSession {
-    return new DroverSession(options, origin && this.router.originFrom(origin));
+  /**
+   * A session for requests to one node or several; a transaction stays within one.
+   *
+   * @throws MongoInvalidArgumentError for options that don't go together, or a wrong token
+   */
+  startSession(options?: DroverSessionOptions): DroverSession {
+    return new DroverSession(this.router.sessions, options);
   }
 }
 
@@ -47,13 +55,14 @@ export class DroverDatabase {
   constructor(
     private readonly router: Router,
     readonly databaseName: string,
+    private readonly nearest?: NearestReads | false,
   ) {}
 
   /** @param options what requests are asked with where they say nothing else; writes are acknowledged by a majority anyway */
   collection<TSchema extends Document = Document>(
     name: string,
-    options?: CollectionOptions,
+    { nearest = this.nearest, ...options }: DroverCollectionOptions = {},
   ): DroverCollection<TSchema> {
-    return new DroverCollection<TSchema>(this.router, `${this.databaseName}.${name}`, options);
+    return new DroverCollection<TSchema>(this.router, `${this.databaseName}.${name}`, options, nearest);
   }
 }

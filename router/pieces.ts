@@ -27,6 +27,8 @@ export interface Piece {
 export interface OpenPiece extends Omit<Piece, 'collection'> {
   readonly collection: Collection;
   readonly session: ClientSession | undefined;
+  /** Whether what was read is as good as promised: a copy that is not the owner's may have been removed meanwhile. */
+  readonly isSure: () => boolean;
   readonly end: (failed?: boolean) => void;
 }
 
@@ -43,12 +45,17 @@ export function unitsOf(routes: readonly PartitionRoute[], wanted: Wanted): Unit
   return [...units.values()].map((each) => ({ routes: each, wanted }));
 }
 
+/** Which tokens of a partition are read at which node. */
+export type SidesAt = (route: PartitionRoute) => { readonly node: NodeName; readonly tokens: Interval }[];
+
+const atOwners: SidesAt = ({ partition }) => sidesOf(partition);
+
 /** Where each wanted document of a unit is read at this moment: it may be on two nodes, but is in one piece only. */
-export function piecesOf({ routes, wanted }: Unit, keyField: string): Piece[] {
+export function piecesOf({ routes, wanted }: Unit, keyField: string, sidesAt = atOwners): Piece[] {
   const pieces = new Map<string, { node: NodeName; collection: string; routes: PartitionRoute[]; owned: Interval[] }>();
   for (const route of routes) {
     const { partition } = route;
-    for (const { node, tokens } of sidesOf(partition)) {
+    for (const { node, tokens } of sidesAt(route)) {
       if (!concerns(tokens, wanted)) continue;
       const collection = collectionOn(partition, node);
       const name = `${node} ${collection}`;

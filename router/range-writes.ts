@@ -20,7 +20,7 @@ import type { KnownRoute, PartitionRoute } from './route-table.js';
 import type { Place } from './same-transaction.js';
 import { atOnce } from './scatter.js';
 import type { DroverSession } from './session.js';
-import { changingHands } from './session.js';
+import { changingHands } from './session-transaction.js';
 
 const AGAIN = Symbol('again');
 
@@ -74,6 +74,12 @@ export class RangeWrites {
       if (!nothing) written.some = true;
       return nothing;
     };
+    if (session !== undefined) await session.ready();
+    if (session?.inTransaction() === true) {
+      // All of them, before any of it is done.
+      const routes = units.flatMap((unit) => unit.routes);
+      session.join(units.flatMap(ownersOf), routes);
+    }
     try {
       const parts = await allEnded(units, atOnce(session), (unit, stopped) =>
         session?.inTransaction() === true
@@ -109,13 +115,16 @@ export class RangeWrites {
       const claimed = claim(rest, next);
       try {
         if (claimed.length === 0) continue;
+        const routes = claimed.map(({ route }) => route);
+        const sentAt = performance.now();
         const place = (collection: Collection): Place => ({
           client,
           collection,
-          session: session?.at(client),
+          session: session?.at(client, routes),
           deadline,
         });
         const result = await this.part(keyspace, unit, node, claimed, place, changedNothing, request, session);
+        session?.wrote(node, sentAt);
         if (result === AGAIN) continue;
         results.push(result);
         rest = rest.flatMap((range) => without(range, claimed));
@@ -185,7 +194,7 @@ export class RangeWrites {
       const collection = route.collection(keyspace.database, node, client);
       const tokens = ranges.map((range) => range.tokens);
       const { restriction } = restrictionOf(keyspace.field, route, node, tokens, unit.wanted);
-      const place = { client, collection, session: session.at(client), deadline: this.router.deadline() };
+      const place = { client, collection, session: session.at(client, unit.routes), deadline: this.router.deadline() };
       try {
         results.push(await request(place, restriction));
       } catch (error) {
@@ -211,6 +220,13 @@ export class RangeWrites {
     await this.router.held.nextChange(route, deadline);
   }
 }
+
+const ownersOf = ({ routes, wanted }: Unit): NodeName[] =>
+  routes.flatMap((route) => {
+    const { partition } = route;
+    if (wanted === 'all') return sidesOf(partition).map(({ node }) => node);
+    return wanted.filter((token) => contains(tokensOf(partition), token)).map((token) => route.readOwner(token));
+  });
 
 /** Of more keys than that, all of their partitions are kept where they are. */
 const MOST_TOKENS = 16;

@@ -1,7 +1,8 @@
-import type { DeleteResult, Document, FindOptions, ReadConcernLevel, UpdateResult } from 'mongodb';
+import type { DeleteResult, Document, FindOptions, UpdateResult } from 'mongodb';
 import { MongoInvalidArgumentError, MongoServerError } from 'mongodb';
 import { DroverError } from '../domain/errors.js';
 import { ServerError } from '../store/server-errors.js';
+import { ownReadConcern } from './own-read-concern.js';
 
 // Results that no fence has seen: they are as good as the lease on the route that led to them.
 
@@ -21,15 +22,9 @@ export const foundNothing =
     options?.upsert !== true &&
     (options?.includeResultMetadata === true ? (result as { value: unknown }).value === null : result === null);
 
-/** A read concern by itself. */
-export function levelOf(concern: FindOptions['readConcern']): { level: ReadConcernLevel } | undefined {
-  const level = typeof concern === 'string' ? concern : concern?.level;
-  return level === undefined ? undefined : { level: level as ReadConcernLevel };
-}
-
 /** Whether a read has to see every write acknowledged before it. */
 export const isLinearizable = (options: Pick<FindOptions, 'readConcern'> | undefined): boolean =>
-  levelOf(options?.readConcern)?.level === 'linearizable';
+  ownReadConcern(options?.readConcern).readConcern?.level === 'linearizable';
 
 /** A refusal that can't be answered by sending the request elsewhere, as some of its documents may be changed already. */
 export const refusedInTheMiddle = (operation = 'updateMany'): MongoServerError =>

@@ -1,5 +1,5 @@
 import type { Collection, Document, MongoClient } from 'mongodb';
-import type { Partition } from '../domain/partition.js';
+import type { NodeName, Partition } from '../domain/partition.js';
 import { collectionOn, readOwner, sidesOf, tokensOf, writeOwner } from '../domain/partition.js';
 import type { Interval, Token } from '../domain/token.js';
 import { contains, intersection, isEmpty, overlaps, subtract } from '../domain/token.js';
@@ -27,6 +27,9 @@ class Usage {
 export class PartitionRoute {
   /** There may be a hundred thousand partitions, most of them not in use here. */
   private used: Usage | undefined;
+  private readonly knownSince = performance.now();
+  /** Of one that has changed. */
+  private gained: Map<NodeName, number> | undefined;
   /** When the route changed last, by `performance.now()`; never, for one that was read when it had changed. */
   changedAt = -Infinity;
 
@@ -42,6 +45,11 @@ export class PartitionRoute {
 
   get epoch(): number {
     return this.partition.epoch;
+  }
+
+  /** When this router learned that an owner owns more of the partition than before, by `performance.now()`. */
+  gainedAt(node: NodeName): number {
+    return this.gained === undefined ? this.knownSince : (this.gained.get(node) ?? -Infinity);
   }
 
   /** Where the partition is at a node. */
@@ -69,12 +77,23 @@ export class PartitionRoute {
     // The step record changes without the route (attempts): equal epochs are taken, too, but wake nobody.
     if (partition.epoch < this.partition.epoch) return false;
     const newer = partition.epoch > this.partition.epoch;
+    const before = sidesOf(this.partition);
     this.partition = partition;
+    this.noteGains(before);
     if (newer) {
       this.changedAt = performance.now();
       this.wake();
     }
     return newer;
+  }
+
+  private noteGains(before: ReturnType<typeof sidesOf>): void {
+    for (const { node, tokens } of sidesOf(this.partition)) {
+      const had = before.find((side) => side.node === node)?.tokens;
+      if (had !== undefined && subtract([tokens], had).length === 0) continue;
+      this.gained ??= new Map(before.map((side) => [side.node, this.knownSince]));
+      this.gained.set(node, performance.now());
+    }
   }
 
   /** Ends every {@link nextChange}. */

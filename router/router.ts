@@ -3,24 +3,30 @@ import { MongoBulkWriteError, MongoErrorLabel, MongoServerError } from 'mongodb'
 import pMap from 'p-map';
 import type { Origin } from '../domain/access.js';
 import { DroverError } from '../domain/errors.js';
+import type { NodeName } from '../domain/partition.js';
 import type { Token } from '../domain/token.js';
 import { isFenced } from '../store/fenced-collection.js';
 import type { NodePool } from '../store/node-pool.js';
 import type { AccessRecorder } from './access-recorder.js';
+import { readCopy } from './copy-read.js';
 import type { Crowd, Entrance, Within } from './entrance.js';
 import { Everywhere } from './everywhere.js';
 import { HeldRequests } from './held-requests.js';
 import type { KeyspaceHandle, Keyspaces } from './keyspaces.js';
 import { LeaseCheck } from './lease-check.js';
+import type { Nearest } from './nearest.js';
 import type { OriginOptions } from './origin.js';
-import { originOf } from './origin.js';
+import { ownHandle } from './own-read-concern.js';
+import type { Reading } from './reading.js';
+import { isOfPrimary } from './reading.js';
 import type { RouteFeed } from './route-feed.js';
 import type { KnownRoute, PartitionRoute, RouteTable } from './route-table.js';
 import type { Place } from './same-transaction.js';
 import { RangeWrites } from './range-writes.js';
 import { PARALLEL, Scatter } from './scatter.js';
 import type { DroverSession } from './session.js';
-import { changingHands } from './session.js';
+import { SessionCluster } from './session-cluster.js';
+import { changingHands } from './session-transaction.js';
 import type { Wanted } from './wanted.js';
 
 export interface RouterOptions {
@@ -56,6 +62,7 @@ export class Router {
   readonly ranges: RangeWrites;
   /** Changes of indexes. */
   readonly everywhere: Everywhere;
+  readonly sessions: SessionCluster;
   private readonly lease: LeaseCheck;
 
   constructor(
@@ -65,25 +72,24 @@ export class Router {
     private readonly nodes: NodePool,
     private readonly entrance: Entrance,
     private readonly recorder: AccessRecorder,
+    private readonly nearest: Nearest,
     private readonly options: RouterOptions,
     /** Requests that wait for a hand-over. */
     readonly held = new HeldRequests(options.maxHeldRequests),
   ) {
-    this.lease = new LeaseCheck(feed, options.onLeaseExpired);
-    this.scatter = new Scatter(keyspaces, table, nodes, recorder, options.origin);
+    const { origin, holdTimeoutMs, onLeaseExpired } = options;
+    this.lease = new LeaseCheck(feed, onLeaseExpired);
+    this.sessions = new SessionCluster(keyspaces, table, feed, nodes, origin.region, holdTimeoutMs);
+    this.scatter = new Scatter(keyspaces, table, nodes, recorder, nearest, origin);
     this.everywhere = new Everywhere(this, nodes);
     this.ranges = new RangeWrites(this, nodes, entrance, feed, recorder);
   }
 
   /** The same for requests from elsewhere. */
   from(options: OriginOptions): Router {
-    const { keyspaces, table, feed, nodes, entrance, recorder, held } = this;
-    const origin = this.originFrom(options);
-    return new Router(keyspaces, table, feed, nodes, entrance, recorder, { ...this.options, origin }, held);
-  }
-
-  originFrom(options: OriginOptions): Origin {
-    return originOf(options, this.options.origin.region);
+    const { keyspaces, table, feed, nodes, entrance, recorder, nearest, held } = this;
+    const origin = this.sessions.originOf(options);
+    return new Router(keyspaces, table, feed, nodes, entrance, recorder, nearest, { ...this.options, origin }, held);
   }
 
   originOf(session: DroverSession | undefined): Origin {
@@ -131,9 +137,11 @@ export class Router {
     token: Token,
     request: (collection: Collection, session?: ClientSession) => Promise<T>,
     session?: DroverSession,
+    reading?: Reading,
   ): Promise<T> {
+    if (session !== undefined) await session.ready();
     const route = this.routeOf(keyspace, token);
-    return this.recorded(keyspace, route, token, 'reads', session, async () => {
+    return this.recorded(keyspace, route, token, 'reads', session, async (from) => {
       if (session?.inTransaction()) {
         return this.inTransaction(
           keyspace,
@@ -143,11 +151,29 @@ export class Router {
           session,
         );
       }
+      const nearest = reading?.nearest;
+      if (nearest) {
+        const copy = this.nearest.copyOf(keyspace, route, route.readOwner(token), nearest, session);
+        const read = copy && (await readCopy(keyspace, route, copy, request, session));
+        if (read !== undefined) {
+          from(copy!.node);
+          return read.result;
+        }
+      }
       const node = route.readOwner(token);
       const read = route.reads.begin(node);
       try {
         const client = this.nodes.peek(node) ?? (await this.nodes.get(node));
-        return await request(route.collection(keyspace.database, node, client), session?.at(client));
+        const { database } = keyspace;
+        const collection = route.collection(database, node, client);
+        if (session === undefined) return await request(collection);
+        const ofPrimary = isOfPrimary(collection, reading);
+        const answered = await session.comeAlong([route], client, { database, ofPrimary });
+        const own = ownHandle(client, collection, session.snapshotEnabled);
+        const result = await request(own, session.at(client, [route]));
+        answered();
+        if (nearest) session.servedBy(route, node);
+        return result;
       } finally {
         route.reads.end(read);
       }
@@ -161,6 +187,7 @@ export class Router {
     request: (collection: Collection, session?: ClientSession) => Promise<T>,
     session?: DroverSession,
   ): Promise<T> {
+    if (session !== undefined) await session.ready();
     const route = this.routeOf(keyspace, token);
     const perform = (place: Place) => request(place.collection, place.session);
     return this.recorded(keyspace, route, token, 'reads', session, () =>
@@ -184,6 +211,7 @@ export class Router {
     session?: DroverSession,
     crowd?: Crowd,
   ): Promise<T> {
+    if (session !== undefined) await session.ready();
     const route = this.routeOf(keyspace, token);
     return this.recorded(keyspace, route, token, 'writes', session, () =>
       this.untilSettled(keyspace, route, token, request, restsOnLease, session, crowd),
@@ -199,6 +227,7 @@ export class Router {
     session?: DroverSession,
     crowd?: Crowd,
   ): Promise<T> {
+    if (session !== undefined) await session.ready();
     const deadline = this.deadline();
     return this.recorded(keyspace, route, tokens[0]!, 'writes', session, async () => {
       if (session?.inTransaction()) return this.inTransaction(keyspace, route, tokens, request, session);
@@ -251,9 +280,11 @@ export class Router {
     const { owner, client, leave, epoch } = await this.comeInToWrite(route, tokens, deadline, crowd);
     try {
       const collection = route.collection(keyspace.database, owner, client);
+      const sentAt = performance.now();
       let result: T;
       try {
-        result = await request({ client, collection, session: session?.at(client), deadline });
+        result = await request({ client, collection, session: session?.at(client, [route]), deadline });
+        session?.wrote(owner, sentAt);
       } finally {
         // Whoever waits for the catalog now keeps nobody from the node.
         leave();
@@ -285,7 +316,7 @@ export class Router {
     const deadline = this.deadline();
     const { epoch } = route;
     try {
-      const result = await request({ client, collection, session: session.at(client), deadline });
+      const result = await request({ client, collection, session: session.at(client, [route]), deadline });
       if (restsOnLease?.(result) !== true || this.lease.isSure(route, epoch)) return result;
       if (await this.lease.confirm(route, epoch, deadline)) return result;
     } catch (error) {
@@ -347,18 +378,19 @@ export class Router {
     token: Token,
     kind: 'reads' | 'writes',
     session: DroverSession | undefined,
-    request: () => Promise<T>,
+    request: (from: (node: NodeName) => void) => Promise<T>,
   ): Promise<T> {
     const startedAt = performance.now();
     let failed = true;
+    let node: NodeName | undefined;
     try {
-      const result = await request();
+      const result = await request((copy) => (node = copy));
       failed = false;
       return result;
     } finally {
       const ms = performance.now() - startedAt;
       const { name } = route.partition;
-      const node = route.readOwner(token);
+      node ??= route.readOwner(token);
       this.recorder.count(this.originOf(session), keyspace.name, name, node, token, kind, ms, failed);
     }
   }

@@ -7,9 +7,12 @@ import type { NodePool } from '../store/node-pool.js';
 import type { AccessRecorder } from './access-recorder.js';
 import { allEnded } from './all-ended.js';
 import type { KeyspaceHandle, Keyspaces } from './keyspaces.js';
+import type { Copy, Nearest } from './nearest.js';
+import { openPiece } from './open-piece.js';
 import type { LongRead } from './open-reads.js';
 import type { OpenPiece, Piece, Unit } from './pieces.js';
 import { piecesOf, unitsOf } from './pieces.js';
+import type { Reading } from './reading.js';
 import type { PartitionRoute, RouteTable } from './route-table.js';
 import type { DroverSession } from './session.js';
 import type { Wanted } from './wanted.js';
@@ -24,6 +27,7 @@ export class Scatter {
     private readonly table: RouteTable,
     private readonly nodes: NodePool,
     private readonly recorder: AccessRecorder,
+    private readonly nearest: Nearest,
     private readonly origin: Origin,
   ) {}
 
@@ -57,22 +61,36 @@ export class Scatter {
    * Opens the pieces of a unit by the routes of this moment: to be ended, each.
    *
    * @param long of a request that reads through cursors
+   * @param reading what is known of the read; nothing of it goes to a copy unless it says so
    */
-  async open(keyspace: KeyspaceHandle, unit: Unit, session?: DroverSession, long?: LongRead): Promise<OpenPiece[]> {
-    const pieces = piecesOf(unit, keyspace.field);
-    const inTransaction = session?.inTransaction() === true;
-    if (inTransaction) this.join(session, unit, pieces);
+  async open(
+    keyspace: KeyspaceHandle,
+    unit: Unit,
+    session?: DroverSession,
+    long?: LongRead,
+    reading?: Reading,
+  ): Promise<OpenPiece[]> {
+    const copies: Copy[] = [];
+    const wanted = reading?.nearest;
+    const pieces = wanted
+      ? piecesOf(unit, keyspace.field, (route) =>
+          this.nearest.sidesOf(keyspace, route, wanted, session, (copy) => copies.push(copy)),
+        )
+      : piecesOf(unit, keyspace.field);
+    if (session?.inTransaction() === true) this.join(session, unit, pieces);
     // Before anything else happens: what is being read from is not removed.
     const opening = pieces.map((piece) => ({ piece, end: this.begin(keyspace, piece, session, long) }));
+    const opened: OpenPiece[] = [];
+    const { nearest } = this;
     try {
-      const clients = await Promise.all(pieces.map(({ node }) => this.nodes.get(node)));
-      return opening.map(({ piece, end }, i): OpenPiece => {
-        const client = clients[i]!;
-        const collection = piece.routes[0]!.collection(keyspace.database, piece.node, client);
-        return { ...piece, collection, session: session?.at(client), end };
-      });
+      for (const { piece, end } of opening) {
+        const client = this.nodes.peek(piece.node) ?? (await this.nodes.get(piece.node));
+        const read = copies.filter(({ node }) => node === piece.node);
+        opened.push(await openPiece({ keyspace, piece, end, client, copies: read, nearest, session, long, reading }));
+      }
+      return opened;
     } catch (error) {
-      for (const { end } of opening) end(true);
+      for (const { end } of [...opened, ...opening]) end(true);
       throw error;
     }
   }
@@ -90,21 +108,27 @@ export class Scatter {
     units: readonly Unit[],
     session: DroverSession | undefined,
     request: (piece: OpenPiece) => Promise<T>,
+    reading?: Reading,
   ): Promise<T[]> {
-    const askUnit = async (unit: Unit): Promise<T[]> => {
-      const pieces = await this.open(keyspace, unit, session);
+    const askUnit = async (unit: Unit, by = reading): Promise<T[]> => {
+      const pieces = await this.open(keyspace, unit, session, undefined, by);
       try {
-        return await allEnded(pieces, atOnce(session), (piece) => ended(piece, request));
+        const answers = await allEnded(pieces, atOnce(session), (piece) => ended(piece, request));
+        if (pieces.every((piece) => piece.isSure())) return answers;
       } finally {
         for (const { end } of pieces) end(true);
       }
+      return askUnit(unit, { ...by, nearest: false });
     };
-    return (await allEnded(units, atOnce(session), askUnit)).flat();
+    return (await allEnded(units, atOnce(session), (unit) => askUnit(unit))).flat();
   }
 
   /** Keys that are asked for stay where they are until the transaction ends; what is found besides is of one moment anyway. */
   private join(session: DroverSession, { routes, wanted }: Unit, pieces: readonly Piece[]): void {
-    for (const piece of pieces) session.join(piece.node, piece.routes);
+    session.join(
+      pieces.map(({ node }) => node),
+      routes,
+    );
     if (wanted === 'all') return;
     for (const route of routes) {
       for (const token of wanted) if (contains(tokensOf(route.partition), token)) session.hold(route, token);

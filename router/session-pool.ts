@@ -13,19 +13,22 @@ interface Tainted {
   readonly serverSession: { readonly isDirty: boolean };
 }
 
-const pools = new WeakMap<MongoClient, Idle[]>();
+/** Those that order what is done in them (causally consistent) apart from the others. */
+const POOLS = { ordered: new WeakMap<MongoClient, Idle[]>(), plain: new WeakMap<MongoClient, Idle[]>() };
+
+const poolsOf = (isOrdered: boolean) => (isOrdered ? POOLS.ordered : POOLS.plain);
 
 /**
  * A session for one request at a time. They are used again: to open and end one costs the driver a walk over all that it
  * has. The client ends them when it closes.
  */
-export function borrowSession(client: MongoClient): ClientSession {
-  const pool = pools.get(client);
+export function borrowSession(client: MongoClient, causalConsistency = false): ClientSession {
+  const pool = poolsOf(causalConsistency).get(client);
   for (let idle = pool?.pop(); idle !== undefined; idle = pool!.pop()) {
     if (performance.now() - idle.since < IDLE_MS) return idle.session;
     void idle.session.endSession();
   }
-  return client.startSession({ causalConsistency: false });
+  return client.startSession({ causalConsistency });
 }
 
 export async function returnSession(client: MongoClient, session: ClientSession): Promise<void> {
@@ -34,10 +37,12 @@ export async function returnSession(client: MongoClient, session: ClientSession)
     await session.endSession();
     return;
   }
+  const pools = poolsOf(session.supports.causalConsistency);
   let pool = pools.get(client);
   if (pool === undefined) pools.set(client, (pool = []));
   pool.push({ session, since: performance.now() });
 }
 
 /** How many are there to be used again. */
-export const idleSessions = (client: MongoClient): number => pools.get(client)?.length ?? 0;
+export const idleSessions = (client: MongoClient): number =>
+  Object.values(POOLS).reduce((sum, pools) => sum + (pools.get(client)?.length ?? 0), 0);

@@ -1,107 +1,31 @@
-import type { ClientSession, ClientSessionOptions, MongoClient, TransactionOptions } from 'mongodb';
-import { MongoErrorLabel, MongoExpiredSessionError, MongoTransactionError } from 'mongodb';
-import type { Origin } from '../domain/access.js';
-import { sidesOf, tokensOf } from '../domain/partition.js';
+import type { ClientSession, MongoClient, TransactionOptions } from 'mongodb';
+import { MongoCompatibilityError, MongoErrorLabel, MongoTransactionError } from 'mongodb';
+import type { NodeName } from '../domain/partition.js';
 import type { Token } from '../domain/token.js';
 import { MAJORITY } from './majority.js';
-import type { Claim, PartitionRoute } from './route-table.js';
+import { NodeSessions } from './node-sessions.js';
+import { ownReadConcern } from './own-read-concern.js';
+import type { NearestReads } from './reading.js';
+import type { PartitionRoute } from './route-table.js';
+import { changingHands, SessionTransaction } from './session-transaction.js';
 import { labelled, pause } from './transaction.js';
 
 /** The driver's options of a request, with this client's session in place of the driver's. */
 export type Routed<O> = Omit<O, 'session'> & { readonly session?: DroverSession | undefined };
 
-/** The server ends a transaction after so long. */
-const TRANSACTION_LIFE_MS = 60_000;
+/** Options of a read, with those of this client. */
+export type Readable<O> = Routed<O> & {
+  /** Overrides what the session, the collection or the client says; `false`: from the owner. */
+  readonly nearest?: NearestReads | false | undefined;
+};
+
 /** As the driver's own `withTransaction`. */
 const REPEAT_FOR_MS = 120_000;
 
-/** For the application, or `withTransaction`, to begin again. */
-export function changingHands(route: PartitionRoute): MongoTransactionError {
-  const error = new MongoTransactionError(`a key of ${route.partition.id} is changing hands: repeat the transaction`);
-  error.addErrorLabel(MongoErrorLabel.TransientTransactionError);
-  return error;
-}
-
-/** A transaction under way: where it runs, and the tokens that may not change hands before its end. */
-class Transaction {
-  /** The server has given it up: nothing of it may be done any more. */
-  expired = false;
-  node: string | undefined;
-  session: ClientSession | undefined;
-  private readonly held = new Map<PartitionRoute, Map<Token, Token[]>>();
-  private readonly ranges: { readonly route: PartitionRoute; readonly claim: Claim }[] = [];
-  private readonly timer: NodeJS.Timeout;
-  /** Of its first request: that is the moment of the data that it sees. */
-  private begunAt = Infinity;
-
-  constructor(
-    readonly options: TransactionOptions,
-    onExpired: () => void,
-  ) {
-    this.timer = setTimeout(onExpired, TRANSACTION_LIFE_MS);
-    this.timer.unref();
-  }
-
-  /** @throws MongoTransactionError when it runs elsewhere */
-  join(node: string): void {
-    this.node ??= node;
-    if (this.node === node) return;
-    throw new MongoTransactionError(
-      `all requests of a transaction must go to one node: this one runs on "${this.node}", but the request concerns "${node}", too`,
-    );
-  }
-
-  /** Counts the token among the writes under way. @returns the node that owns it, or `null` while it is fenced */
-  hold(route: PartitionRoute, token: Token): string | null {
-    let tokens = this.held.get(route);
-    // Another owner: the lease had run out, and the key was not waited for.
-    if (tokens?.has(token)) return route.readOwner(token) === this.node ? this.node : null;
-    if (this.isOlder(route)) return null;
-    const entry = [token];
-    const owner = route.beginWrite(entry);
-    if (owner === null) return null;
-    if (this.node !== undefined && owner !== this.node) {
-      route.endWrite(entry);
-      throw new MongoTransactionError(
-        `all requests of a transaction must go to one node: this one runs on "${this.node}", the key belongs to "${owner}"`,
-      );
-    }
-    this.node = owner;
-    if (tokens === undefined) this.held.set(route, (tokens = new Map()));
-    tokens.set(token, entry);
-    return owner;
-  }
-
-  /** All of a partition stays where it is. @returns whether it can: not while a part of it is fenced */
-  holdAll(route: PartitionRoute): boolean {
-    const sides = sidesOf(route.partition);
-    for (const { node } of sides) this.join(node);
-    if (route.partition.route.fence !== null || this.isOlder(route)) return false;
-    for (const claim of route.beginWriteOf(tokensOf(route.partition), this.node!)) this.ranges.push({ route, claim });
-    return true;
-  }
-
-  begin(session: ClientSession): void {
-    this.session = session;
-    this.begunAt = performance.now();
-  }
-
-  /** What a node was given after the transaction had begun there, the transaction may not see. */
-  isOlder(route: PartitionRoute): boolean {
-    return route.changedAt > this.begunAt;
-  }
-
-  release(): void {
-    clearTimeout(this.timer);
-    for (const { route, claim } of this.ranges.splice(0)) route.endWrite(claim);
-    for (const [route, tokens] of this.held) for (const entry of tokens.values()) route.endWrite(entry);
-    this.held.clear();
-  }
-}
-
 /**
- * A session over several nodes: the driver's own session at each of them, opened when it is first needed. A transaction runs at
- * one node, that of its first request; until its end none of its keys changes hands.
+ * A session over several nodes: the driver's own session at each of them, opened when it is first needed. It is causally consistent,
+ * also across hand-overs, unless `causalConsistency` is false. A transaction runs at one node, that of its first request; until its
+ * end none of its keys changes hands. With `snapshot` all reads go to one node.
  *
  * @example
  * const session = client.startSession();
@@ -111,28 +35,23 @@ class Transaction {
  * });
  * await session.endSession();
  */
-export class DroverSession implements AsyncDisposable {
-  hasEnded = false;
-  private readonly sessions = new Map<MongoClient, ClientSession>();
-  private transaction: Transaction | undefined;
+export class DroverSession extends NodeSessions implements AsyncDisposable {
+  private transaction: SessionTransaction | undefined;
   private committing = false;
 
-  constructor(
-    private readonly options: ClientSessionOptions = {},
-    /** Where its requests come from; without one that of the client. */
-    readonly origin?: Origin,
-  ) {}
-
-  inTransaction(): boolean {
+  override inTransaction(): boolean {
     return this.transaction !== undefined && !this.committing;
   }
 
   /** @throws MongoTransactionError when one is under way */
   startTransaction(options: TransactionOptions = {}): void {
     this.checkOpen();
+    if (this.snapshotEnabled) {
+      throw new MongoCompatibilityError('Transactions are not supported in snapshot sessions');
+    }
     if (this.inTransaction()) throw new MongoTransactionError('Transaction already in progress');
     this.end();
-    const transaction = new Transaction(options, () => void this.expire(transaction));
+    const transaction = new SessionTransaction(options, () => void this.expire(transaction));
     this.transaction = transaction;
   }
 
@@ -144,6 +63,7 @@ export class DroverSession implements AsyncDisposable {
     this.committing = true;
     try {
       await transaction.session?.commitTransaction();
+      if (transaction.session !== undefined) this.wrote(transaction.node!, transaction.begunAt);
       this.end();
     } catch (error) {
       // Until it is known, the keys stay where they are.
@@ -184,8 +104,7 @@ export class DroverSession implements AsyncDisposable {
   async endSession(): Promise<void> {
     if (this.inTransaction()) await this.abortTransaction();
     this.end();
-    this.hasEnded = true;
-    await Promise.all([...this.sessions.values()].map((session) => session.endSession()));
+    await this.endAll();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -208,24 +127,21 @@ export class DroverSession implements AsyncDisposable {
   }
 
   /** A read of more than one key in the transaction, which sees one moment: nothing has to stay where it is. For the router. */
-  join(node: string, routes: readonly PartitionRoute[]): void {
+  join(nodes: readonly NodeName[], routes: readonly PartitionRoute[]): void {
     this.checkAlive();
-    this.transaction!.join(node);
-    const older = routes.find((route) => this.transaction!.isOlder(route));
-    if (older !== undefined) throw changingHands(older);
+    this.transaction!.join(nodes, routes);
   }
 
-  /** The driver's session at a node, in the transaction if there is one. For the router. */
-  at(client: MongoClient): ClientSession {
-    this.checkOpen();
+  /** The driver's session at a node, in the transaction if there is one, for a request that concerns partitions. For the router. */
+  override at(client: MongoClient, routes: readonly PartitionRoute[]): ClientSession {
     this.checkAlive();
-    let session = this.sessions.get(client);
-    if (session === undefined) this.sessions.set(client, (session = client.startSession(this.options)));
+    const session = this.sessionAt(client, routes);
     const { transaction } = this;
     if (transaction !== undefined && !this.committing && transaction.session === undefined) {
-      transaction.begin(session);
+      transaction.session = session;
       session.startTransaction({
-        ...this.options.defaultTransactionOptions,
+        ...ownReadConcern(client.options.readConcern),
+        ...this.defaultTransactionOptions,
         ...transaction.options,
         writeConcern: MAJORITY,
         readPreference: 'primary',
@@ -248,7 +164,7 @@ export class DroverSession implements AsyncDisposable {
   }
 
   /** The server has given it up by now, or is about to: nothing waits for it any more. */
-  private async expire(transaction: Transaction): Promise<void> {
+  private async expire(transaction: SessionTransaction): Promise<void> {
     transaction.expired = true;
     const { session } = transaction;
     if (session?.inTransaction()) await session.abortTransaction().catch(() => undefined);
@@ -266,9 +182,5 @@ export class DroverSession implements AsyncDisposable {
     const error = new MongoTransactionError('the transaction took longer than 60 s and was aborted: repeat it');
     error.addErrorLabel(MongoErrorLabel.TransientTransactionError);
     throw error;
-  }
-
-  private checkOpen(): void {
-    if (this.hasEnded) throw new MongoExpiredSessionError('Use of expired sessions is not permitted');
   }
 }

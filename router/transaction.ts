@@ -1,6 +1,7 @@
 import type { ClientSession } from 'mongodb';
 import { MongoError, MongoErrorLabel } from 'mongodb';
 import { MAJORITY } from './majority.js';
+import { ownReadConcern } from './own-read-concern.js';
 import type { Place } from './same-transaction.js';
 import { borrowSession, returnSession } from './session-pool.js';
 
@@ -31,7 +32,8 @@ async function attempt<T>(
   deadline: number,
   body: (session: ClientSession) => Promise<T>,
 ): Promise<T | typeof REPEAT> {
-  session.startTransaction({ writeConcern: MAJORITY, readPreference: 'primary' });
+  const readConcern = ownReadConcern(session.clientOptions.readConcern);
+  session.startTransaction({ ...readConcern, writeConcern: MAJORITY, readPreference: 'primary' });
   try {
     const result = await body(session);
     await commit(session, deadline);

@@ -11,6 +11,7 @@ export class NodePool {
   private readonly connected = new Map<string, MongoClient>();
   private readonly withPrimary = new Map<string, boolean>();
   private closed = false;
+  private readonly nodeOf = new WeakMap<MongoClient, string>();
 
   /** @param lookUp finds the address of a node that has come in since the others were known */
   constructor(
@@ -19,8 +20,9 @@ export class NodePool {
     private readonly lookUp: (node: string) => Promise<string | undefined> = () => Promise.resolve(undefined),
   ) {}
 
+  /** Those that an address was given of, and those that have been found. */
   get names(): string[] {
-    return [...this.uris.keys()];
+    return [...new Set([...this.uris.keys(), ...this.connected.keys()])];
   }
 
   /** Whether the primary of each node is known at this moment, by the node's name. */
@@ -40,8 +42,10 @@ export class NodePool {
     const client = this.connect(node);
     this.clients.set(node, client);
     try {
-      this.connected.set(node, await client);
-      this.watch(node, await client);
+      const connected = await client;
+      this.connected.set(node, connected);
+      this.nodeOf.set(connected, node);
+      this.watch(node, connected);
     } catch (error) {
       // Not remembered: the next call tries again.
       this.clients.delete(node);
@@ -53,6 +57,11 @@ export class NodePool {
   /** The client when it is already connected: for paths that can't wait. */
   peek(node: string): MongoClient | undefined {
     return this.connected.get(node);
+  }
+
+  /** The node of a client of this pool. */
+  nameOf(client: MongoClient): string {
+    return this.nodeOf.get(client)!;
   }
 
   /** One that is connected. @throws DroverError `Unavailable` when none is */

@@ -20,8 +20,8 @@ export const lower = keys.filter((key) => tokenOfKey(key) < 0n);
 export const upper = keys.filter((key) => tokenOfKey(key) >= 0n);
 
 /** Two nodes, and for every test a keyspace `shop.<name>`: the lower half (`p0`) on node `a`, the upper (`p1`) on `b`. */
-export function useCluster() {
-  const { clients, uris } = useServers(2);
+export function useCluster(...servers: [extraArgs?: readonly string[], ofThree?: readonly number[]]) {
+  const { clients, uris } = useServers(2, ...servers);
   let keyspaces = 0;
   const cluster = {
     uris,

@@ -13,8 +13,8 @@ export interface Servers {
   readonly uris: readonly string[];
 }
 
-/** Real MongoDB servers for the tests of a file. */
-export function useServers(count: number, extraArgs: readonly string[] = []): Servers {
+/** Real MongoDB servers for the tests of a file; those in `ofThree` have three members. */
+export function useServers(count: number, extraArgs: readonly string[] = [], ofThree: readonly number[] = []): Servers {
   const clients: MongoClient[] = [];
   const uris: string[] = [];
   let servers: MongodProcess[] = [];
@@ -23,7 +23,13 @@ export function useServers(count: number, extraArgs: readonly string[] = []): Se
     directory = await mkdtemp(join(tmpdir(), 'drover-store-'));
     servers = await Promise.all(
       Array.from({ length: count }, (_, i) =>
-        startMongod({ name: `n${i}`, dir: join(directory, `n${i}`), oplogMb: 64, extraArgs }),
+        startMongod({
+          name: `n${i}`,
+          dir: join(directory, `n${i}`),
+          oplogMb: 64,
+          extraArgs,
+          members: ofThree.includes(i) ? 3 : 1,
+        }),
       ),
     );
     uris.push(...servers.map(({ uri }) => uri));
