@@ -1,6 +1,8 @@
 import type {
   AggregateOptions,
   AggregationCursor,
+  ChangeStream,
+  ChangeStreamDocument,
   ClientSession,
   Collection,
   CountDocumentsOptions,
@@ -28,6 +30,8 @@ import { checkNearest, readingOf } from './reading.js';
 import type { Readable, Routed } from './session.js';
 import type { Wanted } from './wanted.js';
 import { isCollated, wantedBy } from './wanted.js';
+import { DroverChangeStream } from './watch/change-stream.js';
+import type { WatchOptions } from './watch/log-event.js';
 
 /** What a partitioned collection is read by: with one key at its owner, without it at all nodes that hold what is asked for. */
 export abstract class CollectionReads<TSchema extends Document> extends CollectionSettings {
@@ -126,6 +130,21 @@ export abstract class CollectionReads<TSchema extends Document> extends Collecti
     const options = this.resolved(given);
     const { keyspace, units } = await this.unitsOf(filter, options);
     return distinct(this.router.scatter, keyspace, units, key as string, filter as Filter<Document>, options);
+  }
+
+  /**
+   * The driver's own change stream, over all nodes: the changes of each document come in their order, also while it moves. What
+   * Drover itself writes does not show. Its resume tokens are good for any client of this keyspace.
+   *
+   * An error of the driver's kind tells when a resume token is not good any more, or is none of this keyspace. The option
+   * `startAtOperationTime` is refused: the time of one node says nothing of the others.
+   */
+  watch<TLocal extends Document = TSchema, TChange extends Document = ChangeStreamDocument<TLocal>>(
+    pipeline: Document[] | WatchOptions = [],
+    options: WatchOptions = {},
+  ): ChangeStream<TLocal, TChange> {
+    const [stages, settings] = Array.isArray(pipeline) ? [pipeline, options] : [[], pipeline];
+    return new DroverChangeStream<TLocal, TChange>(this.router, this.namespace, stages, this.resolved(settings));
   }
 
   private async unitsOf(

@@ -36,6 +36,12 @@ export class Scatter {
     return this.nodes.any();
   }
 
+  /** All that this client knows. @throws DroverError `Unavailable` when one does not answer */
+  async everyNode(): Promise<ReadonlyMap<string, MongoClient>> {
+    const clients = this.nodes.names.map(async (node) => [node, await this.nodes.get(node)] as const);
+    return new Map(await Promise.all(clients));
+  }
+
   /**
    * The partitions that a request concerns.
    *

@@ -12,6 +12,7 @@ export const ServerError = {
   documentValidationFailure: 121,
   changeStreamFatal: 280,
   changeStreamHistoryLost: 286,
+  snapshotUnavailable: 246,
   collectionUuidMismatch: 361,
   cannotDropShardKeyIndex: 373,
   bsonObjectTooLarge: 10334,

@@ -102,6 +102,13 @@ export class Migrations {
     return (limit === undefined ? cursor : cursor.limit(limit)).toArray();
   }
 
+  /** Whether one from or to a node was under way at some time since. */
+  async concerned(keyspace: string, node: string, since: Date): Promise<boolean> {
+    const there = { $or: [{ source: node }, { target: node }] };
+    const then = { $or: [{ endedAt: { $gte: since } }, { endedAt: { $exists: false } }] };
+    return (await this.collection.findOne({ keyspace, $and: [there, then] }, { projection: { _id: 1 } })) !== null;
+  }
+
   /** The newest of a partition that has noted what its collection is. */
   async lastDefined(keyspace: string, partition: string): Promise<MigrationDocument | undefined> {
     const filter = { keyspace, partition, definition: { $exists: true } };

@@ -1,0 +1,114 @@
+import { MongoServerError } from 'mongodb';
+import { CHECKPOINTS, MARKERS } from '../../store/checkpoint.js';
+import type { LogEvent } from './log-event.js';
+import type { NodeLog } from './node-log.js';
+import type { Position } from './position.js';
+
+/** An event that the application sees. */
+export interface ShownEvent {
+  readonly event: LogEvent;
+  readonly log: NodeLog;
+  /** Of the whole stream, behind the event. */
+  readonly position: Position;
+}
+
+/**
+ * The change logs of all nodes as one.
+ *
+ * In the log of a node that loses tokens the marker of the hand-over stands behind its last change of these; in that of the
+ * node that gains them, before its first own one, stands the transaction with which the marker arrived. There a log waits until
+ * the marker has been read in the other one: so all changes of a document come in their order, however often it moves and
+ * however far one node's log is read behind another's. What waits for what can't be a circle: a marker arrives after it was sent.
+ */
+export class MergedLog {
+  private readonly sent: Set<string>;
+  private interrupt!: (error: Error) => void;
+  private readonly interrupted = new Promise<never>((_, reject) => (this.interrupt = reject));
+
+  constructor(
+    private readonly logs: readonly NodeLog[],
+    sent: ReadonlySet<string>,
+  ) {
+    this.sent = new Set(sent);
+    this.interrupted.catch(() => undefined);
+  }
+
+  /** Behind everything that was given out. */
+  get position(): Position {
+    return {
+      nodes: new Map(this.logs.map((log) => [log.node, log.position])),
+      sent: new Set(this.sent),
+    };
+  }
+
+  /**
+   * The next events, in an order that is right for each document.
+   *
+   * @param deadline by `performance.now()`: then there are none
+   * @throws what a node's change stream has ended with
+   */
+  async next(deadline: number): Promise<ShownEvent[]> {
+    for (let timeIsUp = false; ;) {
+      const events = this.takeAll();
+      if (events.length > 0 || timeIsUp) return events;
+      timeIsUp = !(await this.read(deadline));
+    }
+  }
+
+  async close(): Promise<void> {
+    this.interrupt(
+      new MongoServerError({ code: 11601, codeName: 'Interrupted', message: 'operation was interrupted' }),
+    );
+    await Promise.all(this.logs.map((log) => log.close()));
+  }
+
+  /** @returns false when there was nothing new until the deadline */
+  private async read(deadline: number): Promise<boolean> {
+    let timer: NodeJS.Timeout;
+    const late = new Promise<false>((resolve) => {
+      timer = setTimeout(() => resolve(false), Math.max(0, deadline - performance.now()));
+    });
+    const reading = this.logs.filter((log) => log.peek() === undefined).map((log) => log.read());
+    try {
+      return await Promise.race([this.interrupted, ...reading.map((each) => each.then(() => true)), late]);
+    } finally {
+      clearTimeout(timer!);
+    }
+  }
+
+  private takeAll(): ShownEvent[] {
+    const events: ShownEvent[] = [];
+    for (let taken = true; taken;) {
+      taken = false;
+      for (const log of this.logs) {
+        while (log.peek() !== undefined && !this.waits(log)) {
+          taken = true;
+          const { event, isShown } = this.take(log);
+          if (isShown) events.push({ event, log, position: this.position });
+        }
+      }
+    }
+    return events;
+  }
+
+  private waits(log: NodeLog): boolean {
+    const marker = log.arriving();
+    return marker !== undefined && !this.sent.has(marker);
+  }
+
+  private take(log: NodeLog) {
+    const arrived = log.arriving();
+    if (arrived !== undefined) this.sent.delete(arrived);
+    const taken = log.take();
+    const { operationType, ns, documentKey, fullDocument } = taken.event;
+    if (ns.coll === MARKERS && operationType === 'insert' && fullDocument['boundary'] !== undefined) {
+      this.sent.add(String(documentKey['_id']));
+    }
+    // Of a direction that has ended nothing arrives any more: markers of steps that were undone are left.
+    if (ns.coll === CHECKPOINTS && operationType === 'delete') {
+      const prefix = `${String(documentKey['_id'])}/`;
+      for (const marker of this.sent) if (marker.startsWith(prefix)) this.sent.delete(marker);
+    }
+    return taken;
+  }
+}
