@@ -15,9 +15,11 @@ import type { MeasureRoutes, RoutesMeasured } from './routes-process.js';
 
 const PARTITIONS = 8;
 const CONCURRENCIES = [1, 16, 64];
-const SLICE_MS = 1_500;
+/** Short ones, many times in turn: what else goes on in the machine then meets both sides alike. */
+const SLICE_MS = 400;
+const TURNS = 4;
 const RECORDED: readonly Operation[] = ['findOne', 'updateOne'];
-const RECORDED_MS = 2_500;
+const RECORDED_MS = 600;
 const MANY_PARTITIONS = 100_000;
 /** What was aimed at. */
 const GOALS = { lookUp: 2, memory: 50, change: 1, record: 1 };
@@ -82,7 +84,7 @@ interface Both {
   readonly baseline: RequestResult;
 }
 
-/** Round by round one side first, then the other. */
+/** One side first, then the other. */
 async function inTurn(
   drover: Requests,
   baseline: Requests,
@@ -91,9 +93,9 @@ async function inTurn(
   say: BenchOptions['say'],
 ): Promise<Both[]> {
   const measured: Both[] = [];
-  for (let round = 0; round < rounds; round++) {
+  for (let turn = 0; turn < TURNS * rounds; turn++) {
     const results = new Map<Requests, RequestResult>();
-    for (const side of round % 2 === 0 ? [drover, baseline] : [baseline, drover]) {
+    for (const side of turn % 2 === 0 ? [drover, baseline] : [baseline, drover]) {
       const answer = await side.ask({ kind: 'measure', slice });
       if (answer.kind !== 'measured') throw new Error(`a request process answered "${answer.kind}"`);
       results.set(side, answer.result);

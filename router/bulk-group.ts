@@ -11,7 +11,7 @@ import { MAJORITY } from './majority.js';
 import { partlyDone, refusedInTheMiddle } from './results.js';
 import type { PartitionRoute } from './route-table.js';
 import type { Router } from './router.js';
-import { partsOf } from './router.js';
+import { partsOf } from './owner-requests.js';
 import type { Place } from './same-transaction.js';
 import { inSameTransaction } from './same-transaction.js';
 import type { DroverSession } from './session.js';

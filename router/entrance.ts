@@ -1,4 +1,5 @@
 import type { MongoClient } from 'mongodb';
+import type { NodeName } from '../domain/partition.js';
 import type { NodePool } from '../store/node-pool.js';
 import { clientClosed } from './client-closed.js';
 import { Turnstile } from './turnstile.js';
@@ -8,6 +9,7 @@ export type Crowd = 'requests' | 'transactions';
 
 /** A request at its node. */
 export interface Within {
+  readonly node: NodeName;
   readonly client: MongoClient;
   /** To be called once, at the end. */
   readonly leave: () => void;
@@ -19,10 +21,53 @@ export interface Within {
  */
 const TRANSACTIONS = 16;
 
-interface Turnstiles {
-  readonly client: MongoClient;
-  readonly requests: Turnstile;
-  readonly transactions: Turnstile;
+/** The way to one node. */
+class Way {
+  private readonly requests: Turnstile;
+  private readonly transactions: Turnstile;
+  private readonly within: Readonly<Record<Crowd, Within>>;
+
+  constructor(node: NodeName, client: MongoClient) {
+    this.transactions = new Turnstile(TRANSACTIONS, `other transactions at node "${node}"`);
+    this.requests = new Turnstile(connectionsOf(client), `a free connection to node "${node}"`);
+    const { requests, transactions } = this;
+    this.within = {
+      requests: { node, client, leave: () => requests.leave() },
+      transactions: {
+        node,
+        client,
+        leave: () => {
+          requests.leave();
+          transactions.leave();
+        },
+      },
+    };
+  }
+
+  tryEnter(crowd: Crowd): Within | undefined {
+    if (crowd === 'requests') return this.requests.tryEnter() ? this.within.requests : undefined;
+    if (!this.transactions.tryEnter()) return undefined;
+    if (this.requests.tryEnter()) return this.within.transactions;
+    this.transactions.leave();
+    return undefined;
+  }
+
+  async enter(crowd: Crowd, deadline: number): Promise<Within> {
+    // In this order: who waits for the other transactions keeps nobody else out.
+    if (crowd === 'transactions') await this.transactions.enter(deadline);
+    try {
+      await this.requests.enter(deadline);
+    } catch (error) {
+      if (crowd === 'transactions') this.transactions.leave();
+      throw error;
+    }
+    return this.within[crowd];
+  }
+
+  close(): void {
+    this.requests.close(clientClosed());
+    this.transactions.close(clientClosed());
+  }
 }
 
 /**
@@ -30,52 +75,32 @@ interface Turnstiles {
  * their token is by then.
  */
 export class Entrance {
-  private readonly turnstiles = new Map<string, Turnstiles>();
+  private readonly ways = new Map<NodeName, Way>();
 
   constructor(private readonly nodes: NodePool) {}
 
   /** Who waits is turned away, and who comes. */
   close(): void {
-    for (const { requests, transactions } of this.turnstiles.values()) {
-      requests.close(clientClosed());
-      transactions.close(clientClosed());
-    }
+    for (const way of this.ways.values()) way.close();
+  }
+
+  /** @returns undefined where one has to wait */
+  tryComeIn(node: NodeName, crowd: Crowd = 'requests'): Within | undefined {
+    return this.ways.get(node)?.tryEnter(crowd);
   }
 
   /** @throws DroverError `TimedOut` at the deadline (milliseconds of `performance.now()`) */
-  async comeIn(node: string, deadline: number, crowd: Crowd = 'requests'): Promise<Within> {
-    const { client, requests, transactions } = this.turnstiles.get(node) ?? (await this.open(node));
-    if (crowd === 'requests') {
-      if (!requests.tryEnter()) await requests.enter(deadline);
-      return { client, leave: () => requests.leave() };
-    }
-    // In this order: who waits for the other transactions keeps nobody else out.
-    await transactions.enter(deadline);
-    try {
-      await requests.enter(deadline);
-    } catch (error) {
-      transactions.leave();
-      throw error;
-    }
-    const leave = () => {
-      requests.leave();
-      transactions.leave();
-    };
-    return { client, leave };
+  async comeIn(node: NodeName, deadline: number, crowd: Crowd = 'requests'): Promise<Within> {
+    const way = this.ways.get(node) ?? (await this.open(node));
+    return way.enter(crowd, deadline);
   }
 
-  private async open(node: string): Promise<Turnstiles> {
+  private async open(node: NodeName): Promise<Way> {
     const client = await this.nodes.get(node);
     // Somebody else may have been faster.
-    const known = this.turnstiles.get(node);
-    if (known !== undefined) return known;
-    const opened = {
-      client,
-      requests: new Turnstile(connectionsOf(client), `a free connection to node "${node}"`),
-      transactions: new Turnstile(TRANSACTIONS, `other transactions at node "${node}"`),
-    };
-    this.turnstiles.set(node, opened);
-    return opened;
+    let way = this.ways.get(node);
+    if (way === undefined) this.ways.set(node, (way = new Way(node, client)));
+    return way;
   }
 }
 

@@ -10,6 +10,7 @@ import type { KeyspaceHandle } from './keyspaces.js';
 import type { Router } from './router.js';
 import type { Routed } from './session.js';
 import { pause } from './transaction.js';
+import type { Wanted } from './wanted.js';
 import { isCollated, keyToInsert, wantedBy } from './wanted.js';
 
 /** Options of a write of one document that say which one is meant. */
@@ -36,7 +37,7 @@ const NOTHING = { _id: { $in: [] } };
  * @param found whether the write has met its document
  * @throws MongoInvalidArgumentError for an upsert that does not name the key
  */
-export async function writeLocated<T>(
+export function writeLocated<T>(
   router: Router,
   keyspace: KeyspaceHandle,
   operation: string,
@@ -51,6 +52,20 @@ export async function writeLocated<T>(
   }
   const wanted = wantedBy(filter, keyspace.field, collated);
   if (wanted !== 'all' && wanted.length === 1) return write({ token: wanted[0], filter, exists: true });
+  return writeFound(router, keyspace, wanted, operation, filter, options, found, write);
+}
+
+async function writeFound<T>(
+  router: Router,
+  keyspace: KeyspaceHandle,
+  wanted: Wanted,
+  operation: string,
+  filter: Filter<Document>,
+  options: Routed<Choice> | undefined,
+  found: (result: T) => boolean,
+  write: (located: Located) => Promise<T>,
+): Promise<T> {
+  const collated = isCollated(options?.collation);
   const deadline = router.deadline();
   for (;;) {
     const known = router.routesOf(keyspace, wanted);

@@ -135,5 +135,5 @@ export function sessionAtCopy(
   if (given !== undefined) return { session: given, end: () => undefined };
   const session = borrowSession(client, true);
   session.advanceOperationTime(visibleAt);
-  return { session, end: () => void returnSession(client, session) };
+  return { session, end: () => returnSession(client, session) };
 }

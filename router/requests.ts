@@ -20,14 +20,18 @@ export function keyOfDocument(document: Document, keyField: string): unknown {
  * @throws MongoInvalidArgumentError
  */
 export function checkUpdateKeepsKey(update: UpdateFilter<Document> | Document[], keyField: string): void {
-  const touched = Array.isArray(update)
-    ? update.flatMap(pathsOfStage)
-    : // $rename names its destination as a value.
-      [...Object.values(update).flatMap(pathsOf), ...Object.values(update['$rename'] ?? {}).map(String)];
-  const hit = touched.find(
-    (path) => path === '*' || path === keyField || path.startsWith(`${keyField}.`) || keyField.startsWith(`${path}.`),
-  );
-  if (hit !== undefined) {
+  const concernsKey = (path: string): boolean =>
+    path === keyField || path === '*' || isWithin(path, keyField) || isWithin(keyField, path);
+  const isChanged = Array.isArray(update)
+    ? update.some((stage) => pathsOfStage(stage).some(concernsKey))
+    : Object.entries(update).some(
+        ([operator, changes]) =>
+          pathsOf(changes).some(concernsKey) ||
+          // It names its destination as a value.
+          (operator === '$rename' &&
+            Object.values((changes ?? {}) as Document).some((path) => concernsKey(String(path)))),
+      );
+  if (isChanged) {
     throw new MongoInvalidArgumentError(
       `the partition key "${keyField}" can't be changed by an update: delete the document and insert it under its new key`,
     );
@@ -45,6 +49,9 @@ export function checkReplacementKeepsKey(
     throw new MongoInvalidArgumentError(`${operation} can't change the partition key "${keyField}"`);
   }
 }
+
+const isWithin = (path: string, parent: string): boolean =>
+  path.length > parent.length && path[parent.length] === '.' && path.startsWith(parent);
 
 function pathsOf(changes: unknown): string[] {
   if (changes instanceof Map) return [...changes.keys()].map(String);

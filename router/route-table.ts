@@ -127,6 +127,7 @@ export class PartitionRoute {
 
   /** Where a write of these tokens goes now, or `null` while it has to wait. */
   ownerOfAll(tokens: readonly Token[]): string | null {
+    if (tokens.length === 1) return this.writeOwner(tokens[0]!);
     const owners = tokens.map((token) => this.writeOwner(token));
     // Documents of one call may belong to both sides: the node refuses those that it does not own.
     return owners.includes(null) ? null : owners[0]!;

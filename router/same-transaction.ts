@@ -57,7 +57,7 @@ export async function inSameTransaction<T>(place: Place, write: (session: Client
       }
     }
   } finally {
-    if (place.session === undefined) await returnSession(place.client, session);
+    if (place.session === undefined) returnSession(place.client, session);
   }
 }
 

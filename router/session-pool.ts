@@ -31,10 +31,10 @@ export function borrowSession(client: MongoClient, causalConsistency = false): C
   return client.startSession({ causalConsistency });
 }
 
-export async function returnSession(client: MongoClient, session: ClientSession): Promise<void> {
+export function returnSession(client: MongoClient, session: ClientSession): void {
   // As the driver does with its own: a request whose end nobody saw may still be under way in it.
   if (session.hasEnded || session.inTransaction() || (session as unknown as Tainted).serverSession.isDirty) {
-    await session.endSession();
+    void session.endSession();
     return;
   }
   const pools = poolsOf(session.supports.causalConsistency);

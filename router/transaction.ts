@@ -23,7 +23,7 @@ export async function inTransaction<T>(place: Place, body: (session: ClientSessi
       await pause();
     }
   } finally {
-    if (place.session === undefined) await returnSession(place.client, session);
+    if (place.session === undefined) returnSession(place.client, session);
   }
 }
 
