@@ -37,7 +37,8 @@ export class MergedLog {
   get position(): Position {
     return {
       nodes: new Map(this.logs.map((log) => [log.node, log.position])),
-      sent: new Set(this.sent),
+      // Who goes on reads an arrival once more that stands in a transaction which is not known to be over.
+      sent: new Set([...this.sent, ...this.logs.flatMap((log) => log.arrivedAhead ?? [])]),
     };
   }
 

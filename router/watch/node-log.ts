@@ -13,6 +13,8 @@ interface Transaction {
   own: boolean;
   /** The marker up to which it applies changes of another node. */
   marker: string | undefined;
+  /** Whether the event that tells its arrival has been taken. */
+  hasArrived: boolean;
 }
 
 /**
@@ -50,6 +52,11 @@ export class NodeLog {
     return { behind: this.behind, shown: Math.max(this.shown, this.shownBefore) };
   }
 
+  /** The marker whose arrival was taken, and will be read once more by whoever goes on from the position. */
+  get arrivedAhead(): string | undefined {
+    return this.transaction?.hasArrived === true ? this.transaction.marker : undefined;
+  }
+
   /** Ends when the server has accepted the request. */
   async open(): Promise<void> {
     const accepted = new Promise((resolve) => this.stream.once('resumeTokenChanged', resolve));
@@ -73,8 +80,10 @@ export class NodeLog {
 
   /** @returns the next event, and whether the application sees it */
   take(): { readonly event: LogEvent; readonly isShown: boolean } {
+    const arrives = this.arriving() !== undefined;
     const event = this.events.shift()!;
     this.enter(event);
+    if (arrives) this.transaction!.hasArrived = true;
     const isShown = this.isShown(event);
     if (isShown && this.transaction !== undefined) this.shown += 1;
     const wasShown = this.shown <= this.shownBefore && this.transaction !== undefined;
@@ -118,7 +127,9 @@ export class NodeLog {
     if (id !== this.transaction?.id) {
       if (this.transaction !== undefined) this.settleAt(this.last);
       this.transaction =
-        id === undefined ? undefined : { id, time: timeOf(event._id._data), own: false, marker: undefined };
+        id === undefined
+          ? undefined
+          : { id, time: timeOf(event._id._data), own: false, marker: undefined, hasArrived: false };
     }
     // What was shown before was within the first transaction.
     if (id === undefined) this.shownBefore = 0;

@@ -25,16 +25,24 @@ export async function startNow(router: Router, keyspace: KeyspaceHandle, clients
   const deadline = router.deadline();
   for (;;) {
     const known = router.routesOf(keyspace, 'all');
-    const sent = new Set<string>();
-    const begin = async ([node, client]: readonly [string, MongoClient]): Promise<[string, NodePosition]> => {
-      const moment = await momentOf(client.db(keyspace.database));
-      for (const marker of moment.sent) sent.add(marker);
-      return [node, { behind: moment.next, shown: 0 }];
-    };
-    const nodes = new Map(await Promise.all([...clients].map(begin)));
-    if (await router.areConfirmed(known, deadline)) return { nodes, sent };
-    if (performance.now() > deadline) throw router.timedOut(known[0]!.route);
+    // Tokens that are fenced already may change hands without another word to this router.
+    const fenced = known.find(({ route }) => route.partition.route.fence !== null);
+    if (fenced === undefined) {
+      const start = await momentsOf(keyspace, clients);
+      if (await router.areConfirmed(known, deadline)) return start;
+    } else await router.held.nextChange(fenced.route, deadline);
+    if (performance.now() > deadline) throw router.timedOut((fenced ?? known[0]!).route);
   }
+}
+
+async function momentsOf({ database }: KeyspaceHandle, clients: Clients): Promise<Position> {
+  const sent = new Set<string>();
+  const begin = async ([node, client]: readonly [string, MongoClient]): Promise<[string, NodePosition]> => {
+    const moment = await momentOf(client.db(database));
+    for (const marker of moment.sent) sent.add(marker);
+    return [node, { behind: moment.next, shown: 0 }];
+  };
+  return { nodes: new Map(await Promise.all([...clients].map(begin))), sent };
 }
 
 /** A moment of a node: the markers that it had sent by then, which may be under way, and from when on its changes are later. */

@@ -2,9 +2,12 @@ import type { ChangeStream, ChangeStreamOptions, ClientSession, Document } from 
 import { ChangeStream as DriversChangeStream, Long, Timestamp } from 'mongodb';
 import { once } from 'node:events';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { handOver } from '../../domain/replication.js';
+import { TOKEN_MIN } from '../../domain/token.js';
 import type { DroverClient, DroverCollection, DroverSession } from '../../router/index.js';
 import { positionOf, tokenOf } from '../../router/watch/position.js';
-import { CHECKPOINTS } from '../../store/checkpoint.js';
+import { Checkpoint, CHECKPOINTS, Markers } from '../../store/checkpoint.js';
+import { scopeFromBson } from '../../store/codec.js';
 import { lower, upper, useCluster } from './cluster.js';
 import { ReplyLosingProxy } from './reply-losing-proxy.js';
 
@@ -18,7 +21,7 @@ let client: DroverClient;
 let orders: DroverCollection<Document>;
 beforeAll(async () => {
   const a = await proxy.start(cluster.uris[0]!);
-  client = await cluster.connect({ nodes: { a, b: cluster.uris[1]! } });
+  client = await cluster.connect({ nodes: { a, b: cluster.uris[1]! }, holdTimeoutMS: 30_000 });
 });
 afterAll(() => proxy.stop());
 beforeEach(() => {
@@ -144,6 +147,20 @@ describe('a change stream', () => {
       ['insert', 2],
     ]);
     for (const { ns } of events) expect(ns).toEqual({ db: 'shop', coll: cluster.name });
+    await changes.close();
+  });
+
+  it('begins at a moment at which nothing is changing hands', async () => {
+    await cluster.announce();
+    await cluster.advance({ kind: 'begin', boundary: 0n });
+    await cluster.acknowledged();
+    const changes = watch();
+    let begun = false;
+    const beginning = changes.tryNext().then(() => (begun = true));
+    await new Promise((resolve) => setTimeout(resolve, 200));
+    expect(begun).toBe(false);
+    await cluster.advance({ kind: 'own', since: 1n }, { kind: 'settle' });
+    expect(await beginning).toBe(true);
     await changes.close();
   });
 
@@ -307,6 +324,29 @@ describe('a resume token', () => {
     };
     await cluster.catalog.migrations.insert(migration as never);
     expect(await failure(watch({ resumeAfter }))).toMatchObject({ code: 286, codeName: 'ChangeStreamHistoryLost' });
+  });
+
+  it('is good where a hand-over has arrived in a transaction that is not known to be over', async () => {
+    const [from, to] = [cluster.db('a'), cluster.db('b')];
+    const forward = new Checkpoint(to, 'm', 'forward');
+    const all = { low: TOKEN_MIN, high: 0n };
+    await forward.create(all, 1n);
+    const changes = await watching({ batchSize: 1 });
+    await new Markers(from).write('m/forward/2', 'm', 'forward', { boundary: { epoch: 2, interval: all } });
+    await to.client.withSession((session) =>
+      session.withTransaction(async () => {
+        const { scope } = await forward.advance(0, { marker: 'm/forward/2' }, session);
+        await forward.setScope(0, handOver(scopeFromBson(scope), { epoch: 2, interval: all }), session);
+      }),
+    );
+    for (let i = 0; i < 5; i++) expect(await changes.tryNext()).toBeNull();
+    await orders.insertOne({ _id: 1 as never, customerId });
+    const [before] = await take(changes, 1);
+    await changes.close();
+    await orders.insertOne({ _id: 2 as never, customerId: upper[0] });
+    const again = watch({ resumeAfter: before!['_id'], batchSize: 1 });
+    expect(kinds(await take(again, 1))).toEqual([['insert', 2]]);
+    await again.close();
   });
 
   it('that a node does not have in its change log any more fails with its error', async () => {
