@@ -5,7 +5,6 @@ import { tokenOfKey } from '../store/key-token.js';
 import type { KeyspaceHandle } from './keyspaces.js';
 import { tokenOfUpsert } from './located.js';
 import { checkReplacementKeepsKey, checkUpdateKeepsKey, keyOfDocument } from './requests.js';
-import type { PartitionRoute } from './route-table.js';
 import type { Wanted } from './wanted.js';
 import { isCollated, wantedBy } from './wanted.js';
 
@@ -72,18 +71,4 @@ export function* runsOf(
     run.push(statement);
   }
   if (run.length > 0) yield run;
-}
-
-export function byRoute(
-  statements: readonly KeyedStatement[],
-  routeOf: (token: Token) => PartitionRoute,
-): [PartitionRoute, KeyedStatement[]][] {
-  const groups = new Map<PartitionRoute, KeyedStatement[]>();
-  for (const statement of statements) {
-    const route = routeOf(statement.token);
-    const group = groups.get(route);
-    if (group === undefined) groups.set(route, [statement]);
-    else group.push(statement);
-  }
-  return [...groups];
 }

@@ -7,9 +7,10 @@ import {
   MongoWriteConcernError,
 } from 'mongodb';
 import pMap from 'p-map';
+import { grouped } from '../domain/grouped.js';
 import { BulkGroups } from './bulk-group.js';
 import type { KeyedStatement, Statement } from './bulk-statements.js';
-import { addressed, byRoute, isKeyed, isReplacement, runsOf } from './bulk-statements.js';
+import { addressed, isKeyed, isReplacement, runsOf } from './bulk-statements.js';
 import { Tally } from './bulk-tally.js';
 import type { KeyspaceHandle } from './keyspaces.js';
 import type { PartitionRoute } from './route-table.js';
@@ -96,7 +97,7 @@ class BulkRun {
 
   private async sendAll(run: readonly Statement[]): Promise<void> {
     const sends = run.every(isKeyed)
-      ? byRoute(run, (token) => this.router.routeOf(this.keyspace, token)).map(([, group]) => group)
+      ? [...grouped(run, ({ token }) => this.router.routeOf(this.keyspace, token)).values()]
       : run.map((statement) => [statement]);
     await pMap(sends, (each) => this.unlessFailed(() => this.send(each)), { concurrency: atOnce(this.session) });
   }

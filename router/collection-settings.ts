@@ -1,5 +1,6 @@
 import type { BSONSerializeOptions, Collection, CollectionOptions, ReadConcern, ReadPreference } from 'mongodb';
 import { MongoInvalidArgumentError, WriteConcern } from 'mongodb';
+import { definedOf } from '../domain/defined.js';
 import type { KeyspaceHandle } from './keyspaces.js';
 import { MAJORITY } from './majority.js';
 import { ownReadConcern } from './own-read-concern.js';
@@ -29,8 +30,8 @@ export abstract class CollectionSettings {
     // Whatever they say, writes are acknowledged by a majority.
     const { writeConcern: _, timeoutMS: __, readConcern, ...defaults } = chosen;
     const all = { ...defaults, ...ownReadConcern(readConcern) };
-    const given = Object.entries(all).filter(([, value]) => value !== undefined);
-    this.defaults = given.length === 0 ? undefined : Object.fromEntries(given);
+    const given = definedOf(all);
+    this.defaults = Object.keys(given).length === 0 ? undefined : given;
   }
 
   get dbName(): string {
@@ -86,7 +87,6 @@ export abstract class CollectionSettings {
     // A transaction has a read concern of its own, and so has a snapshot.
     const hasOwn = session?.inTransaction() === true || session?.snapshotEnabled === true;
     const ofRead = readConcern === undefined || hasOwn ? {} : { readConcern };
-    const given = Object.entries(options).filter(([, value]) => value !== undefined);
-    return { ...others, ...ofRead, ...Object.fromEntries(given) } as unknown as O;
+    return { ...others, ...ofRead, ...definedOf(options) } as unknown as O;
   }
 }

@@ -1,5 +1,6 @@
 import type { AbstractCursorOptions } from 'mongodb';
 import { ReadPreference } from 'mongodb';
+import { definedOf } from '../domain/defined.js';
 import { ownReadConcern } from './own-read-concern.js';
 
 /** As the driver's collections give them to their cursors, which take no name for a read preference. */
@@ -18,14 +19,10 @@ export function settingsOf<O extends AbstractCursorOptions>(
   { readPreference, readConcern, ...changed }: AbstractCursorOptions,
   prefers: boolean,
 ): O {
-  const given = Object.entries({
+  return definedOf({
     ...made,
     ...definedOf(changed),
     ...ownReadConcern(readConcern),
     ...(prefers ? { readPreference } : {}),
-  });
-  return Object.fromEntries(given.filter(([, value]) => value !== undefined)) as O;
+  }) as O;
 }
-
-const definedOf = (options: object) =>
-  Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined));

@@ -1,5 +1,6 @@
 import type { BSONSerializeOptions, DistinctOptions, Document, Filter } from 'mongodb';
 import { BSON } from 'mongodb';
+import { definedOf } from '../domain/defined.js';
 import { compareValues } from '../store/bson-order.js';
 import type { RawValue } from '../store/raw-bson.js';
 import { compose, field, fieldAt, rawDocument, UNPROMOTED } from '../store/raw-bson.js';
@@ -86,6 +87,3 @@ function decoded(values: readonly RawValue[], { enableUtf8Validation, ...options
   const list = compose([['values', listOf(values)]]);
   return BSON.deserialize(list, { ...options, validation: { utf8: enableUtf8Validation !== false } })['values'];
 }
-
-const definedOf = <O extends object>(options: O) =>
-  Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined)) as Partial<O>;

@@ -1,4 +1,5 @@
 import type { ClientSession, Collection, Document } from 'mongodb';
+import { grouped } from '../domain/grouped.js';
 import type { NodeName } from '../domain/partition.js';
 import { collectionOn, isSharedOn, sidesOf, tokensOf } from '../domain/partition.js';
 import type { Interval } from '../domain/token.js';
@@ -34,14 +35,9 @@ export interface OpenPiece extends Omit<Piece, 'collection'> {
 
 /** @param routes of all partitions that hold what is wanted */
 export function unitsOf(routes: readonly PartitionRoute[], wanted: Wanted): Unit[] {
-  const units = new Map<string, PartitionRoute[]>();
-  for (const route of routes) {
-    const { id, shared } = route.partition;
-    const name = shared === undefined ? id : `${shared.node} ${shared.collection}`;
-    const unit = units.get(name);
-    if (unit === undefined) units.set(name, [route]);
-    else unit.push(route);
-  }
+  const units = grouped(routes, ({ partition: { id, shared } }) =>
+    shared === undefined ? id : `${shared.node} ${shared.collection}`,
+  );
   return [...units.values()].map((each) => ({ routes: each, wanted }));
 }
 

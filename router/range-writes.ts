@@ -1,6 +1,7 @@
 import type { Collection, Document } from 'mongodb';
 import type { Origin } from '../domain/access.js';
 import { DroverError } from '../domain/errors.js';
+import { grouped } from '../domain/grouped.js';
 import type { NodeName } from '../domain/partition.js';
 import { collectionOn, sidesOf, tokensOf } from '../domain/partition.js';
 import type { Interval } from '../domain/token.js';
@@ -188,7 +189,7 @@ export class RangeWrites {
     }));
     const isUnbroken = this.lease();
     const known = unit.routes.map((route) => ({ route, epoch: route.epoch }));
-    for (const ranges of byCollection(held)) {
+    for (const ranges of grouped(held, ({ route, node }) => collectionOn(route.partition, node)).values()) {
       const { node, route } = ranges[0]!;
       const client = this.nodes.peek(node) ?? (await this.nodes.get(node));
       const collection = route.collection(keyspace.database, node, client);
@@ -261,15 +262,6 @@ const claim = (ranges: readonly Range[], { node, collection }: Collected): Range
   ranges
     .filter(({ route }) => collectionOn(route.partition, node) === collection)
     .flatMap(({ route, tokens }) => route.beginWriteOf(tokens, node).map((each) => ({ route, tokens: each })));
-
-function byCollection<R extends Range & { readonly node: NodeName }>(ranges: readonly R[]): R[][] {
-  const groups = new Map<string, R[]>();
-  for (const range of ranges) {
-    const name = collectionOn(range.route.partition, range.node);
-    groups.set(name, [...(groups.get(name) ?? []), range]);
-  }
-  return [...groups.values()];
-}
 
 const without = ({ route, tokens }: Range, claimed: readonly Range[]): Range[] =>
   claimed

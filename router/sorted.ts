@@ -1,5 +1,6 @@
 import type { BSONSerializeOptions, Document, FindOptions, SortDirection } from 'mongodb';
 import { BSON } from 'mongodb';
+import { definedOf } from '../domain/defined.js';
 import { without } from '../store/raw-bson.js';
 import type { Batches } from './batches.js';
 import type { Directions } from './merge.js';
@@ -68,6 +69,5 @@ const DECODING = [
 
 /** The options of decoding for a request: its own, and where it has none the client's. */
 export function decodingOf(request: BSONSerializeOptions, client: BSONSerializeOptions): BSONSerializeOptions {
-  const given = DECODING.map((name) => [name, request[name] ?? client[name]] as const);
-  return Object.fromEntries(given.filter(([, value]) => value !== undefined));
+  return definedOf(Object.fromEntries(DECODING.map((name) => [name, request[name] ?? client[name]])));
 }

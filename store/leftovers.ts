@@ -1,6 +1,7 @@
 import type { CollectionInfo, Db, Document } from 'mongodb';
 import type { Partition } from '../domain/partition.js';
 import { acceptedBy, collectionOn, expiringNode, isSharedOn, nodesOf, partitionId } from '../domain/partition.js';
+import { grouped } from '../domain/grouped.js';
 import type { Catalog } from './catalog/catalog.js';
 import type { KeyspaceDocument } from './catalog/keyspaces.js';
 import { fenceOf } from './catalog/keyspaces.js';
@@ -284,13 +285,3 @@ async function strayReplication(places: readonly Place[]): Promise<Leftover[]> {
 }
 
 const byDatabase = (places: readonly Place[]) => grouped(places, ({ db }) => db.databaseName);
-
-function grouped<T>(items: readonly T[], key: (item: T) => string): Map<string, T[]> {
-  const groups = new Map<string, T[]>();
-  for (const item of items) {
-    const group = groups.get(key(item));
-    if (group === undefined) groups.set(key(item), [item]);
-    else group.push(item);
-  }
-  return groups;
-}

@@ -1,5 +1,6 @@
 import { performance } from 'node:perf_hooks';
 import type { Document, MongoClient, RunCommandOptions } from 'mongodb';
+import { definedOf } from '../domain/defined.js';
 import type { NodeCounters, NodeProbe } from './catalog/nodes.js';
 import { changeLogReach } from './change-window.js';
 import { cacheShare, DIRTY, number } from './server-status.js';
@@ -121,4 +122,4 @@ const rounded = (share: number | undefined) => share && Math.round(share * 1e4) 
 
 /** Absent, not undefined: what is stored must not say `null`. */
 const withoutUndefined = (probe: { readonly [K in keyof NodeProbe]: NodeProbe[K] | undefined }): NodeProbe =>
-  Object.fromEntries(Object.entries(probe).filter(([, value]) => value !== undefined)) as unknown as NodeProbe;
+  definedOf(probe) as NodeProbe;
