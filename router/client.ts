@@ -9,6 +9,8 @@ import type { ClientStatus } from './client-status.js';
 import { Entrance } from './entrance.js';
 import { Keyspaces } from './keyspaces.js';
 import { Nearest } from './nearest.js';
+import { NodeHistory } from './node-history.js';
+import { NodeRegions } from './node-regions.js';
 import { NodeUris } from './node-uris.js';
 import { originOf } from './origin.js';
 import { DroverOriginClient } from './origin-client.js';
@@ -84,8 +86,9 @@ export class DroverClient extends DroverOriginClient {
     const origin = originOf({ ip: options.ip }, options.region);
     const catalog = await Catalog.open(catalogUri, options.catalogDatabase);
     const onProblem = options.onProblem ?? (() => undefined);
-    const regions = new Map((await catalog.nodes.list()).map(({ _id, region }) => [_id, region]));
-    const names = [...regions.keys()];
+    const nodeHistory = new NodeHistory(catalog);
+    const known = await nodeHistory.regions();
+    const names = [...known.keys()];
     const table = new RouteTable();
     const id = nanoid();
     const uris = new NodeUris(catalogUri, options.nodes);
@@ -100,13 +103,23 @@ export class DroverClient extends DroverOriginClient {
       onProblem,
     });
     const onLeaseExpired = options.onLeaseExpired ?? 'refuse';
+    const regions = new NodeRegions(nodeHistory, known, onProblem);
     const copies = new Nearest(options.region, regions, nodes, feed, onLeaseExpired, onProblem);
-    const router = new Router(new Keyspaces(catalog, feed), table, feed, nodes, entrance, recorder, copies, {
-      holdTimeoutMs: options.holdTimeoutMS ?? 30_000,
-      onLeaseExpired,
-      maxHeldRequests: options.maxHeldRequests ?? 10_000,
-      origin,
-    });
+    const router = new Router(
+      new Keyspaces(catalog, feed, nodeHistory),
+      table,
+      feed,
+      nodes,
+      entrance,
+      recorder,
+      copies,
+      {
+        holdTimeoutMs: options.holdTimeoutMS ?? 30_000,
+        onLeaseExpired,
+        maxHeldRequests: options.maxHeldRequests ?? 10_000,
+        origin,
+      },
+    );
     const client = new DroverClient(catalog, nodes, table, feed, recorder, copies, router, options.nearest);
     try {
       await router.keyspaces.load();

@@ -2,7 +2,7 @@ import { MongoInvalidArgumentError } from 'mongodb';
 import type { Catalog } from '../store/catalog/catalog.js';
 import type { KeyspaceDocument } from '../store/catalog/keyspaces.js';
 import { clientClosed } from './client-closed.js';
-import { NodeHistory } from './node-history.js';
+import type { NodeHistory } from './node-history.js';
 import type { RouteFeed } from './route-feed.js';
 
 /** A keyspace as requests need it. */
@@ -15,16 +15,14 @@ export interface KeyspaceHandle {
 
 /** The keyspaces of the catalog, each read once: what requests need of them never changes. */
 export class Keyspaces {
-  readonly nodeHistory: NodeHistory;
   private readonly known = new Map<string, KeyspaceHandle>();
   private closed = false;
 
   constructor(
     private readonly catalog: Catalog,
     private readonly feed: RouteFeed,
-  ) {
-    this.nodeHistory = new NodeHistory(catalog);
-  }
+    readonly nodeHistory: NodeHistory,
+  ) {}
 
   async load(): Promise<void> {
     for (const keyspace of await this.catalog.keyspaces.list()) this.remember(keyspace);

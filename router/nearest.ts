@@ -7,6 +7,7 @@ import { timeFromBson } from '../store/codec.js';
 import type { NodePool } from '../store/node-pool.js';
 import { CopyWatch } from './copy-watch.js';
 import type { KeyspaceHandle } from './keyspaces.js';
+import type { NodeRegions } from './node-regions.js';
 import type { NearestReads } from './reading.js';
 import type { RouteFeed } from './route-feed.js';
 import type { PartitionRoute } from './route-table.js';
@@ -35,7 +36,7 @@ export class Nearest {
 
   constructor(
     private readonly region: string,
-    private readonly regions: ReadonlyMap<NodeName, string>,
+    private readonly regions: NodeRegions,
     private readonly nodes: NodePool,
     private readonly feed: RouteFeed,
     private readonly onLeaseExpired: 'refuse' | 'serve',
@@ -57,6 +58,7 @@ export class Nearest {
     const node = owner === source ? target : source;
     if (!this.isPreferred(route, node, owner, session)) return undefined;
     const [client, origin] = [this.nodes.peek(node), this.nodes.peek(owner)];
+    for (const each of [node, owner]) if (this.nodes.peek(each) === undefined) void this.connect(each);
     if (client === undefined || origin === undefined || !this.feed.leaseValid()) return undefined;
 
     const direction = node === target ? 'forward' : 'back';
@@ -111,7 +113,17 @@ export class Nearest {
   private isPreferred(route: PartitionRoute, node: NodeName, owner: NodeName, session?: DroverSession): boolean {
     const stuck = session?.stuckAt(route);
     if (stuck === node || stuck === owner) return stuck === node;
-    return this.regions.get(node) === this.region && this.regions.get(owner) !== this.region;
+    const [ofNode, ofOwner] = [this.regions.of(node), this.regions.of(owner)];
+    return ofNode === this.region && ofOwner !== undefined && ofOwner !== this.region;
+  }
+
+  /** To one that was added since: the next reads may go there. */
+  private async connect(node: NodeName): Promise<void> {
+    try {
+      await this.nodes.get(node);
+    } catch (error) {
+      this.onProblem(`connecting to node "${node}" for nearest reads`, error);
+    }
   }
 
   /** Of migrations that have ended, above all. */

@@ -1,18 +1,26 @@
 import type { Catalog } from '../store/catalog/catalog.js';
 
-/** What the catalog knows of nodes in the past. */
+/** Clocks that differ by more are not good for a node either. */
+const CLOCKS_DIFFER_MS = 60_000;
+
+/** What the catalog knows of nodes, and of their past. */
 export class NodeHistory {
   constructor(private readonly catalog: Catalog) {}
 
-  /** @throws DroverError `InvalidRequest` when there is no such node */
-  async addedAt(node: string): Promise<Date> {
-    return (await this.catalog.nodes.get(node)).addedAt;
+  /** When each node that is there was added. */
+  async addedAt(): Promise<ReadonlyMap<string, Date>> {
+    return new Map((await this.catalog.nodes.list()).map(({ _id, addedAt }) => [_id, addedAt]));
   }
 
-  /** Whether a node may have had documents of a keyspace since: whether one of its partitions is there, or has moved there or away. */
-  async hadPart(keyspace: string, node: string, since: Date): Promise<boolean> {
-    const partitions = await this.catalog.partitions.list(keyspace);
-    if (partitions.some(({ route }) => route.source === node || route.target === node)) return true;
-    return this.catalog.migrations.concerned(keyspace, node, since);
+  async regions(): Promise<ReadonlyMap<string, string>> {
+    return new Map((await this.catalog.nodes.list()).map(({ _id, region }) => [_id, region]));
+  }
+
+  /** Nodes to or from which partitions of a database's keyspaces have moved since; some of them may not be there any more. */
+  movedSince(database: string, since: Date): Promise<ReadonlySet<string>> {
+    return this.catalog.migrations.nodesSince(database, surelyBefore(since));
   }
 }
+
+/** By every clock. */
+export const surelyBefore = (date: Date): Date => new Date(date.getTime() - CLOCKS_DIFFER_MS);

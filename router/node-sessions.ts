@@ -68,7 +68,10 @@ export abstract class NodeSessions {
     }
     this.isCausal = options.causalConsistency ?? !this.snapshotEnabled;
     if (sticky === true) this.stuck = new Map();
-    if (continueFrom !== undefined) this.before = this.checkToken(decodeToken(continueFrom));
+    if (continueFrom !== undefined) {
+      this.checkCausal('"continueFrom"');
+      this.before = decodeToken(continueFrom);
+    }
     this.isReady = this.before === undefined;
     this.progress = new SessionProgress(this.before);
   }
@@ -148,7 +151,7 @@ export abstract class NodeSessions {
   /** Before routes are looked at: they have to be as new as those that the token knows. For the router. */
   async ready(): Promise<void> {
     if (this.isReady) return;
-    this.catchingUp ??= this.cluster.catchUp(this.before!.routes);
+    this.catchingUp ??= this.cluster.catchUp(this.before!);
     try {
       await this.catchingUp;
       this.isReady = true;
@@ -269,18 +272,6 @@ export abstract class NodeSessions {
       'this session has not been used at that node yet: to go on with what another session has seen, begin with ' +
         'startSession({ continueFrom: token })',
     );
-  }
-
-  private checkToken(token: SessionToken): SessionToken {
-    this.checkCausal('"continueFrom"');
-    for (const node of token.times.keys()) {
-      if (this.cluster.nodeNames.includes(node)) continue;
-      throw new MongoInvalidArgumentError(
-        `"continueFrom" is of a session at node "${node}", which this client does not know: it is of another cluster, or the client ` +
-          'connected before the node was added',
-      );
-    }
-    return token;
   }
 
   private checkCausal(what: string): void {

@@ -10,6 +10,9 @@ import { OpenReads } from './open-reads.js';
 /** What a write under way may change: documents of some tokens, or all of an interval. */
 export type Claim = readonly Token[] | Interval;
 
+const nodesOf = ({ route: { source, target } }: Partition): readonly NodeName[] =>
+  target === null ? [source] : [source, target];
+
 const isWithin = (claim: Claim, interval: Interval): boolean =>
   'low' in claim ? overlaps(claim, interval) : claim.some((token) => contains(interval, token));
 
@@ -182,10 +185,23 @@ export class RouteTable {
   private readonly byId = new Map<string, PartitionRoute>();
   private readonly byKeyspace = new Map<string, KeyspaceRoutes<PartitionRoute>>();
   private readonly compact = new CompactPartitions();
+  private readonly named = new Map<NodeName, number>();
 
   /** How many partitions there are. */
   get size(): number {
     return this.byId.size;
+  }
+
+  /** Nodes of the present routes. */
+  nodes(): ReadonlySet<NodeName> {
+    const nodes = new Set<NodeName>();
+    for (const { partition } of this.byId.values()) for (const node of nodesOf(partition)) nodes.add(node);
+    return nodes;
+  }
+
+  /** Nodes of routes that were read since then, by `performance.now()`, also of those that have changed again. */
+  nodesNamedSince(time: number): NodeName[] {
+    return [...this.named].filter(([, at]) => at >= time).map(([node]) => node);
   }
 
   route(id: string): PartitionRoute | undefined {
@@ -213,6 +229,8 @@ export class RouteTable {
    */
   load(partitions: readonly Partition[]): Partition[] {
     const placed: PartitionRoute[] = [];
+    const now = performance.now();
+    for (const partition of partitions) for (const node of nodesOf(partition)) this.named.set(node, now);
     const taken = partitions.filter((partition) => {
       const known = this.byId.get(partition.id);
       if (known === undefined) {

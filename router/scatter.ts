@@ -1,6 +1,7 @@
 import type { Db, MongoClient } from 'mongodb';
 import type { Origin } from '../domain/access.js';
 import { DroverError } from '../domain/errors.js';
+import type { NodeName } from '../domain/partition.js';
 import { tokensOf } from '../domain/partition.js';
 import { contains, TOKEN_END, TOKEN_MIN } from '../domain/token.js';
 import type { NodePool } from '../store/node-pool.js';
@@ -36,9 +37,23 @@ export class Scatter {
     return this.nodes.any();
   }
 
-  /** All that this client knows. @throws DroverError `Unavailable` when one does not answer */
-  async everyNode(): Promise<ReadonlyMap<string, MongoClient>> {
-    const clients = this.nodes.names.map(async (node) => [node, await this.nodes.get(node)] as const);
+  /** Nodes that have a part of a keyspace, as far as this client knows. */
+  nodesInUse(): ReadonlySet<NodeName> {
+    return this.table.nodes();
+  }
+
+  /** Nodes that have got a part since, by `performance.now()`, or may have; they may have lost it again. */
+  nodesNamedSince(time: number): NodeName[] {
+    return this.table.nodesNamedSince(time);
+  }
+
+  get connectedNodes(): readonly NodeName[] {
+    return this.nodes.names;
+  }
+
+  /** @throws DroverError `Unavailable` when one does not answer, `InvalidConfiguration` when no address of it is known */
+  async connected(nodes: Iterable<NodeName>): Promise<ReadonlyMap<NodeName, MongoClient>> {
+    const clients = [...nodes].map(async (node) => [node, await this.nodes.get(node)] as const);
     return new Map(await Promise.all(clients));
   }
 

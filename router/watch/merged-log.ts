@@ -25,12 +25,24 @@ export class MergedLog {
   private interrupt!: (error: Error) => void;
   private readonly interrupted = new Promise<never>((_, reject) => (this.interrupt = reject));
 
+  private readonly logs: NodeLog[];
+  private closed = false;
+
   constructor(
-    private readonly logs: readonly NodeLog[],
+    logs: readonly NodeLog[],
     sent: ReadonlySet<string>,
+    /** Until then there are no other logs that tell anything. */
+    public since: Date,
   ) {
+    this.logs = [...logs];
     this.sent = new Set(sent);
     this.interrupted.catch(() => undefined);
+  }
+
+  /** The log of a node that has come in: nothing that it tells was told before. */
+  async add(log: NodeLog): Promise<void> {
+    if (this.closed) await log.close();
+    else this.logs.push(log);
   }
 
   /** Behind everything that was given out. */
@@ -39,6 +51,7 @@ export class MergedLog {
       nodes: new Map(this.logs.map((log) => [log.node, log.position])),
       // Who goes on reads an arrival once more that stands in a transaction which is not known to be over.
       sent: new Set([...this.sent, ...this.logs.flatMap((log) => log.arrivedAhead ?? [])]),
+      since: this.since,
     };
   }
 
@@ -57,6 +70,7 @@ export class MergedLog {
   }
 
   async close(): Promise<void> {
+    this.closed = true;
     this.interrupt(
       new MongoServerError({ code: 11601, codeName: 'Interrupted', message: 'operation was interrupted' }),
     );

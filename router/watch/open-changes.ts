@@ -1,5 +1,6 @@
 import type { BSONSerializeOptions, ChangeStream, Document, MongoClient } from 'mongodb';
 import { MongoInvalidArgumentError, MongoServerError, Timestamp } from 'mongodb';
+import { definedOf } from '../../domain/defined.js';
 import { collectionOn } from '../../domain/partition.js';
 import { UNPROMOTED } from '../../store/raw-bson.js';
 import type { KeyspaceHandle } from '../keyspaces.js';
@@ -9,6 +10,8 @@ import { decodingOf } from '../sorted.js';
 import { DocumentLookUp } from './full-documents.js';
 import type { WatchOptions } from './log-event.js';
 import { imagesAsked, namesOf, stagesOf } from './log-event.js';
+import type { OpenLog } from './later-nodes.js';
+import { LaterNodes } from './later-nodes.js';
 import { MergedLog } from './merged-log.js';
 import { NodeLog } from './node-log.js';
 import type { NodePosition } from './position.js';
@@ -18,8 +21,7 @@ import { UserPipeline } from './user-pipeline.js';
 import { WatchedChanges } from './watched-changes.js';
 
 /**
- * Begins to read the changes of a keyspace, at every node that this client knows: whichever has no part of it yet may be given
- * one.
+ * Begins to read the changes of a keyspace, at every node that has a part of one: whichever is given one later follows.
  *
  * @throws what a server answers to such a request; DroverError `Unavailable` when a node does not answer
  */
@@ -33,22 +35,22 @@ export async function openChanges(
   const keyspace = await router.keyspaces.get(namespace);
   await options.session?.ready();
   const resumed = token === undefined ? undefined : positionOf(namespace, token);
-  const clients = await router.scatter.everyNode();
   const any = router.scatter.anyClient();
   const decoding = decodingOf(options, any.bsonOptions);
   const pipeline = await pipelineOf(any, keyspace, stages, options, decoding);
   const lookUp = options.fullDocument === 'updateLookup' ? new DocumentLookUp(router, keyspace) : undefined;
 
-  const start = resumed === undefined ? startNow(router, keyspace, clients) : goOn(router, keyspace, clients, resumed);
-  const { nodes, sent } = await start;
+  const start = await (resumed === undefined ? startNow(router, keyspace) : goOn(router, resumed));
+  const { nodes, sent, since } = start.position;
   const isOurs = ourCollections(router, keyspace);
   const exactly = pipeline !== undefined || lookUp !== undefined;
-  const logs = [...clients].map(([node, client]) => {
-    const position = nodes.get(node)!;
+  const openLog: OpenLog = (node, client, position) => {
     const stream = watchNode(client, keyspace, options, position, exactly);
     return new NodeLog(node, client, stream, (collection) => isOurs(node, collection), position);
-  });
-  const changes = new WatchedChanges(router, keyspace, clients, new MergedLog(logs, sent), {
+  };
+  const logs = [...start.clients].map(([node, client]) => openLog(node, client, nodes.get(node)!));
+  const later = new LaterNodes(router, keyspace, start, openLog);
+  const changes = new WatchedChanges(keyspace, new MergedLog(logs, sent, since), later, {
     options,
     decoding,
     lookUp,
@@ -96,8 +98,7 @@ async function pipelineOf(
 ): Promise<UserPipeline | undefined> {
   if (stages.length === 0) return undefined;
   const { database, collection } = namesOf(keyspace);
-  const given = Object.entries({ collation: options.collation, comment: options.comment, let: options.let });
-  const settings = Object.fromEntries(given.filter(([, value]) => value !== undefined));
+  const settings = definedOf({ collation: options.collation, comment: options.comment, let: options.let });
   const pipeline = new UserPipeline(stages, settings, decoding);
   await pipeline.check(client.db(database), collection);
   return pipeline;

@@ -15,6 +15,8 @@ export interface Position {
   readonly nodes: ReadonlyMap<string, NodePosition>;
   /** Markers of hand-overs whose arrival at the other node has not been read yet. */
   readonly sent: ReadonlySet<string>;
+  /** Nodes that are not named here have had nothing until then. */
+  readonly since: Date;
 }
 
 /** The resume token of a change stream over several nodes. */
@@ -26,9 +28,10 @@ interface Stored {
   readonly keyspace: string;
   readonly nodes: readonly { readonly node: string; readonly behind: Binary | Timestamp; readonly shown?: number }[];
   readonly sent?: readonly string[];
+  readonly since: Date;
 }
 
-export function tokenOf(keyspace: string, { nodes, sent }: Position): WatchToken {
+export function tokenOf(keyspace: string, { nodes, sent, since }: Position): WatchToken {
   const stored: Stored = {
     keyspace,
     nodes: [...nodes].map(([node, { behind, shown }]) => ({
@@ -38,6 +41,7 @@ export function tokenOf(keyspace: string, { nodes, sent }: Position): WatchToken
       ...(shown === 0 ? {} : { shown }),
     })),
     ...(sent.size === 0 ? {} : { sent: [...sent] }),
+    since,
   };
   return { _data: Buffer.from(BSON.serialize(stored)).toString('base64url') };
 }
@@ -65,6 +69,7 @@ export function positionOf(keyspace: string, token: unknown): Position {
       stored.nodes.map(({ node, behind, shown = 0 }) => [node, { behind: read(behind), shown: Number(shown) }]),
     ),
     sent: new Set(stored.sent),
+    since: stored.since,
   };
 }
 
@@ -74,7 +79,10 @@ const read = (behind: Binary | Timestamp): string | Timestamp =>
 function storedIn(data: string): Stored | undefined {
   try {
     const stored = BSON.deserialize(Buffer.from(data, 'base64url'), UNPROMOTED) as Partial<Stored>;
-    return typeof stored.keyspace === 'string' && Array.isArray(stored.nodes) ? (stored as Stored) : undefined;
+    const { keyspace, nodes, since } = stored;
+    return typeof keyspace === 'string' && Array.isArray(nodes) && since instanceof Date
+      ? (stored as Stored)
+      : undefined;
   } catch {
     // A server's own token, or no token at all.
     return undefined;

@@ -1,17 +1,27 @@
 import type { Db, Document, MongoClient } from 'mongodb';
-import { MongoServerError, Timestamp } from 'mongodb';
+import { Timestamp } from 'mongodb';
+import type { NodeName } from '../../domain/partition.js';
 import { operationTime } from '../../store/change-log.js';
 import { MARKERS } from '../../store/checkpoint.js';
 import { timeToBson } from '../../store/codec.js';
 import { hasCode } from '../../store/server-errors.js';
 import type { KeyspaceHandle } from '../keyspaces.js';
+import { surelyBefore } from '../node-history.js';
 import type { Router } from '../router.js';
 import type { NodePosition, Position } from './position.js';
 
-type Clients = ReadonlyMap<string, MongoClient>;
+/** Where a change stream begins. */
+export interface Start {
+  readonly clients: Clients;
+  readonly position: Position;
+  /** By `performance.now()`: routes that were read since then may name other nodes. */
+  readonly at: number;
+  /** Of the routes by which all nodes are known that have had a part since the position; undefined where these don't tell. */
+  readonly lease: number | undefined;
+}
 
-/** Clocks that differ by more are not good for a node either. */
-const CLOCKS_DIFFER_MS = 60_000;
+type Clients = ReadonlyMap<NodeName, MongoClient>;
+
 /** Those of the moves that are under way. */
 const MOST_MARKERS = 100_000;
 
@@ -21,21 +31,32 @@ const MOST_MARKERS = 100_000;
  *
  * @throws DroverError `Unavailable` when a node does not answer, or it can't be told whether something has changed hands
  */
-export async function startNow(router: Router, keyspace: KeyspaceHandle, clients: Clients): Promise<Position> {
+export async function startNow(router: Router, keyspace: KeyspaceHandle): Promise<Start> {
   const deadline = router.deadline();
   for (;;) {
+    const [at, since, lease] = [performance.now(), new Date(), router.leaseNumber()];
     const known = router.routesOf(keyspace, 'all');
     // Tokens that are fenced already may change hands without another word to this router.
     const fenced = known.find(({ route }) => route.partition.route.fence !== null);
     if (fenced === undefined) {
-      const start = await momentsOf(keyspace, clients);
-      if (await router.areConfirmed(known, deadline)) return start;
+      // All that there are: whichever has nothing yet may be given a part, and other keyspaces' hand-overs order the logs, too.
+      const { scatter } = router;
+      const clients = await present(router, [...scatter.connectedNodes, ...scatter.nodesNamedSince(0)]);
+      const position = { ...(await momentsOf(keyspace, clients)), since };
+      if (await router.areConfirmed(known, deadline)) return { clients, position, at, lease };
     } else await router.held.nextChange(fenced.route, deadline);
     if (performance.now() > deadline) throw router.timedOut((fenced ?? known[0]!).route);
   }
 }
 
-async function momentsOf({ database }: KeyspaceHandle, clients: Clients): Promise<Position> {
+/** Without those that have gone. */
+async function present({ scatter, keyspaces }: Router, nodes: readonly NodeName[]): Promise<Clients> {
+  if (nodes.every((node) => scatter.connectedNodes.includes(node))) return scatter.connected(nodes);
+  const addedAt = await keyspaces.nodeHistory.addedAt();
+  return scatter.connected(nodes.filter((node) => addedAt.has(node)));
+}
+
+async function momentsOf({ database }: KeyspaceHandle, clients: Clients): Promise<Omit<Position, 'since'>> {
   const sent = new Set<string>();
   const begin = async ([node, client]: readonly [string, MongoClient]): Promise<[string, NodePosition]> => {
     const moment = await momentOf(client.db(database));
@@ -67,36 +88,18 @@ async function momentOf(db: Db): Promise<{ readonly sent: readonly string[]; rea
 }
 
 /**
- * Where a change stream goes on: at each node where its token says. Nodes that the token does not know were added after it was
- * made, and have had nothing before that.
- *
- * @throws MongoServerError `ChangeStreamHistoryLost` when a node of the token is not there any more, and may have had changes
+ * Where a change stream goes on: at each node where its token says. Which nodes may have had changes that the token does not know
+ * is looked up later: see {@link LaterNodes}.
  */
-export async function goOn(
-  router: Router,
-  keyspace: KeyspaceHandle,
-  clients: Clients,
-  { nodes, sent }: Position,
-): Promise<Position> {
-  const { nodeHistory } = router.keyspaces;
-  for (const [node, { behind }] of nodes) {
-    if (clients.has(node)) continue;
-    const since = secondsOf(behind) * 1_000 - CLOCKS_DIFFER_MS;
-    if (!(await nodeHistory.hadPart(keyspace.name, node, new Date(since)))) continue;
-    throw new MongoServerError({
-      code: 286,
-      codeName: 'ChangeStreamHistoryLost',
-      message: `node "${node}" is not there any more, and had a part of "${keyspace.name}" when the resume token was made`,
-    });
-  }
-  const places = [...clients.keys()].map(async (node): Promise<[string, NodePosition]> => {
-    const known = nodes.get(node);
-    if (known !== undefined) return [node, known];
-    const addedAt = (await nodeHistory.addedAt(node)).getTime() - CLOCKS_DIFFER_MS;
-    return [node, { behind: new Timestamp({ t: Math.floor(addedAt / 1_000), i: 1 }), shown: 0 }];
-  });
-  return { nodes: new Map(await Promise.all(places)), sent };
+export async function goOn(router: Router, { nodes, ...others }: Position): Promise<Start> {
+  const at = performance.now();
+  const clients = await present(router, [...nodes.keys()]);
+  const there = new Map([...nodes].filter(([node]) => clients.has(node)));
+  return { clients, position: { nodes: there, ...others }, at, lease: undefined };
 }
 
-const secondsOf = (behind: string | Timestamp): number =>
-  typeof behind === 'string' ? Number.parseInt(behind.slice(2, 10), 16) : behind.getHighBitsUnsigned();
+/** Of a node that has come in: from then on, if it was there by then. */
+export function positionOfLater(since: Date, addedAt: Date): NodePosition {
+  const from = surelyBefore(addedAt > since ? addedAt : since);
+  return { behind: new Timestamp({ t: Math.floor(from.getTime() / 1_000), i: 1 }), shown: 0 };
+}

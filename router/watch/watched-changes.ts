@@ -1,10 +1,8 @@
-import type { BSONSerializeOptions, Document, MongoClient } from 'mongodb';
+import type { BSONSerializeOptions, Document } from 'mongodb';
 import { BSON } from 'mongodb';
-import { DroverError } from '../../domain/errors.js';
-import { sidesOf } from '../../domain/partition.js';
 import type { KeyspaceHandle } from '../keyspaces.js';
-import type { Router } from '../router.js';
 import type { DocumentLookUp, FullDocuments } from './full-documents.js';
+import type { LaterNodes } from './later-nodes.js';
 import type { WatchOptions } from './log-event.js';
 import { checkImages, namesOf, shownForm } from './log-event.js';
 import type { MergedLog, ShownEvent } from './merged-log.js';
@@ -32,10 +30,9 @@ export class WatchedChanges {
   private given: Position | undefined;
 
   constructor(
-    private readonly router: Router,
     private readonly keyspace: KeyspaceHandle,
-    private readonly clients: ReadonlyMap<string, MongoClient>,
     private readonly log: MergedLog,
+    private readonly later: LaterNodes,
     private readonly finish: Finish,
   ) {}
 
@@ -48,7 +45,7 @@ export class WatchedChanges {
   async next(): Promise<Document[]> {
     const deadline = performance.now() + (this.finish.options.maxAwaitTimeMS ?? AWAIT_MS);
     for (;;) {
-      this.confirmNodes();
+      await this.follow();
       if (this.queue.length === 0) this.queue = await this.log.next(deadline);
       if (this.queue.length === 0) return [];
       const events = await this.finished();
@@ -58,6 +55,12 @@ export class WatchedChanges {
 
   async close(): Promise<void> {
     await this.log.close();
+  }
+
+  /** Also what nodes tell that have come in. */
+  private async follow(): Promise<void> {
+    for (const log of await this.later.next()) await this.log.add(log);
+    this.log.since = this.later.since;
   }
 
   /** As many as can be worked on at once leave the queue. */
@@ -94,18 +97,5 @@ export class WatchedChanges {
 
   private tokenAt(position: Position): WatchToken {
     return tokenOf(this.keyspace.name, position);
-  }
-
-  /** @throws DroverError `InvalidConfiguration` when documents are on a node that was added since this client connected */
-  private confirmNodes(): void {
-    for (const { route } of this.router.routesOf(this.keyspace, 'all')) {
-      const unknown = sidesOf(route.partition).find(({ node }) => !this.clients.has(node));
-      if (unknown === undefined) continue;
-      throw new DroverError(
-        'InvalidConfiguration',
-        `${route.partition.id} has moved to "${unknown.node}", which this client does not know: connect a new one, and go on ` +
-          'with the resume token',
-      );
-    }
   }
 }

@@ -102,11 +102,15 @@ export class Migrations {
     return (limit === undefined ? cursor : cursor.limit(limit)).toArray();
   }
 
-  /** Whether one from or to a node was under way at some time since. */
-  async concerned(keyspace: string, node: string, since: Date): Promise<boolean> {
-    const there = { $or: [{ source: node }, { target: node }] };
-    const then = { $or: [{ endedAt: { $gte: since } }, { endedAt: { $exists: false } }] };
-    return (await this.collection.findOne({ keyspace, $and: [there, then] }, { projection: { _id: 1 } })) !== null;
+  /** Sources and targets of those that were under way at some time since, in keyspaces of a database. */
+  async nodesSince(database: string, since: Date): Promise<Set<string>> {
+    // All names that begin with the database's and a dot, after which the slash comes.
+    const keyspace = { $gte: `${database}.`, $lt: `${database}/` };
+    const then = [{ endedAt: { $gte: since } }, { endedAt: { $exists: false } }];
+    const found = this.collection.find({ keyspace, $or: then }, { projection: { source: 1, target: 1 } });
+    const nodes = new Set<string>();
+    for await (const { source, target } of found) nodes.add(source).add(target);
+    return nodes;
   }
 
   /** The newest of a partition that has noted what its collection is. */
