@@ -1,4 +1,4 @@
-import type { BatchType, BulkWriteOptions, BulkWriteResult, Collection, Document } from 'mongodb';
+import type { BatchType, BulkOperationBase, BulkWriteOptions, BulkWriteResult, Collection, Document } from 'mongodb';
 import { MongoBatchReExecutionError, OrderedBulkOperation, UnorderedBulkOperation } from 'mongodb';
 import type { Statement } from './bulk-statements.js';
 import type { Routed } from './session.js';
@@ -13,80 +13,50 @@ export type Execute = (
 /** Sessions are this client's, not the driver's: that is wider than what the driver declares. */
 type ExecuteOptions = BulkWriteOptions | Routed<BulkWriteOptions>;
 
+/** A builder of the driver, which checks what it is given as the driver does; what it has gathered goes by the routes. */
+type Gathering<Drivers> = Drivers & { execute(options?: ExecuteOptions): Promise<BulkWriteResult> };
+type GatheringClass<Drivers> = new (
+  collection: Collection,
+  options: Routed<BulkWriteOptions>,
+  run: Execute,
+) => Gathering<Drivers>;
+
 /** The driver's own classes, whose constructors are not declared. */
-type Constructor<T> = new (collection: Collection, options: BulkWriteOptions) => T;
-const DriversOrdered = OrderedBulkOperation as unknown as Constructor<OrderedBulkOperation>;
-const DriversUnordered = UnorderedBulkOperation as unknown as Constructor<UnorderedBulkOperation>;
+type DriversClass = new (collection: Collection, options: BulkWriteOptions) => BulkOperationBase;
 
-/** Gathers statements, once to be executed. */
-class Gathered {
-  private readonly statements: Statement[] = [];
-  private executed = false;
+function gathering<Drivers>(drivers: unknown, ordered: boolean): GatheringClass<Drivers> {
+  class Gatherer extends (drivers as DriversClass) {
+    private readonly statements: Statement[] = [];
+    private executed = false;
 
-  constructor(
-    private readonly ordered: boolean,
-    private readonly options: Routed<BulkWriteOptions>,
-    private readonly run: Execute,
-  ) {}
+    constructor(
+      collection: Collection,
+      private readonly given: Routed<BulkWriteOptions>,
+      private readonly run: Execute,
+    ) {
+      const { session: _, ...others } = given;
+      super(collection, others);
+    }
 
-  get length(): number {
-    return this.statements.length;
+    override get length(): number {
+      return this.statements.length;
+    }
+
+    override addToOperationsList(kind: BatchType, op: Document): this {
+      this.statements.push({ index: this.statements.length, kind, op });
+      return this;
+    }
+
+    override async execute(options: ExecuteOptions = {}): Promise<BulkWriteResult> {
+      if (this.executed) throw new MongoBatchReExecutionError();
+      this.executed = true;
+      return this.run(this.statements, ordered, { ...this.given, ...(options as Routed<BulkWriteOptions>) });
+    }
   }
-
-  add(kind: BatchType, op: Document): void {
-    this.statements.push({ index: this.statements.length, kind, op });
-  }
-
-  async execute(options: ExecuteOptions = {}): Promise<BulkWriteResult> {
-    if (this.executed) throw new MongoBatchReExecutionError();
-    this.executed = true;
-    return this.run(this.statements, this.ordered, { ...this.options, ...(options as Routed<BulkWriteOptions>) });
-  }
+  return Gatherer as unknown as GatheringClass<Drivers>;
 }
 
-/** The driver's builder, which checks what it is given as the driver does; what it has gathered goes by the routes. */
-export class DroverOrderedBulkOperation extends DriversOrdered {
-  private readonly gathered: Gathered;
-
-  constructor(collection: Collection, options: Routed<BulkWriteOptions>, run: Execute) {
-    const { session: _, ...others } = options;
-    super(collection, others);
-    this.gathered = new Gathered(true, options, run);
-  }
-
-  override get length(): number {
-    return this.gathered.length;
-  }
-
-  override addToOperationsList(kind: BatchType, op: Document): this {
-    this.gathered.add(kind, op);
-    return this;
-  }
-
-  override execute(options?: ExecuteOptions): Promise<BulkWriteResult> {
-    return this.gathered.execute(options);
-  }
-}
-
-export class DroverUnorderedBulkOperation extends DriversUnordered {
-  private readonly gathered: Gathered;
-
-  constructor(collection: Collection, options: Routed<BulkWriteOptions>, run: Execute) {
-    const { session: _, ...others } = options;
-    super(collection, others);
-    this.gathered = new Gathered(false, options, run);
-  }
-
-  override get length(): number {
-    return this.gathered.length;
-  }
-
-  override addToOperationsList(kind: BatchType, op: Document): this {
-    this.gathered.add(kind, op);
-    return this;
-  }
-
-  override execute(options?: ExecuteOptions): Promise<BulkWriteResult> {
-    return this.gathered.execute(options);
-  }
-}
+export const DroverOrderedBulkOperation = gathering<OrderedBulkOperation>(OrderedBulkOperation, true);
+export type DroverOrderedBulkOperation = Gathering<OrderedBulkOperation>;
+export const DroverUnorderedBulkOperation = gathering<UnorderedBulkOperation>(UnorderedBulkOperation, false);
+export type DroverUnorderedBulkOperation = Gathering<UnorderedBulkOperation>;
