@@ -40,8 +40,13 @@ export async function estimatedDocumentCount(
 ): Promise<number> {
   await session?.ready();
   const units = scatter.units(keyspace, 'all');
+  const unitOf = new Map(units.flatMap((unit) => unit.routes.map((route) => [route, unit])));
+  const namesOf = new Map<Unit, ReadonlySet<string>>();
   const count = (piece: OpenPiece) => {
-    const names = new Set(units.flatMap((unit) => piecesOf(unit, keyspace.field)).map(nameOf));
+    // Copies of a partition are in one unit, whose pieces are opened together.
+    const unit = unitOf.get(piece.routes[0]!)!;
+    let names = namesOf.get(unit);
+    if (names === undefined) namesOf.set(unit, (names = new Set(piecesOf(unit, keyspace.field).map(nameOf))));
     const here = { node: piece.node, collection: piece.collection.collectionName, routes: piece.routes };
     const settings = { ...options, ...sessionOf(piece) };
     return isCounted(here, names) ? piece.collection.estimatedDocumentCount(settings) : Promise.resolve(0);
