@@ -22,11 +22,9 @@ export interface ShownEvent {
  */
 export class MergedLog {
   private readonly sent: Set<string>;
-  private interrupt!: (error: Error) => void;
-  private readonly interrupted = new Promise<never>((_, reject) => (this.interrupt = reject));
-
   private readonly logs: NodeLog[];
   private closed = false;
+  private wake: () => void = () => undefined;
 
   constructor(
     logs: readonly NodeLog[],
@@ -36,7 +34,6 @@ export class MergedLog {
   ) {
     this.logs = [...logs];
     this.sent = new Set(sent);
-    this.interrupted.catch(() => undefined);
   }
 
   /** The log of a node that has come in: nothing that it tells was told before. */
@@ -71,24 +68,30 @@ export class MergedLog {
 
   async close(): Promise<void> {
     this.closed = true;
-    this.interrupt(
-      new MongoServerError({ code: 11601, codeName: 'Interrupted', message: 'operation was interrupted' }),
-    );
+    this.wake();
     await Promise.all(this.logs.map((log) => log.close()));
   }
 
   /** @returns false when there was nothing new until the deadline */
   private async read(deadline: number): Promise<boolean> {
+    this.check();
     let timer: NodeJS.Timeout;
-    const late = new Promise<false>((resolve) => {
+    const isWoken = await new Promise<boolean>((resolve) => {
       timer = setTimeout(() => resolve(false), Math.max(0, deadline - performance.now()));
+      // No promise that lasts is waited for: each wait would leave something behind there.
+      this.wake = () => resolve(true);
+      for (const log of this.logs) if (log.peek() === undefined) log.read(this.wake);
     });
-    const reading = this.logs.filter((log) => log.peek() === undefined).map((log) => log.read());
-    try {
-      return await Promise.race([this.interrupted, ...reading.map((each) => each.then(() => true)), late]);
-    } finally {
-      clearTimeout(timer!);
+    clearTimeout(timer!);
+    this.check();
+    return isWoken;
+  }
+
+  private check(): void {
+    if (this.closed) {
+      throw new MongoServerError({ code: 11601, codeName: 'Interrupted', message: 'operation was interrupted' });
     }
+    for (const log of this.logs) log.check();
   }
 
   private takeAll(): ShownEvent[] {

@@ -25,7 +25,9 @@ interface Transaction {
  */
 export class NodeLog {
   private readonly events: LogEvent[] = [];
-  private reading: Promise<void> | undefined;
+  private isReading = false;
+  private ended: () => void = () => undefined;
+  private failure: Error | undefined;
   private transaction: Transaction | undefined;
   private behind: string | Timestamp;
   /** Of the present transaction. */
@@ -57,10 +59,13 @@ export class NodeLog {
     return this.transaction?.hasArrived === true ? this.transaction.marker : undefined;
   }
 
-  /** Ends when the server has accepted the request. */
+  /** Ends when the server has accepted the request. @throws as {@link check} */
   async open(): Promise<void> {
-    const accepted = new Promise((resolve) => this.stream.once('resumeTokenChanged', resolve));
-    await Promise.race([accepted, this.read()]);
+    await new Promise<void>((resolve) => {
+      this.stream.once('resumeTokenChanged', resolve);
+      this.read(resolve);
+    });
+    this.check();
   }
 
   /** The next event, if it has been read. */
@@ -68,14 +73,26 @@ export class NodeLog {
     return this.events[0];
   }
 
-  /** Reads on, once all that was read is taken; ends with the next events, or without any after a while. */
-  read(): Promise<void> {
-    if (this.reading === undefined) {
-      this.reading = this.fill().finally(() => (this.reading = undefined));
-      // Whoever waits for it gets the error.
-      this.reading.catch(() => undefined);
-    }
-    return this.reading;
+  /**
+   * Reads on, once all that was read is taken.
+   *
+   * @param ended called, in place of an earlier one, with the next events, or without any after a while, or with an error
+   */
+  read(ended: () => void): void {
+    this.ended = ended;
+    if (this.isReading) return;
+    this.isReading = true;
+    this.fill()
+      .catch((error: unknown) => (this.failure ??= error as Error))
+      .finally(() => {
+        this.isReading = false;
+        this.ended();
+      });
+  }
+
+  /** @throws the error that reading has ended with: for good, as the driver's stream can't be read on */
+  check(): void {
+    if (this.failure !== undefined) throw this.failure;
   }
 
   /** @returns the next event, and whether the application sees it */
@@ -108,6 +125,7 @@ export class NodeLog {
   }
 
   private async fill(): Promise<void> {
+    if (this.failure !== undefined) return;
     const batch: LogEvent[] = [];
     let event = await this.stream.tryNext();
     for (; event !== null; event = this.stream.bufferedCount() > 0 ? await this.stream.tryNext() : null) {
