@@ -191,6 +191,16 @@ export abstract class NodeSessions {
   wrote(node: NodeName, sentAt: number): void {
     this.progress.cover(node, sentAt);
   }
+  /** Before anything is read, or waited for: what of these partitions changes hands from now on has been seen. For the router. */
+  use(routes: readonly PartitionRoute[]): void {
+    this.progress.use(routes);
+  }
+
+  /** A node has answered that was chosen for these partitions at a time (by `performance.now()`). For the router. */
+  readAt(node: NodeName, routes: readonly PartitionRoute[], chosenAt: number): void {
+    this.progress.readAt(node, routes, chosenAt);
+  }
+
 
   /** The driver's session for a read of a copy that has all of a time, or undefined where the session doesn't order reads. For the router. */
   atCopy(client: MongoClient, routes: readonly PartitionRoute[], visibleAt: Timestamp): ClientSession | undefined {

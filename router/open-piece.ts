@@ -12,6 +12,8 @@ import type { DroverSession } from './session.js';
 interface Opening {
   readonly keyspace: KeyspaceHandle;
   readonly piece: Piece;
+  /** When it was looked up who owns what, by `performance.now()`. */
+  readonly chosenAt: number;
   /** The piece is counted among those that are read. */
   readonly end: OpenPiece['end'];
   readonly client: MongoClient;
@@ -25,18 +27,20 @@ interface Opening {
 
 /** A piece with the session in which it is read. */
 export async function openPiece(opening: Opening): Promise<OpenPiece> {
-  const { keyspace, piece, client, copies, session, reading } = opening;
+  const { keyspace, piece, chosenAt, client, copies, session, long, reading } = opening;
   const { node, routes } = piece;
   const { database } = keyspace;
   const collection = routes[0]!.collection(database, node, client);
   const ofPrimary = session !== undefined && isOfPrimary(collection, reading);
   const answered = await session?.comeAlong(routes, client, { database, ofPrimary });
+  if (session !== undefined) long?.afterEach(() => session.readAt(node, routes, chosenAt));
   if (reading?.nearest) for (const route of routes) session?.servedBy(route, node);
   if (copies.length > 0) return { ...piece, ...openCopies(opening), collection: ownHandle(client, collection) };
   if (session === undefined) return { ...piece, collection, session, isSure: always, end: opening.end };
   const own = ownHandle(client, collection, session.snapshotEnabled);
   const end = (failed = false) => {
     if (!failed) answered?.();
+    session.readAt(node, routes, chosenAt);
     opening.end(failed);
   };
   return { ...piece, collection: own, session: session.at(client, routes), isSure: always, end };

@@ -97,6 +97,7 @@ export class Scatter {
       ? piecesOf(unit, keyspace.field, (route) =>
           this.nearest.sidesOf(keyspace, route, wanted, session, (copy) => copies.push(copy)),
         )
+    const chosenAt = performance.now();
       : piecesOf(unit, keyspace.field);
     if (session?.inTransaction() === true) this.join(session, unit, pieces);
     // Before anything else happens: what is being read from is not removed.
@@ -106,8 +107,10 @@ export class Scatter {
     try {
       for (const { piece, end } of opening) {
         const client = this.nodes.peek(piece.node) ?? (await this.nodes.get(piece.node));
+    session?.use(pieces.flatMap(({ routes }) => routes));
         const read = copies.filter(({ node }) => node === piece.node);
-        opened.push(await openPiece({ keyspace, piece, end, client, copies: read, nearest, session, long, reading }));
+        const how = { keyspace, piece, chosenAt, end, client, copies: read, nearest, session, long, reading };
+        opened.push(await openPiece(how));
       }
       return opened;
     } catch (error) {

@@ -50,6 +50,18 @@ export class SessionProgress {
     this.coveredAt.set(node, Math.max(at, this.coveredAt.get(node) ?? -Infinity));
   }
 
+  /**
+   * A node has answered that was chosen at a time. What has been gained by others since may have changed there by now, and come back to
+   * this one as a copy.
+   */
+  readAt(node: NodeName, routes: readonly PartitionRoute[], chosenAt: number): void {
+    for (const route of routes) {
+      for (const { node: owner } of sidesOf(route.partition)) {
+        if (owner !== node && route.gainedAt(owner) >= chosenAt) this.readCopyOf(owner);
+      }
+    }
+  }
+
   /** The session has read from a copy of what `owner` owns. */
   readCopyOf(owner: NodeName): void {
     this.copiedAt.set(owner, performance.now());

@@ -73,6 +73,21 @@ describe('a causally consistent session, after a partition has moved', () => {
   });
 
   it('does not where it has seen nothing of the partition before, nor when it is not to be consistent', async () => {
+  it('asks again when a cursor has gone on at the node that lost what it reads', async () => {
+    await orders.insertOne({ customerId, n: 1 });
+    await using session = client.startSession();
+    await using cursor = orders.find({ customerId }, { session, batchSize: 1 });
+    await cursor.next();
+    await move();
+    finds.b.splice(0);
+    for (let i = 0; i < 2; i++) await orders.findOne({ customerId }, { session });
+    const asked = () => levels('b').filter((level) => level === 'linearizable').length;
+    expect(asked()).toBe(1);
+    expect(await cursor.next()).not.toBeNull();
+    for (let i = 0; i < 2; i++) await orders.findOne({ customerId }, { session });
+    expect(asked()).toBe(2);
+  });
+
     await using session = client.startSession();
     await using loose = client.startSession({ causalConsistency: false });
     await orders.findOne({ customerId: onB }, { session });
