@@ -5,7 +5,7 @@ export type { DroverCollectionOptions } from './origin-client.js';
 export { DroverDatabase, DroverOriginClient } from './origin-client.js';
 export type { OriginOptions } from './origin.js';
 export type { NearestReads } from './reading.js';
-export type { DroverSessionOptions } from './node-sessions.js';
+export type { DroverSessionOptions } from './session-options.js';
 export { DroverCollection } from './collection.js';
 export type { Readable, Routed } from './session.js';
 export { DroverSession } from './session.js';

@@ -11,26 +11,14 @@ import { MongoAPIError, MongoCompatibilityError, MongoExpiredSessionError, Mongo
 import type { Origin } from '../domain/access.js';
 import type { NodeName } from '../domain/partition.js';
 import { confirmedTime } from '../store/confirmed-time.js';
-import type { OriginOptions } from './origin.js';
 import type { NearestReads } from './reading.js';
 import { checkNearest } from './reading.js';
 import type { PartitionRoute } from './route-table.js';
 import type { SessionCluster } from './session-cluster.js';
+import type { DroverSessionOptions } from './session-options.js';
 import { SessionProgress } from './session-progress.js';
 import type { NodeTimes, SessionToken } from './session-token.js';
 import { decodeToken, encodeToken, timesOfSession } from './session-token.js';
-
-/** The driver's options, and what only a session over several nodes can have. */
-export interface DroverSessionOptions extends ClientSessionOptions {
-  /** A token of another session, of this client or another one: reads see at least what that one has seen. */
-  readonly continueFrom?: string;
-  /** Its reads may go to copies that are nearer than the owner. */
-  readonly nearest?: NearestReads;
-  /** Its nearest reads of a partition stay at the node that served the first one, as long as they may go there. */
-  readonly sticky?: boolean;
-  /** Where its requests come from, for the access history. */
-  readonly origin?: OriginOptions;
-}
 
 /** What a session has seen at several nodes: the driver's own session at each of them, opened when it is first needed. */
 export abstract class NodeSessions {
@@ -42,6 +30,8 @@ export abstract class NodeSessions {
   private readonly options: ClientSessionOptions;
   private readonly isCausal: boolean;
   private readonly before: SessionToken | undefined;
+  /** Of the token, also of nodes that this client does not know yet. */
+  private readonly timesBefore: Map<NodeName, NodeTimes>;
   private readonly progress: SessionProgress;
   private readonly sessions = new Map<NodeName, ClientSession>();
   /** Where reads of partitions stay. */
@@ -72,6 +62,7 @@ export abstract class NodeSessions {
       this.checkCausal('"continueFrom"');
       this.before = decodeToken(continueFrom);
     }
+    this.timesBefore = new Map(this.before?.times);
     this.isReady = this.before === undefined;
     this.progress = new SessionProgress(this.before);
   }
@@ -95,7 +86,7 @@ export abstract class NodeSessions {
   operationTimeAt(node?: NodeName): Timestamp | undefined {
     const session = this.atNode(node);
     return session === undefined && node !== undefined
-      ? this.before?.times.get(node)?.operationTime
+      ? this.timesBefore.get(node)?.operationTime
       : session?.operationTime;
   }
 
@@ -131,7 +122,7 @@ export abstract class NodeSessions {
    */
   token(): string {
     this.checkCausal('token()');
-    const times = new Map<NodeName, NodeTimes>(this.before?.times);
+    const times = new Map(this.timesBefore);
     for (const [node, session] of this.sessions) {
       const seen = timesOfSession(session);
       if (seen !== undefined) times.set(node, seen);
@@ -151,7 +142,7 @@ export abstract class NodeSessions {
   /** Before routes are looked at: they have to be as new as those that the token knows. For the router. */
   async ready(): Promise<void> {
     if (this.isReady) return;
-    this.catchingUp ??= this.cluster.catchUp(this.before!);
+    this.catchingUp ??= this.catchUp(this.before!);
     try {
       await this.catchingUp;
       this.isReady = true;
@@ -191,6 +182,15 @@ export abstract class NodeSessions {
   wrote(node: NodeName, sentAt: number): void {
     this.progress.cover(node, sentAt);
   }
+
+  /** The driver's session for a read of a copy that has all of a time, or undefined where the session doesn't order reads. For the router. */
+  atCopy(client: MongoClient, routes: readonly PartitionRoute[], visibleAt: Timestamp): ClientSession | undefined {
+    if (!this.isCausal) return undefined;
+    const session = this.at(client, routes);
+    session.advanceOperationTime(visibleAt);
+    return session;
+  }
+
   /** Before anything is read, or waited for: what of these partitions changes hands from now on has been seen. For the router. */
   use(routes: readonly PartitionRoute[]): void {
     this.progress.use(routes);
@@ -199,15 +199,6 @@ export abstract class NodeSessions {
   /** A node has answered that was chosen for these partitions at a time (by `performance.now()`). For the router. */
   readAt(node: NodeName, routes: readonly PartitionRoute[], chosenAt: number): void {
     this.progress.readAt(node, routes, chosenAt);
-  }
-
-
-  /** The driver's session for a read of a copy that has all of a time, or undefined where the session doesn't order reads. For the router. */
-  atCopy(client: MongoClient, routes: readonly PartitionRoute[], visibleAt: Timestamp): ClientSession | undefined {
-    if (!this.isCausal) return undefined;
-    const session = this.at(client, routes);
-    session.advanceOperationTime(visibleAt);
-    return session;
   }
 
   /** Something that `owner` owns was read from a copy. For the router. */
@@ -242,7 +233,7 @@ export abstract class NodeSessions {
   private open(node: NodeName, client: MongoClient): ClientSession {
     const session = client.startSession(this.options);
     this.sessions.set(node, session);
-    const times = this.before?.times.get(node);
+    const times = this.timesBefore.get(node);
     if (times === undefined) return session;
     session.advanceClusterTime(times.clusterTime);
     session.advanceOperationTime(times.operationTime);
@@ -282,6 +273,14 @@ export abstract class NodeSessions {
       'this session has not been used at that node yet: to go on with what another session has seen, begin with ' +
         'startSession({ continueFrom: token })',
     );
+  }
+
+  private async catchUp({ routes }: SessionToken): Promise<void> {
+    // Nobody waits for that: until then the token is only longer than it need be.
+    void this.cluster.goneOf([...this.timesBefore.keys()]).then((gone) => {
+      for (const node of gone) this.timesBefore.delete(node);
+    });
+    await this.cluster.catchUp(routes);
   }
 
   private checkCausal(what: string): void {

@@ -1,5 +1,5 @@
 import type { CollectionOptions, Document } from 'mongodb';
-import type { DroverSessionOptions } from './node-sessions.js';
+import type { DroverSessionOptions } from './session-options.js';
 import { tokenOfKey } from '../store/key-token.js';
 import { DroverCollection } from './collection.js';
 import type { OriginOptions } from './origin.js';

@@ -9,7 +9,7 @@ import type { OriginOptions } from './origin.js';
 import { originOf } from './origin.js';
 import type { RouteFeed } from './route-feed.js';
 import type { PartitionRoute, RouteTable } from './route-table.js';
-import type { SessionToken } from './session-token.js';
+import type { SeenRoute } from './session-token.js';
 
 const PAUSE_MS = 100;
 
@@ -34,14 +34,13 @@ export class SessionCluster {
   }
 
   /**
-   * Brings this router's routes up to what another one went by, whose session was used at these nodes.
+   * Brings this router's routes up to what another one went by.
    *
    * @throws DroverError `Unavailable` when the catalog can't be reached, `InvalidRequest` when it has no such keyspace
    * @throws MongoInvalidArgumentError when the catalog has nothing as new as that
    */
-  async catchUp({ times, routes }: SessionToken): Promise<void> {
+  async catchUp(routes: ReadonlyMap<string, SeenRoute>): Promise<void> {
     const deadline = performance.now() + this.timeoutMs;
-    await this.findNodes([...times.keys()]);
     await Promise.all([...routes].map(([id, { epoch }]) => this.catchUpOne(id, epoch, deadline)));
   }
 
@@ -62,12 +61,13 @@ export class SessionCluster {
     }
   }
 
-  /** Also those that were added since this client connected. */
-  private async findNodes(nodes: readonly NodeName[]): Promise<void> {
-    if (nodes.every((node) => this.nodes.names.includes(node))) return;
-    const addedAt = await this.keyspaces.nodeHistory.addedAt();
-    const none = nodes.find((node) => !addedAt.has(node));
-    if (none !== undefined) throw notOfThis(`there is no node "${none}" here`);
+  /** Which of these nodes are known neither here nor in the catalog; none while that does not answer. */
+  async goneOf(nodes: readonly NodeName[]): Promise<NodeName[]> {
+    const { names } = this.nodes;
+    const unknown = nodes.filter((node) => !names.includes(node));
+    if (unknown.length === 0) return [];
+    const there = await this.keyspaces.nodeHistory.addedAt().catch(() => undefined);
+    return there === undefined ? [] : unknown.filter((node) => !there.has(node));
   }
 
   /** A partition that was not there when the routes were read. */
@@ -83,5 +83,5 @@ export class SessionCluster {
 
 const notOfThis = (why: string) =>
   new MongoInvalidArgumentError(
-    `"continueFrom" is of another catalog, or of a node or keyspace that has been removed since: ${why}`,
+    `"continueFrom" is of another catalog, or of a keyspace that has been released since: ${why}`,
   );
