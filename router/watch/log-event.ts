@@ -25,9 +25,8 @@ export const namesOf = ({ name, database }: KeyspaceHandle) => ({
   collection: name.slice(database.length + 1),
 });
 
-/** Two documents in one event may be too much for it: those of copies, which nobody wants, would stop the stream. */
-const MOST_BYTES = 16 * 1024 * 1024 - 64 * 1024;
-const WHOLE = ['fullDocument', 'fullDocumentBeforeChange'] as const;
+/** One document always fits into an event; two may be too much for it: those of copies, which nobody wants, would stop the stream. */
+const MOST_BYTES = 16 * 1024 * 1024;
 
 /**
  * What is read of a node: changes of documents in the keyspace's collections, and in those by which Drover's own writes are
@@ -35,9 +34,11 @@ const WHOLE = ['fullDocument', 'fullDocumentBeforeChange'] as const;
  */
 export function stagesOf(collection: string): Document[] {
   const own = [CHECKPOINTS, MARKERS].map(escaped).join('|');
-  const sizes = WHOLE.map((name) => ({ $cond: [{ $gt: [`$${name}`, null] }, { $bsonSize: `$${name}` }, 0] }));
-  const tooLarge = { $and: [{ $gt: ['$lsid', null] }, { $gt: [{ $add: sizes }, MOST_BYTES] }] };
-  const unlessTooLarge = (name: string) => [name, { $cond: [tooLarge, '$$REMOVE', `$${name}`] }];
+  const bytesOf = (name: string) => ({ $cond: [{ $gt: [`$${name}`, null] }, { $bsonSize: `$${name}` }, 0] });
+  const unlessTooLarge = (name: string, others: readonly string[]) => {
+    const isTooLarge = { $gt: [{ $add: [name, ...others].map(bytesOf) }, MOST_BYTES] };
+    return { [name]: { $cond: [{ $and: [{ $gt: ['$lsid', null] }, isTooLarge] }, '$$REMOVE', `$${name}`] } };
+  };
   return [
     {
       $match: {
@@ -45,7 +46,12 @@ export function stagesOf(collection: string): Document[] {
         'ns.coll': { $regex: `^(${own}|${escaped(collection)}(\\..*)?)$` },
       },
     },
-    { $set: Object.fromEntries(WHOLE.map(unlessTooLarge)) },
+    {
+      $set: {
+        ...unlessTooLarge('fullDocument', ['updateDescription']),
+        ...unlessTooLarge('fullDocumentBeforeChange', ['fullDocument', 'updateDescription']),
+      },
+    },
   ];
 }
 
@@ -106,8 +112,8 @@ const unlessRequired = (image: string): string => (image === 'required' ? 'whenA
 export function checkImages(event: LogEvent, { fullDocument, fullDocumentBeforeChange = 'off' }: Images): void {
   const { operationType, fullDocument: after, fullDocumentBeforeChange: before } = event;
   const wantsBefore = fullDocumentBeforeChange !== 'off' && operationType !== 'insert';
-  const hasWhole = operationType === 'insert' || operationType === 'replace';
-  if ((hasWhole && after === undefined) || (wantsBefore && before === undefined)) {
+  const wantsAfter = operationType === 'update' && (fullDocument === 'whenAvailable' || fullDocument === 'required');
+  if ((wantsAfter && after === undefined) || (wantsBefore && before === undefined)) {
     throw new MongoServerError({
       code: 10334,
       codeName: 'BSONObjectTooLarge',

@@ -177,9 +177,13 @@ describe('a change stream', () => {
       }),
     );
     await stored.deleteOne({ _id: 1 as never });
-    expect(kinds(await take(changes, 2))).toEqual([
+    await using session = client.startSession();
+    const largest = { _id: 3 as never, customerId, big: Buffer.alloc(16 * 1024 * 1024 - 100) };
+    await session.withTransaction(() => orders.insertOne(largest, { session }));
+    expect(kinds(await take(changes, 3))).toEqual([
       ['insert', 1],
       ['delete', 1],
+      ['insert', 3],
     ]);
     expect(await changes.tryNext()).toBeNull();
     await changes.close();
