@@ -87,7 +87,10 @@ export class DocumentLookUp {
     const filter = { _id: { $in: ids.map(decode) as never[] } };
     const found = await this.router.scatter.ask(this.keyspace, units, undefined, async (piece) => {
       if (!isElsewhere(piece)) return [];
-      const options = { raw: true, readConcern: { level: 'majority' as const } };
+      // What the change was made to has come there before the route, but not to every member, nor to each one's majority.
+      const maxTimeMS = Math.max(1, Math.round(this.router.deadline() - performance.now()));
+      const ofPrimary = { readPreference: 'primary', readConcern: { level: 'linearizable' } } as const;
+      const options = { raw: true, ...ofPrimary, maxTimeMS };
       return piece.collection.find(within(filter, piece) as Filter<Document>, options).toArray();
     });
     const documents = found.flat() as unknown as Uint8Array[];
