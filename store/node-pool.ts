@@ -64,8 +64,9 @@ export class NodePool {
     return this.nodeOf.get(client)!;
   }
 
-  /** One that is connected. @throws DroverError `Unavailable` when none is */
+  /** One that is connected, with a primary if any has one. @throws DroverError `Unavailable` when none is */
   any(): MongoClient {
+    for (const [node, client] of this.connected) if (this.withPrimary.get(node) === true) return client;
     for (const client of this.connected.values()) return client;
     throw new DroverError('Unavailable', 'no node is connected');
   }

@@ -55,6 +55,7 @@ export async function openChanges(
     decoding,
     lookUp,
     pipeline,
+    anyDb: () => router.scatter.anyClient().db(keyspace.database),
   });
   try {
     await Promise.all(logs.map((log) => log.open()));

@@ -1,4 +1,4 @@
-import type { BSONSerializeOptions, Document } from 'mongodb';
+import type { BSONSerializeOptions, Db, Document } from 'mongodb';
 import { BSON } from 'mongodb';
 import type { KeyspaceHandle } from '../keyspaces.js';
 import type { DocumentLookUp, FullDocuments } from './full-documents.js';
@@ -21,6 +21,8 @@ export interface Finish {
   /** For `updateLookup`. */
   readonly lookUp?: DocumentLookUp | undefined;
   readonly pipeline?: UserPipeline | undefined;
+  /** The keyspace's, at a node that answers: where the pipeline is run. */
+  readonly anyDb: () => Db;
 }
 
 /** What the application sees of a keyspace's changes, batch by batch. */
@@ -68,10 +70,9 @@ export class WatchedChanges {
     const { lookUp, pipeline, decoding } = this.finish;
     const { count, documents } = (await lookUp?.of(this.queue)) ?? { count: this.queue.length, documents: NONE };
     const events = this.shown(this.queue.slice(0, count), documents);
-    const { position, log } = this.queue[events.length - 1]!;
-    this.given = position;
+    this.given = this.queue[events.length - 1]!.position;
     this.queue = this.queue.slice(events.length);
-    if (pipeline !== undefined) return pipeline.apply(log.client.db(this.keyspace.database), events);
+    if (pipeline !== undefined) return pipeline.apply(this.finish.anyDb(), events);
     if (lookUp === undefined) return events;
     const { enableUtf8Validation, ...options } = decoding;
     const validation = { utf8: enableUtf8Validation !== false };
