@@ -13,6 +13,7 @@ import { markerRead, ping as passPing } from '../store/follower.js';
 import type { Gate } from '../store/gates.js';
 import { dropGates, indexBuilds, makeGates, newGates, OUTSIDE } from '../store/gates.js';
 import { endIndexBuilds } from '../store/shadow-indexes.js';
+import { stepMarkerId } from '../store/step-marker.js';
 import type { Dependencies } from './dependencies.js';
 import type { MoveContext, PartitionContext } from './move-context.js';
 import { confirmAttempt } from './move-context.js';
@@ -149,8 +150,10 @@ export function handoverWorld(dependencies: Dependencies, context: MoveContext):
     },
 
     passMarker: async ({ direction, marker }) => {
-      const id = `${move.migration}/${direction}/${marker.epoch}`;
-      await context.markers(direction).write(id, move.migration, direction, { boundary: marker });
+      const { migration, keyspace, source, target } = move;
+      const from = direction === 'forward' ? source : target;
+      const id = stepMarkerId({ migration, direction, epoch: marker.epoch, from, keyspace });
+      await context.markers(direction).write(id, migration, direction, { boundary: marker });
       // By what it did: the checkpoint names the last marker only, and others may follow it at once.
       const handedOver = ({ scope }: CheckpointDocument) => scopeFromBson(scope).handedOver === marker.epoch;
       if (await markerRead(context.checkpoint(direction), handedOver, stepTimeout())) return;

@@ -16,9 +16,9 @@ export class NodeHistory {
     return new Map((await this.catalog.nodes.list()).map(({ _id, region }) => [_id, region]));
   }
 
-  /** Nodes to or from which partitions of a database's keyspaces have moved since; some of them may not be there any more. */
-  movedSince(database: string, since: Date): Promise<ReadonlySet<string>> {
-    return this.catalog.migrations.nodesSince(database, surelyBefore(since));
+  /** Nodes to or from which partitions of a keyspace have moved since; some of them may not be there any more. */
+  movedSince(keyspace: string, since: Date): Promise<ReadonlySet<string>> {
+    return this.catalog.migrations.nodesSince(keyspace, surelyBefore(since));
   }
 }
 

@@ -5,6 +5,7 @@ import type { Interval, Token } from '../domain/token.js';
 import { contains, intersection, isEmpty, overlaps, subtract } from '../domain/token.js';
 import { CompactPartitions } from './compact-partitions.js';
 import { KeyspaceRoutes } from './keyspace-routes.js';
+import { KnownCollections } from './known-collections.js';
 import { OpenReads } from './open-reads.js';
 
 /** What a write under way may change: documents of some tokens, or all of an interval. */
@@ -184,24 +185,33 @@ export interface KnownRoute {
 export class RouteTable {
   private readonly byId = new Map<string, PartitionRoute>();
   private readonly byKeyspace = new Map<string, KeyspaceRoutes<PartitionRoute>>();
+  private readonly collections = new Map<string, KnownCollections>();
   private readonly compact = new CompactPartitions();
-  private readonly named = new Map<NodeName, number>();
+  private readonly named = new Map<string, Map<NodeName, number>>();
 
   /** How many partitions there are. */
   get size(): number {
     return this.byId.size;
   }
 
-  /** Nodes of the present routes. */
-  nodes(): ReadonlySet<NodeName> {
-    const nodes = new Set<NodeName>();
-    for (const { partition } of this.byId.values()) for (const node of nodesOf(partition)) nodes.add(node);
-    return nodes;
+  /** Nodes of a keyspace's present routes. */
+  nodes(keyspace: string): ReadonlySet<NodeName> {
+    return new Set(this.all(keyspace).flatMap(({ partition }) => nodesOf(partition)));
   }
 
-  /** Nodes of routes that were read since then, by `performance.now()`, also of those that have changed again. */
-  nodesNamedSince(time: number): NodeName[] {
-    return [...this.named].filter(([, at]) => at >= time).map(([node]) => node);
+  /** Nodes of a keyspace's routes that were read since then, by `performance.now()`, also of those that have changed again. */
+  nodesNamedSince(keyspace: string, time: number): NodeName[] {
+    return [...(this.named.get(keyspace) ?? [])].filter(([, at]) => at >= time).map(([node]) => node);
+  }
+
+  /** Kept up to date from the first call on. */
+  collectionsOf(keyspace: string): KnownCollections {
+    let collections = this.collections.get(keyspace);
+    if (collections === undefined) {
+      collections = new KnownCollections(this.all(keyspace).map(({ partition }) => partition));
+      this.collections.set(keyspace, collections);
+    }
+    return collections;
   }
 
   route(id: string): PartitionRoute | undefined {
@@ -230,7 +240,7 @@ export class RouteTable {
   load(partitions: readonly Partition[]): Partition[] {
     const placed: PartitionRoute[] = [];
     const now = performance.now();
-    for (const partition of partitions) for (const node of nodesOf(partition)) this.named.set(node, now);
+    for (const partition of partitions) this.name(partition, now);
     const taken = partitions.filter((partition) => {
       const known = this.byId.get(partition.id);
       if (known === undefined) {
@@ -251,7 +261,14 @@ export class RouteTable {
     // In order each is the last one so far: a first load moves nothing.
     if (placed.length > 1) placed.sort((a, b) => (tokensOf(a.partition).low < tokensOf(b.partition).low ? -1 : 1));
     for (const route of placed) this.place(route);
+    for (const partition of taken) this.collections.get(partition.keyspace)?.add(partition);
     return taken;
+  }
+
+  private name(partition: Partition, at: number): void {
+    let named = this.named.get(partition.keyspace);
+    if (named === undefined) this.named.set(partition.keyspace, (named = new Map<NodeName, number>()));
+    for (const node of nodesOf(partition)) named.set(node, at);
   }
 
   private place(route: PartitionRoute): void {

@@ -8,6 +8,7 @@ import type { NodePool } from '../store/node-pool.js';
 import type { AccessRecorder } from './access-recorder.js';
 import { allEnded } from './all-ended.js';
 import type { KeyspaceHandle, Keyspaces } from './keyspaces.js';
+import type { KnownCollections } from './known-collections.js';
 import type { Copy, Nearest } from './nearest.js';
 import { openPiece } from './open-piece.js';
 import type { LongRead } from './open-reads.js';
@@ -38,13 +39,17 @@ export class Scatter {
   }
 
   /** Nodes that have a part of a keyspace, as far as this client knows. */
-  nodesInUse(): ReadonlySet<NodeName> {
-    return this.table.nodes();
+  nodesInUse(keyspace: string): ReadonlySet<NodeName> {
+    return this.table.nodes(keyspace);
   }
 
-  /** Nodes that have got a part since, by `performance.now()`, or may have; they may have lost it again. */
-  nodesNamedSince(time: number): NodeName[] {
-    return this.table.nodesNamedSince(time);
+  /** Nodes that have got a part of a keyspace since, by `performance.now()`, or may have; they may have lost it again. */
+  nodesNamedSince(keyspace: string, time: number): NodeName[] {
+    return this.table.nodesNamedSince(keyspace, time);
+  }
+
+  collectionsOf(keyspace: string): KnownCollections {
+    return this.table.collectionsOf(keyspace);
   }
 
   get connectedNodes(): readonly NodeName[] {
@@ -92,22 +97,22 @@ export class Scatter {
     reading?: Reading,
   ): Promise<OpenPiece[]> {
     const copies: Copy[] = [];
+    const chosenAt = performance.now();
     const wanted = reading?.nearest;
     const pieces = wanted
       ? piecesOf(unit, keyspace.field, (route) =>
           this.nearest.sidesOf(keyspace, route, wanted, session, (copy) => copies.push(copy)),
         )
-    const chosenAt = performance.now();
       : piecesOf(unit, keyspace.field);
     if (session?.inTransaction() === true) this.join(session, unit, pieces);
     // Before anything else happens: what is being read from is not removed.
     const opening = pieces.map((piece) => ({ piece, end: this.begin(keyspace, piece, session, long) }));
+    session?.use(pieces.flatMap(({ routes }) => routes));
     const opened: OpenPiece[] = [];
     const { nearest } = this;
     try {
       for (const { piece, end } of opening) {
         const client = this.nodes.peek(piece.node) ?? (await this.nodes.get(piece.node));
-    session?.use(pieces.flatMap(({ routes }) => routes));
         const read = copies.filter(({ node }) => node === piece.node);
         const how = { keyspace, piece, chosenAt, end, client, copies: read, nearest, session, long, reading };
         opened.push(await openPiece(how));

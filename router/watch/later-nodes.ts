@@ -36,15 +36,19 @@ export class LaterNodes {
   /**
    * The logs of those that have come in since the last call; the server has accepted the request for each.
    *
+   * @param unread one from which tokens have come, so that it has had a part
    * @throws MongoServerError `ChangeStreamHistoryLost` when one has gone again, with what may have been changed there
    * @throws DroverError `Unavailable` when one does not answer, `InvalidConfiguration` when no address of it is known
    */
-  async next(): Promise<NodeLog[]> {
+  async next(unread?: NodeName): Promise<NodeLog[]> {
+    const { scatter, keyspaces } = this.router;
+    const { name } = this.keyspace;
     const [now, date, lease] = [performance.now(), new Date(), this.router.leaseNumber()];
     const named =
       lease === undefined || lease === this.lease
-        ? this.router.scatter.nodesNamedSince(this.lookedAt)
-        : [...this.router.scatter.nodesInUse(), ...(await this.moved())];
+        ? scatter.nodesNamedSince(name, this.lookedAt)
+        : [...scatter.nodesInUse(name), ...(await keyspaces.nodeHistory.movedSince(name, this.since))];
+    if (unread !== undefined) named.push(unread);
     const later = new Set(named.filter((node) => !this.known.has(node)));
     const logs = later.size === 0 ? [] : await this.open(later);
     for (const node of later) this.known.add(node);
@@ -54,10 +58,6 @@ export class LaterNodes {
       this.since = date;
     }
     return logs;
-  }
-
-  private moved(): Promise<ReadonlySet<NodeName>> {
-    return this.router.keyspaces.nodeHistory.movedSince(this.keyspace.database, this.since);
   }
 
   private async open(nodes: ReadonlySet<NodeName>): Promise<NodeLog[]> {
@@ -78,11 +78,11 @@ export class LaterNodes {
   }
 }
 
-const gone = (node: NodeName, { database }: KeyspaceHandle) =>
+const gone = (node: NodeName, { name }: KeyspaceHandle) =>
   new MongoServerError({
     code: 286,
     codeName: 'ChangeStreamHistoryLost',
     message:
-      `node "${node}" is not there any more, and has had a part of a keyspace in "${database}" since the position from which this ` +
+      `node "${node}" is not there any more, and has had a part of "${name}" since the position from which this ` +
       'change stream goes on: begin without a resume token',
   });

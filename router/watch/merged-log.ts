@@ -1,8 +1,9 @@
 import { MongoServerError } from 'mongodb';
-import { CHECKPOINTS, MARKERS } from '../../store/checkpoint.js';
+import { originOf } from '../../store/step-marker.js';
 import type { LogEvent } from './log-event.js';
 import type { NodeLog } from './node-log.js';
 import type { Position } from './position.js';
+import { SentMarkers } from './sent-markers.js';
 
 /** An event that the application sees. */
 export interface ShownEvent {
@@ -21,19 +22,20 @@ export interface ShownEvent {
  * however far one node's log is read behind another's. What waits for what can't be a circle: a marker arrives after it was sent.
  */
 export class MergedLog {
-  private readonly sent: Set<string>;
+  private readonly sent: SentMarkers;
   private readonly logs: NodeLog[];
   private closed = false;
   private wake: () => void = () => undefined;
 
   constructor(
+    keyspace: string,
     logs: readonly NodeLog[],
     sent: ReadonlySet<string>,
     /** Until then there are no other logs that tell anything. */
     public since: Date,
   ) {
     this.logs = [...logs];
-    this.sent = new Set(sent);
+    this.sent = new SentMarkers(keyspace, sent);
   }
 
   /** The log of a node that has come in: nothing that it tells was told before. */
@@ -42,12 +44,20 @@ export class MergedLog {
     else this.logs.push(log);
   }
 
+  /** A node that is not read, and from which tokens have come. */
+  get unread(): string | undefined {
+    const waiting = this.logs.filter((log) => this.waits(log));
+    const nodes = waiting.flatMap((log) => originOf(log.arriving()!)?.from ?? []);
+    return nodes.find((node) => this.logs.every((log) => log.node !== node));
+  }
+
   /** Behind everything that was given out. */
   get position(): Position {
+    // Who goes on reads an arrival once more that stands in a transaction which is not known to be over.
+    const ahead = this.logs.flatMap((log) => log.arrivedAhead ?? []).filter((marker) => this.sent.concerns(marker));
     return {
       nodes: new Map(this.logs.map((log) => [log.node, log.position])),
-      // Who goes on reads an arrival once more that stands in a transaction which is not known to be over.
-      sent: new Set([...this.sent, ...this.logs.flatMap((log) => log.arrivedAhead ?? [])]),
+      sent: new Set([...this.sent, ...ahead]),
       since: this.since,
     };
   }
@@ -111,22 +121,14 @@ export class MergedLog {
 
   private waits(log: NodeLog): boolean {
     const marker = log.arriving();
-    return marker !== undefined && !this.sent.has(marker);
+    return marker !== undefined && this.sent.awaits(marker);
   }
 
   private take(log: NodeLog) {
     const arrived = log.arriving();
-    if (arrived !== undefined) this.sent.delete(arrived);
+    if (arrived !== undefined) this.sent.arrived(arrived);
     const taken = log.take();
-    const { operationType, ns, documentKey, fullDocument } = taken.event;
-    if (ns.coll === MARKERS && operationType === 'insert' && fullDocument['boundary'] !== undefined) {
-      this.sent.add(String(documentKey['_id']));
-    }
-    // Of a direction that has ended nothing arrives any more: markers of steps that were undone are left.
-    if (ns.coll === CHECKPOINTS && operationType === 'delete') {
-      const prefix = `${String(documentKey['_id'])}/`;
-      for (const marker of this.sent) if (marker.startsWith(prefix)) this.sent.delete(marker);
-    }
+    this.sent.note(taken.event);
     return taken;
   }
 }

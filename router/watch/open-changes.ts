@@ -1,7 +1,6 @@
 import type { BSONSerializeOptions, ChangeStream, Document, MongoClient } from 'mongodb';
 import { MongoInvalidArgumentError, MongoServerError, Timestamp } from 'mongodb';
 import { definedOf } from '../../domain/defined.js';
-import { collectionOn } from '../../domain/partition.js';
 import { UNPROMOTED } from '../../store/raw-bson.js';
 import type { KeyspaceHandle } from '../keyspaces.js';
 import { ownReadConcern } from '../own-read-concern.js';
@@ -42,15 +41,15 @@ export async function openChanges(
 
   const start = await (resumed === undefined ? startNow(router, keyspace) : goOn(router, resumed));
   const { nodes, sent, since } = start.position;
-  const isOurs = ourCollections(router, keyspace);
+  const collections = router.scatter.collectionsOf(namespace);
   const exactly = pipeline !== undefined || lookUp !== undefined;
   const openLog: OpenLog = (node, client, position) => {
     const stream = watchNode(client, keyspace, options, position, exactly);
-    return new NodeLog(node, client, stream, (collection) => isOurs(node, collection), position);
+    return new NodeLog(node, client, stream, (collection) => collections.has(node, collection), position);
   };
   const logs = [...start.clients].map(([node, client]) => openLog(node, client, nodes.get(node)!));
   const later = new LaterNodes(router, keyspace, start, openLog);
-  const changes = new WatchedChanges(keyspace, new MergedLog(logs, sent, since), later, {
+  const changes = new WatchedChanges(keyspace, new MergedLog(namespace, logs, sent, since), later, {
     options,
     decoding,
     lookUp,
@@ -130,17 +129,4 @@ function watchNode(
     ...(session === undefined ? {} : { session: session.at(client, []) }),
     ...(behind instanceof Timestamp ? { startAtOperationTime: behind } : { startAfter: { _data: behind } }),
   });
-}
-
-/** Known by the routes, which never lose one. */
-function ourCollections(router: Router, keyspace: KeyspaceHandle): (node: string, collection: string) => boolean {
-  const known = new Set<string>();
-  return (node, collection) => {
-    const place = `${node} ${collection}`;
-    if (known.has(place)) return true;
-    const routes = router.routesOf(keyspace, 'all');
-    const isOurs = routes.some(({ route }) => collectionOn(route.partition, node) === collection);
-    if (isOurs) known.add(place);
-    return isOurs;
-  };
 }

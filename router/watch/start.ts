@@ -9,6 +9,7 @@ import type { KeyspaceHandle } from '../keyspaces.js';
 import { surelyBefore } from '../node-history.js';
 import type { Router } from '../router.js';
 import type { NodePosition, Position } from './position.js';
+import { isMarkerOf } from './sent-markers.js';
 
 /** Where a change stream begins. */
 export interface Start {
@@ -39,9 +40,9 @@ export async function startNow(router: Router, keyspace: KeyspaceHandle): Promis
     // Tokens that are fenced already may change hands without another word to this router.
     const fenced = known.find(({ route }) => route.partition.route.fence !== null);
     if (fenced === undefined) {
-      // All that there are: whichever has nothing yet may be given a part, and other keyspaces' hand-overs order the logs, too.
+      // All that there are: whichever has nothing yet may be given a part.
       const { scatter } = router;
-      const clients = await present(router, [...scatter.connectedNodes, ...scatter.nodesNamedSince(0)]);
+      const clients = await present(router, [...scatter.connectedNodes, ...scatter.nodesInUse(keyspace.name)]);
       const position = { ...(await momentsOf(keyspace, clients)), since };
       if (await router.areConfirmed(known, deadline)) return { clients, position, at, lease };
     } else await router.held.nextChange(fenced.route, deadline);
@@ -56,11 +57,11 @@ async function present({ scatter, keyspaces }: Router, nodes: readonly NodeName[
   return scatter.connected(nodes.filter((node) => addedAt.has(node)));
 }
 
-async function momentsOf({ database }: KeyspaceHandle, clients: Clients): Promise<Omit<Position, 'since'>> {
+async function momentsOf({ name, database }: KeyspaceHandle, clients: Clients): Promise<Omit<Position, 'since'>> {
   const sent = new Set<string>();
   const begin = async ([node, client]: readonly [string, MongoClient]): Promise<[string, NodePosition]> => {
     const moment = await momentOf(client.db(database));
-    for (const marker of moment.sent) sent.add(marker);
+    for (const marker of moment.sent) if (isMarkerOf(name, marker)) sent.add(marker);
     return [node, { behind: moment.next, shown: 0 }];
   };
   return { nodes: new Map(await Promise.all([...clients].map(begin))), sent };

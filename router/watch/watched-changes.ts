@@ -61,7 +61,7 @@ export class WatchedChanges {
 
   /** Also what nodes tell that have come in. */
   private async follow(): Promise<void> {
-    for (const log of await this.later.next()) await this.log.add(log);
+    for (const log of await this.later.next(this.log.unread)) await this.log.add(log);
     this.log.since = this.later.since;
   }
 

@@ -102,10 +102,8 @@ export class Migrations {
     return (limit === undefined ? cursor : cursor.limit(limit)).toArray();
   }
 
-  /** Sources and targets of those that were under way at some time since, in keyspaces of a database. */
-  async nodesSince(database: string, since: Date): Promise<Set<string>> {
-    // All names that begin with the database's and a dot, after which the slash comes.
-    const keyspace = { $gte: `${database}.`, $lt: `${database}/` };
+  /** Sources and targets of those that were under way at some time since. */
+  async nodesSince(keyspace: string, since: Date): Promise<Set<string>> {
     const then = [{ endedAt: { $gte: since } }, { endedAt: { $exists: false } }];
     const found = this.collection.find({ keyspace, $or: then }, { projection: { source: 1, target: 1 } });
     const nodes = new Set<string>();

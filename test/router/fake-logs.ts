@@ -123,7 +123,7 @@ export function mergedLog(nodes: readonly FakeNode[], batchSize = 100, from?: Po
     const { behind, shown } = from?.nodes.get(node.name) ?? { behind: START, shown: 0 };
     return node.log(behind as string, shown, batchSize);
   });
-  return new MergedLog(logs, from?.sent ?? new Set(), new Date(0));
+  return new MergedLog('shop.orders', logs, from?.sent ?? new Set(), new Date(0));
 }
 
 /** Reads until nothing has come for a while. */

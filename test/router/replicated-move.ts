@@ -4,6 +4,7 @@ import type { Direction, Partition } from '../../domain/partition.js';
 import { acceptedBy, collectionOn, isSharedOn, tokensOf } from '../../domain/partition.js';
 import type { Token } from '../../domain/token.js';
 import type { Catalog } from '../../store/catalog/catalog.js';
+import type { MigrationDocument } from '../../store/catalog/migrations.js';
 import { backfill } from '../../store/backfill.js';
 import { operationTime } from '../../store/change-log.js';
 import { Checkpoint, Markers, removeReplication } from '../../store/checkpoint.js';
@@ -15,6 +16,7 @@ import { dropGates, makeGates, newGates } from '../../store/gates.js';
 import { partOf, partOn } from '../../store/part.js';
 import { removePart } from '../../store/part-removal.js';
 import { hasCode } from '../../store/server-errors.js';
+import { stepMarkerId } from '../../store/step-marker.js';
 import { Throttle } from '../../store/throttle.js';
 import { until } from '../store/servers.js';
 
@@ -48,6 +50,17 @@ export class ReplicatedMove {
     const isThere = (await to.listCollections({ name: copy }).toArray()).length > 0;
     if (!isThere) await createFenced(to, copy, { keyField: KEY, accepted: [] });
     await new Checkpoint(to, migration, 'forward').create(tokensOf(partition), await operationTime(from));
+    const { keyspace, name } = partition;
+    const record = {
+      _id: migration,
+      keyspace,
+      partition: name,
+      source,
+      target,
+      state: 'running',
+      startedAt: new Date(),
+    };
+    await this.catalog.migrations.insert(record as MigrationDocument);
     await createLanes(to, migration);
     await backfill({
       ...{ source: this.clients[source]!, target: this.clients[target]!, database: this.database, migration },
@@ -72,9 +85,8 @@ export class ReplicatedMove {
     await until('routers', async () => (await this.catalog.routers.missing(id, epoch)).length === 0, TIMEOUT_MS);
     await this.setFence(losing);
     const marker = { epoch, interval };
-    await new Markers(this.db(losing)).write(`${migration}/${direction}/${epoch}`, migration, direction, {
-      boundary: marker,
-    });
+    const markerId = stepMarkerId({ migration, direction, epoch, from: losing, keyspace: fencing.keyspace });
+    await new Markers(this.db(losing)).write(markerId, migration, direction, { boundary: marker });
     const handedOver = new Checkpoint(this.db(gaining), migration, direction);
     const isRead = await markerRead(handedOver, ({ scope }) => scopeFromBson(scope).handedOver === epoch, TIMEOUT_MS);
     if (!isRead) throw new Error(`${id}: the marker did not arrive`);
@@ -102,6 +114,7 @@ export class ReplicatedMove {
       });
     } else await replaceByClosed(this.db(source), collection, { keyField: KEY }, this.migration, async () => {});
     await this.advance({ kind: 'release' });
+    await this.catalog.migrations.end(this.migration, { state: 'completed', endedAt: new Date() });
   }
 
   async stop(): Promise<void> {

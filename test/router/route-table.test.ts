@@ -87,6 +87,30 @@ describe('the route table', () => {
     expect([low - 1n, low + 2_000n].map((each) => table.find('shop.orders', each))).toEqual([undefined, undefined]);
   });
 
+  it('knows in which collections a keyspace is, also those that come later', () => {
+    const table = new RouteTable();
+    const some = all(2);
+    table.load(some);
+    const collections = table.collectionsOf('shop.orders');
+    const [first, second] = some as [Partition, Partition];
+    const has = (names: readonly string[]) => names.map((name) => collections.has('a', name));
+    expect(has([first.collection, second.collection, 'orders', 'orders.p9'])).toEqual([true, true, false, false]);
+    table.load([{ ...first, epoch: 2, shared: { node: 'a', collection: 'orders' } }]);
+    expect([collections.has('a', 'orders'), collections.has('b', 'orders')]).toEqual([true, false]);
+    expect(table.collectionsOf('shop.orders')).toBe(collections);
+  });
+
+  it('knows the nodes of each keyspace by itself', () => {
+    const table = new RouteTable();
+    const [first] = all(1) as [Partition];
+    table.load([first]);
+    const since = performance.now() + 1;
+    expect([[...table.nodes('shop.orders')], [...table.nodes('shop.other')]]).toEqual([[first.route.source], []]);
+    expect(table.nodesNamedSince('shop.orders', 0)).toEqual([first.route.source]);
+    expect(table.nodesNamedSince('shop.orders', since)).toEqual([]);
+    expect(table.nodesNamedSince('shop.other', 0)).toEqual([]);
+  });
+
   it('keeps all that a partition is, also what few have', () => {
     const table = new RouteTable();
     const shared = { shared: { node: 'a', collection: 'orders' } };
