@@ -47,7 +47,7 @@ async function move(partition: Partition, target: string): Promise<void> {
   const nodes = { a: cluster.db('a').client, b: cluster.db('b').client, c: later.clients[0]! };
   const replicated = new ReplicatedMove(cluster.catalog, nodes, 'shop', partition, target);
   await replicated.begin();
-  await replicated.to(target === 'c' || partition.route.source === 'c' ? partition.box[0].high : 0n);
+  await replicated.to(partition.box[0].high);
   await replicated.complete();
 }
 
@@ -59,7 +59,7 @@ it('a stream follows documents to a node that was added since, and so does whoev
   await insert(2);
   expect(await take(changes, 2)).toEqual([1, 2]);
   const between = changes.resumeToken;
-  expect([...positionOf(`shop.${cluster.name}`, between).nodes.keys()]).toEqual(['a', 'b', 'c']);
+  expect([...positionOf(`shop.${cluster.name}`, between).nodes.keys()].sort()).toEqual(['a', 'b', 'c']);
   await move(await cluster.partition(), 'a');
   await insert(3);
   expect(await take(changes, 1)).toEqual([3]);
