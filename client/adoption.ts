@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { isDeepStrictEqual } from 'node:util';
-import type { Db, Document } from 'mongodb';
+import type { Db, Document, MongoClient } from 'mongodb';
 import { DroverError } from '../domain/errors.js';
 import { equalIntervals } from '../domain/hash-ring.js';
 import type { Partition } from '../domain/partition.js';
@@ -9,6 +9,7 @@ import { TOKEN_END, TOKEN_MIN } from '../domain/token.js';
 import type { Adoptable } from '../store/adoptable.js';
 import { describeKeys, examineCollection, examineDefinition, unsuitableKeys } from '../store/adoptable.js';
 import type { KeyspaceDocument } from '../store/catalog/keyspaces.js';
+import type { Reservation } from '../store/catalog/reservations.js';
 import type { OutsideWrites } from '../store/direct-writers.js';
 import { describeClient, watchWriters } from '../store/direct-writers.js';
 import { inspect, removeFence, setAccepted } from '../store/fenced-collection.js';
@@ -38,16 +39,21 @@ export interface AdoptionPlan extends Pick<Adoptable, 'documents' | 'bytes' | 'i
 }
 
 /** A change of the fence reads as many entries as there are partitions in the collection. */
-const MAX_PARTITIONS = 1_024;
+export const MAX_SHARING = 1_024;
 const WATCH_MS = 10_000;
 const FENCE_TRIES = 100;
 const BETWEEN_TRIES_MS = 50;
 
-interface Examined {
-  readonly plan: AdoptionPlan;
+/** Where the collection is. */
+interface Place {
+  readonly node: string;
   readonly database: string;
   readonly collection: string;
-  readonly db: Db;
+  readonly client: MongoClient;
+}
+
+interface Examined {
+  readonly plan: AdoptionPlan;
   readonly validator: Document | undefined;
 }
 
@@ -57,23 +63,38 @@ interface Examined {
  * @throws DroverError `InvalidRequest`, `Unavailable`
  */
 export async function planAdoption(context: ControlContext, request: AdoptionRequest): Promise<AdoptionPlan> {
-  return (await examine(context, request)).plan;
+  return (await examine(context, request, await locate(context, request))).plan;
 }
 
 /**
  * Makes a keyspace of a collection where it is, without copying, while applications go on writing to it: at first its node owns
  * everything, so that the fence refuses no more than documents without a key.
  *
- * Every step may be repeated: an adoption that broke off goes on when it is asked for again.
+ * Every step may be repeated: an adoption that broke off goes on when it is asked for again. The collection is reserved in the
+ * catalog meanwhile: another adoption, by another key above all, would look through its documents for something else.
  *
- * @throws DroverError `InvalidRequest`, `Refused` when the collection is not fit for it, or somebody was seen writing past the
- * routers and that is not allowed
+ * @throws DroverError `InvalidRequest`, `Refused` when the collection is not fit for it or is being adopted already, or somebody
+ * was seen writing past the routers and that is not allowed
  */
 export async function adoptKeyspace(context: ControlContext, request: AdoptionRequest): Promise<AdoptionPlan> {
+  const { name: keyspace, key } = request;
+  const place = await locate(context, request);
+  return context.catalog.reservations.hold({ node: place.node, keyspace, key }, (reservation) =>
+    adopt(context, request, place, reservation),
+  );
+}
+
+async function adopt(
+  context: ControlContext,
+  request: AdoptionRequest,
+  place: Place,
+  reservation: Reservation,
+): Promise<AdoptionPlan> {
   const { catalog } = context;
   const { name, key } = request;
-  const examined = await examine(context, request);
-  const { plan, database, collection, db, validator } = examined;
+  const { plan, validator } = await examine(context, request, place);
+  const { database, collection } = place;
+  const db = place.client.db(database);
   if (plan.obstacles.length > 0) throw refused(`${name} can't be adopted: ${plan.obstacles.join('; ')}`);
   if (plan.directWriters !== null && request.allowDirectWriters !== true) {
     throw refused(
@@ -83,12 +104,13 @@ export async function adoptKeyspace(context: ControlContext, request: AdoptionRe
   }
   if (!plan.indexed) await db.collection(collection).createIndex({ [key]: 'hashed' });
   const gate = await enter(db, collection, async () => {
+    await catalog.reservations.confirm(reservation);
     if ((await catalog.keyspaces.find(name)) !== undefined) throw invalid(`keyspace "${name}" already exists`);
   });
   // The look, and the index, may have taken hours.
   const now = await examineDefinition(db, collection, key);
   if (now.obstacles.length > 0 || !isDeepStrictEqual(now.validator, validator)) {
-    await dropGates(db, collection, (each) => each.name === gate);
+    await dropGate(db, collection, gate);
     const what = now.obstacles.length > 0 ? now.obstacles.join('; ') : 'its validator was changed meanwhile';
     throw refused(`${name} can't be adopted: ${what}; run it again`);
   }
@@ -98,25 +120,43 @@ export async function adoptKeyspace(context: ControlContext, request: AdoptionRe
   // From here on none can be added; one may have come since they were looked for.
   const keys = await unsuitableKeys(db.collection(collection), key);
   if (keys.length > 0) {
-    await through(() => removeFence(db, collection, validator, gate), name);
-    await dropAllGates(db, collection);
+    await takeFenceAway();
     throw refused(`${name} can't be adopted: ${describeKeys(key, keys)}`);
   }
-  await catalog.addKeyspace(
-    keyspaceDocument(request, { database, collection }, validator),
-    partitionsOf(request, collection, plan.node, Math.floor(Date.now() / 1000)),
-  );
-  await dropAllGates(db, collection);
+  try {
+    await catalog.addKeyspace(
+      keyspaceDocument(request, { database, collection }, validator),
+      partitionsOf(request, collection, plan.node, Math.floor(Date.now() / 1000)),
+      reservation,
+    );
+  } catch (error) {
+    // Of any other error nobody knows what came of it: whoever adopts it again finds out.
+    if (error instanceof DroverError) await takeFenceAway();
+    throw error;
+  }
+  await dropGate(db, collection, gate);
   return plan;
+
+  async function takeFenceAway(): Promise<void> {
+    await through(() => removeFence(db, collection, validator, gate), name);
+    await dropGate(db, collection, gate);
+  }
 }
 
-async function examine({ catalog, nodes }: ControlContext, request: AdoptionRequest): Promise<Examined> {
-  const { name, key } = request;
-  const { database, collection } = checkRequest(request, MAX_PARTITIONS);
-  const known = await catalog.keyspaces.find(name);
+async function locate({ catalog, nodes }: ControlContext, request: AdoptionRequest): Promise<Place> {
+  const { database, collection } = checkRequest(request, MAX_SHARING);
+  const known = await catalog.keyspaces.find(request.name);
   if (known !== undefined) throw invalid(describeKnown(known));
   const node = await nodeOf({ catalog, nodes }, database, collection, request.node);
-  const client = await nodes.get(node);
+  return { node, database, collection, client: await nodes.get(node) };
+}
+
+async function examine(
+  { catalog }: ControlContext,
+  request: AdoptionRequest,
+  { node, database, collection, client }: Place,
+): Promise<Examined> {
+  const { name, key } = request;
   const lacking = await missingRights(client, [database]);
   if (lacking.length > 0) throw refused(`Drover's user lacks rights on "${node}", grant them: ${lacking.join('; ')}`);
   const db = client.db(database);
@@ -136,7 +176,7 @@ async function examine({ catalog, nodes }: ControlContext, request: AdoptionRequ
     writes,
     directWriters: describeWriters(writes),
   };
-  return { plan, database, collection, db, validator };
+  return { plan, validator };
 }
 
 /** What holds partitions already is another keyspace's. */
@@ -204,6 +244,9 @@ export async function through(change: () => Promise<boolean>, name: string): Pro
     await delay(BETWEEN_TRIES_MS);
   }
 }
+
+const dropGate = (db: Db, collection: string, gate: string): Promise<void> =>
+  through(() => dropGates(db, collection, (each) => each.name === gate), collection);
 
 /** Where no partition can be moved, none of them is anybody's that is at work. */
 export async function dropAllGates(db: Db, collection: string): Promise<void> {

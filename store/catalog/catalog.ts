@@ -11,6 +11,8 @@ import { Keyspaces } from './keyspaces.js';
 import { Migrations } from './migrations.js';
 import { Nodes } from './nodes.js';
 import { Partitions } from './partitions.js';
+import type { Reservation } from './reservations.js';
+import { Reservations } from './reservations.js';
 import { Routers } from './routers.js';
 import { ensureSchema } from './schema.js';
 import { Settings } from './settings.js';
@@ -25,6 +27,7 @@ export class Catalog {
   readonly forecasts: Forecasts;
   readonly access: AccessHistory;
   readonly routers: Routers;
+  readonly reservations: Reservations;
   readonly settings: Settings;
 
   private constructor(
@@ -40,6 +43,7 @@ export class Catalog {
     this.forecasts = new Forecasts(db.collection('forecasts'));
     this.access = new AccessHistory(db.collection('access'));
     this.routers = new Routers(db.collection('routers'), db.collection('acknowledgements'));
+    this.reservations = new Reservations(db.collection('reservations'));
     this.settings = new Settings(db.collection('settings'));
   }
 
@@ -56,14 +60,19 @@ export class Catalog {
   }
 
   /**
-   * Adds a keyspace with all of its partitions, or nothing.
+   * Adds a keyspace with all of its partitions, or nothing; where it was reserved, only as long as it still is.
    *
-   * @throws DroverError `InvalidRequest` when there is one of that name
+   * @throws DroverError `InvalidRequest` when there is one of that name, `Superseded` when the reservation is not there
    */
-  async addKeyspace(keyspace: KeyspaceDocument, partitions: readonly Partition[]): Promise<void> {
+  async addKeyspace(
+    keyspace: KeyspaceDocument,
+    partitions: readonly Partition[],
+    reservation?: Reservation,
+  ): Promise<void> {
     try {
       await this.client.withSession((session) =>
         session.withTransaction(async () => {
+          if (reservation !== undefined) await this.reservations.complete(reservation, session);
           await this.keyspaces.insert(keyspace, session);
           await this.partitions.insert(partitions, session);
         }),

@@ -1,8 +1,11 @@
 import type { Db } from 'mongodb';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { AdoptionRequest } from '../../client/adoption.js';
 import { adoptKeyspace } from '../../client/adoption.js';
 import { planRelease, releaseKeyspace } from '../../client/release.js';
+import { DroverError } from '../../domain/errors.js';
 import { TOKEN_END, TOKEN_MIN } from '../../domain/token.js';
+import type { Catalog } from '../../store/catalog/catalog.js';
 import { inspect, ownValidator, setAccepted } from '../../store/fenced-collection.js';
 import { gatesOf, makeGates, newGates, OUTSIDE } from '../../store/gates.js';
 import type { RunningShell } from './harness.js';
@@ -124,6 +127,47 @@ describe('a collection that was there before', () => {
     expect((await inspect(shop, 'late')).fenced).toBe(false);
     expect(await gatesOf(shop, 'late')).toEqual([]);
     await orders.insertOne({ also: 'keyless' });
+  });
+
+  it('is adopted by one key at a time: the other one is refused, also by a process that slept and wakes up', async () => {
+    const orders = shop.collection('twice');
+    await orders.insertMany(Array.from({ length: 20 }, (_, i) => ({ ...order(i), region: `r${i}` })));
+    const byRegion = { ...request('twice'), key: 'region' };
+    /** As `request` adopts it, with something to happen when its fence is set and the catalog is about to be written. */
+    const adoption = (request: AdoptionRequest, meanwhile: () => Promise<void>) => {
+      const catalog = Object.assign(Object.create(the.control.catalog) as Catalog, {
+        addKeyspace: async (...written: Parameters<Catalog['addKeyspace']>) => {
+          await meanwhile();
+          return the.control.catalog.addKeyspace(...written);
+        },
+      });
+      return adoptKeyspace({ ...the.control, catalog }, request);
+    };
+    const away = async () => {
+      const refused = adoptKeyspace(the.control, byRegion);
+      await expect(refused).rejects.toMatchObject({
+        code: 'Refused',
+        message: expect.stringMatching(/is, by the key "customer.id" on "us-1".* being adopted already/) as string,
+      });
+      throw new DroverError('Refused', 'given up');
+    };
+    await expect(adoption(request('twice'), away)).rejects.toThrow('given up');
+    // Given up, it has left nothing behind: neither fence nor reservation.
+    expect((await inspect(shop, 'twice')).fenced).toBe(false);
+    expect(await gatesOf(shop, 'twice')).toEqual([]);
+
+    // One whose time is over while it sleeps.
+    const reservations = the.control.catalog.reservations['collection'];
+    const asleep = adoption(request('twice'), async () => {
+      await reservations.updateOne({ _id: 'shop.twice' }, { $set: { renewedAt: new Date(0) } });
+      await adoptKeyspace(the.control, byRegion);
+    });
+    await expect(asleep).rejects.toMatchObject({ code: 'Superseded' });
+    expect((await the.control.catalog.keyspaces.get('shop.twice')).dimensions[0].field).toBe('region');
+    await orders.insertOne({ region: 'r1' });
+    await expect(orders.insertOne(order(1))).rejects.toMatchObject({ code: 121 });
+    expect(await reservations.countDocuments()).toBe(0);
+    await releaseKeyspace(the.control, 'shop.twice');
   });
 
   it('is released as it was, once, also when a release broke off', async () => {
