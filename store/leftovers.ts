@@ -144,6 +144,10 @@ async function confirmed(
 const versionOf = ({ id, epoch, attempt, handover }: Partition): string =>
   `${id}/${epoch}/${attempt}/${handover?.migration ?? ''}`;
 
+/** Whether the fence stays as it is: not only where nothing moves, but also while the old copy is being removed. */
+const isFenceKept = (partition: Partition): boolean =>
+  isSettled(partition) || partition.handover?.state.kind === 'retiring';
+
 const isSettled = ({ handover }: Partition): boolean => handover === null || handover.state.kind === 'idle';
 
 async function placesOf(catalog: Catalog, nodes: NodePool, node: string): Promise<Place[]> {
@@ -181,7 +185,7 @@ async function brokenFences(places: readonly Place[]): Promise<Leftover[]> {
   const found: Leftover[] = [];
   for (const place of places) {
     const { node, keyspace, collection, partitions } = place;
-    if (!partitions.every(isSettled)) continue;
+    if (!partitions.every(isFenceKept)) continue;
     const accepted = acceptedBy(partitions, node);
     const present = options.get(place);
     const where = { node, keyspace: keyspace._id, partition: spokesman(place).name, collection };

@@ -82,6 +82,16 @@ export const SCENARIOS = {
     kinds: ['put'],
     left: { operations: 1, attempts: 1, zombies: 1, faults: 1 },
   },
+  'a fence is restored while the old copy is removed': {
+    before: [to(1)],
+    goals: [[retired, oldCopyRemoved], [fencesRestored]],
+    movers: ['p', 'p'],
+    tokens: 1,
+    gates: 6,
+    routers: [STALE],
+    kinds: ['put'],
+    left: { operations: 1, attempts: 1, zombies: 1 },
+  },
   'handed back and withdrawn': {
     before: [to(1)],
     goals: [[to(0), withdrawn, shadowRemoved]],
