@@ -28,6 +28,7 @@ import { makeEmptyCopy } from './empty-copy.js';
 import { CatchUpPace, FigureReporter, WorkPace } from './figures.js';
 import { givingWay } from './giving-way.js';
 import { withHeartbeat } from './heartbeat.js';
+import { keptOf } from './kept-definition.js';
 import { LogWatch } from './log-watch.js';
 import type { MoveContext } from './move-context.js';
 import { openMove } from './move-context.js';
@@ -105,9 +106,10 @@ export function createCopyActivities(dependencies: Dependencies) {
         const context = await openMove(dependencies, move);
         const name = context.names.target;
         const db = context.db(move.target);
+        const noted = await keptOf(catalog, move.migration);
         const definition = await definitionToCopy(dependencies, context);
         await makeEmptyCopy(dependencies, context, definition);
-        await keepDefinition(dependencies, context, definition);
+        await keepDefinition(dependencies, context, definition, noted);
         // In a shared one they would be everybody's: that they are the same is looked at before documents are copied.
         if (isSharedOn(context.partition, move.target)) await followDefinition(dependencies, context, { signal });
         else await buildIndexes(db, name, indexesToCopy(definition).unique, signal);
@@ -182,7 +184,8 @@ export function createCopyActivities(dependencies: Dependencies) {
             return await followDefinition(dependencies, now, { signal, regardless: move.direction === 'back' });
           } catch (error) {
             dependencies.log.warn('definitions could not be compared', { migration: move.migration, error });
-            return false;
+            // Somebody else compares them at this moment.
+            return error instanceof DroverError && error.code === 'Superseded';
           }
         };
         while (!signal.aborted) {

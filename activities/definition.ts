@@ -48,15 +48,21 @@ export async function definitionToCopy(dependencies: Dependencies, context: Move
   return present(context, source);
 }
 
-/** Notes what the copy was begun with. */
+/**
+ * Notes what the copy was begun with.
+ *
+ * @param before what an earlier attempt had noted when this one began
+ * @throws DroverError `Superseded`
+ */
 export async function keepDefinition(
   { catalog }: Dependencies,
   context: MoveContext,
   definition: PresentDefinition,
+  before: KeptDefinition | undefined,
 ): Promise<void> {
   const { source, target } = context.move;
   const copy = await present(context, target);
-  await keep(catalog, context, { ...definition, uuids: { [source]: definition.uuid, [target]: copy.uuid } });
+  await keep(catalog, context, { ...definition, uuids: { [source]: definition.uuid, [target]: copy.uuid } }, before);
 }
 
 /** @throws DroverError `SourceChanged` when one of the collections is gone */
@@ -130,7 +136,7 @@ export async function followDefinition(
       what,
     });
     // First: who comes after a crash finds on the copy what is known, and goes on with the rest.
-    await keep(catalog, context, kept);
+    await keep(catalog, context, kept, before);
   }
   const repairs = changesBetween(copied, kept);
   const foreignOptions = unchangeable(repairs);
@@ -196,9 +202,7 @@ async function keptOrPresent({ catalog }: Dependencies, context: MoveContext): P
   const kept = await keptOf(catalog, migration);
   if (kept !== undefined) return kept;
   const [owned, copied] = await Promise.all([present(context, source), present(context, target)]);
-  const now = { ...owned, uuids: { [source]: owned.uuid, [target]: copied.uuid } };
-  await keep(catalog, context, now);
-  return { ...now, expiries: expiries(owned) };
+  return keep(catalog, context, { ...owned, uuids: { [source]: owned.uuid, [target]: copied.uuid } }, undefined);
 }
 
 /**

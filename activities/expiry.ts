@@ -23,10 +23,9 @@ export async function letExpire(
   const { migration, source, target } = context.move;
   const kept = await keptOf(catalog, migration);
   if (kept === undefined) return;
+  const note = noting(catalog, migration, kept);
   const setAt = (each: NodeName) =>
-    each === node
-      ? resume(context, kept, each, signal)
-      : suspend(context, kept, each, (index, seconds) => noteExpiry(catalog, migration, index, seconds), signal);
+    each === node ? resume(context, kept, each, signal) : suspend(context, kept, each, note, signal);
   // Suspended first: documents expire on one side at most.
   for (const each of [source, target].sort((a, b) => Number(a === node) - Number(b === node))) await setAt(each);
 }
@@ -47,7 +46,15 @@ export async function restoreExpiry(
   if (last === undefined) throw new DroverError('Refused', `no migration has told of the expiry of ${partition.id}`);
   const { migration, kept } = last;
   if (node === expiringNode(partition)) await resume(context, kept, node);
-  else await suspend(context, kept, node, (index, seconds) => noteExpiry(catalog, migration, index, seconds));
+  else await suspend(context, kept, node, noting(catalog, migration, kept));
+}
+
+/** Notes one after the other, each as long as nobody else has noted anything since. */
+function noting(catalog: Dependencies['catalog'], migration: string, kept: KeptDefinition) {
+  let latest = kept;
+  return async (index: string, seconds: number): Promise<void> => {
+    latest = await noteExpiry(catalog, migration, latest, index, seconds);
+  };
 }
 
 /** Of indexes that are suspended only: what somebody else has set is what is wanted now. */

@@ -158,6 +158,8 @@ export interface DefinitionDocument {
   indexes: Binary[];
   /** What indexes were found to be suspended from since then; of those that are not kept yet, too. */
   suspended?: { index: string; seconds: number }[];
+  /** Raised by every change: who has read an older one changes nothing. */
+  version?: number;
 }
 
 export const definitionToBson = ({ options, indexes }: CollectionDefinition): DefinitionDocument => ({

@@ -117,6 +117,19 @@ export class Migrations {
     return (await this.collection.findOne(filter, { sort: { startedAt: -1 } })) ?? undefined;
   }
 
+  /** @returns false when it is not what was read before any more */
+  async replaceDefinition(
+    id: string,
+    before: KeptDefinitionDocument | undefined,
+    definition: KeptDefinitionDocument,
+    condition: Partial<Pick<MigrationDocument, 'state'>> = {},
+  ): Promise<boolean> {
+    const version = before?.version ?? { $exists: false };
+    const unchanged = { definition: { $exists: before !== undefined }, 'definition.version': version };
+    const set = { $set: { definition } };
+    return (await this.collection.updateOne({ _id: id, ...condition, ...unchanged }, set)).matchedCount === 1;
+  }
+
   async update(id: string, update: UpdateFilter<MigrationDocument>): Promise<void> {
     await this.collection.updateOne({ _id: id }, update);
   }
