@@ -3,10 +3,13 @@ import { Binary } from 'mongodb';
 import { CHECKPOINTS } from './checkpoint.js';
 import type { Side } from './document-matching.js';
 import type { RawValue } from './raw-bson.js';
+import type { Token } from '../domain/token.js';
+import type { Part } from './part.js';
+import { tokenOf } from './part.js';
 import { compose, decode, field, idOf } from './raw-bson.js';
 import type { RawBatch, RecordPosition } from './raw-documents.js';
-import type { RecordPlace } from './record-place.js';
-import { goOnBehind, memberOf } from './record-place.js';
+import type { RecordPlace, TokenPlace } from './record-place.js';
+import { goOnBehind, memberOf, tokenAt, tokenPlace } from './record-place.js';
 
 const SIDES = ['source', 'target'] as const;
 
@@ -19,6 +22,8 @@ interface PositionDocument {
   readonly places?: Readonly<Record<Side, RecordPlace>>;
   /** Where both were read in the order of `_id`: up to which, as a document of one field. */
   readonly ids?: Readonly<Record<Side, Binary>>;
+  /** Where both were read in the order of tokens: up to which, of which there may be more documents. */
+  readonly tokens?: Readonly<Record<Side, TokenPlace>>;
   /** Documents of one field each: the ids of what has not been found the same. */
   readonly suspects: readonly Binary[];
 }
@@ -31,6 +36,8 @@ export interface Verified {
   readonly records?: Readonly<Record<Side, RecordPosition>>;
   /** In the order of `_id`: both sides go on at these. */
   readonly ids?: Readonly<Record<Side, RawValue>>;
+  /** In the order of tokens: both sides go on at these. */
+  readonly tokens?: Readonly<Record<Side, Token>>;
 }
 
 type LastRead = Readonly<Record<Side, RawBatch>>;
@@ -73,6 +80,12 @@ export class VerifyPosition {
     await this.replace({ compared, ids: { source: id('source'), target: id('target') } }, suspects);
   }
 
+  /** In the order of tokens, which are the same on all members. */
+  async noteTokens(last: LastRead, part: Part, compared: number, suspects: readonly RawValue[]): Promise<void> {
+    const place = (side: Side) => tokenPlace(tokenOf(part, last[side].documents.at(-1)!));
+    await this.replace({ compared, tokens: { source: place('source'), target: place('target') } }, suspects);
+  }
+
   private async replace(
     position: Omit<PositionDocument, '_id' | 'suspects'>,
     suspects: readonly RawValue[],
@@ -85,9 +98,12 @@ export class VerifyPosition {
   async read(): Promise<Verified | undefined> {
     const found = await this.documents.findOne({ _id: positionId(this.migration) }, { promoteLongs: false });
     if (found === null) return undefined;
-    const { places, ids } = found;
+    const { places, ids, tokens } = found;
     const verified = { compared: Number(found.compared), suspects: found.suspects.map(restored) };
     if (ids !== undefined) return { ...verified, ids: { source: restored(ids.source), target: restored(ids.target) } };
+    if (tokens !== undefined) {
+      return { ...verified, tokens: { source: tokenAt(tokens.source)!, target: tokenAt(tokens.target)! } };
+    }
     if (places === undefined) return undefined;
     const goOn = async (side: Side) =>
       goOnBehind(this.dbs[side], this.collection, await memberOf(this.dbs[side]), places[side]);

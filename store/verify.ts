@@ -77,13 +77,10 @@ class Verification {
   private documentsInAll = 0;
 
   constructor(private readonly options: VerifyOptions) {
-    const { source, target, database, collection, copy, part, migration } = options;
+    const { source, target, database, collection, copy, migration } = options;
     this.dbs = { source: source.db(database), target: target.db(database) };
     this.collections = { source: collection, target: copy ?? collection };
-    // In any other order there is no going on.
-    if (migration !== undefined && part === undefined) {
-      this.position = new VerifyPosition(this.dbs, collection, migration);
-    }
+    if (migration !== undefined) this.position = new VerifyPosition(this.dbs, collection, migration);
   }
 
   async run(): Promise<VerifyResult> {
@@ -94,7 +91,7 @@ class Verification {
       }
     }
     const before = await this.position?.read();
-    const order = this.options.part === undefined ? 'natural' : 'token';
+    const order = part === undefined ? 'natural' : 'token';
     const inThatOrder = before?.ids === undefined ? await this.runIn(order, before) : undefined;
     const finished = inThatOrder ?? (await this.runIn('_id', before?.ids === undefined ? undefined : before));
     if (finished === undefined) throw new Error('in the order of _id no side can be ahead of the other one');
@@ -152,7 +149,12 @@ class Verification {
       order === 'natural'
         ? inNaturalOrder(db, collection, await natural())
         : order === 'token'
-          ? inTokenOrder(db, collection, part!, reading)
+          ? inTokenOrder(
+              db,
+              collection,
+              part!,
+              after?.tokens === undefined ? reading : { ...reading, from: after.tokens[side] },
+            )
           : inIdOrder(db, collection, reading, after?.ids?.[side], part);
     return { batches: readAhead(batches), member, documents: 0, last: undefined, ended: false };
   }
@@ -222,7 +224,9 @@ class Verification {
     const ids = [...new Map([...suspects, ...this.different, ...this.matching.suspects()]).values()];
     if (ids.length > MOST_NOTED) return;
     const members = { source: sides.source.member, target: sides.target.member };
+    const { part } = this.options;
     if (order === '_id') await this.position?.noteIds({ source, target }, this.compared, ids);
+    else if (part !== undefined) await this.position?.noteTokens({ source, target }, part, this.compared, ids);
     else await this.position?.notePlaces({ source, target }, members, this.compared, ids);
   }
 

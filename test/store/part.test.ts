@@ -1,5 +1,6 @@
 import type { Collection, Document } from 'mongodb';
-import { beforeEach, describe, expect, it } from 'vitest';
+import { Long } from 'mongodb';
+import { beforeEach, describe, expect, it, vi } from 'vitest';
 import { contains } from '../../domain/token.js';
 import { backfill } from '../../store/backfill.js';
 import { operationTime } from '../../store/change-log.js';
@@ -108,6 +109,40 @@ describe('a part of a collection', () => {
     await orders.updateOne({ at: someOf(false, 3) }, { $set: { n: -1 } });
     const { different } = await verify({ ...work(), settle });
     expect(different).toEqual([`{"id":${String(wrong._id)}}`]);
+  });
+
+  it('is compared on from where an attempt before it stood, which has noted what differed', async () => {
+    await orders.updateMany({}, { $set: { padding: 'x'.repeat(20_000) } });
+    await backfill({ ...work(), migration: 'm' });
+    const [wrong] = await orders.find({}, { hint: { 'at.customer': 'hashed' }, min: { 'at.customer': Long.fromBigInt(part.tokens.low) }, limit: 1 }).toArray(); // prettier-ignore
+    await copy.updateOne({ _id: wrong!._id }, { $set: { n: -1 } }, past);
+    const position = () => copy.db.collection(CHECKPOINTS).findOne({ _id: 'm/verify' as never });
+
+    const abort = new AbortController();
+    let batches = 0;
+    const slowly = Object.assign(new Throttle(0), {
+      take: async () => {
+        // Its clock says that it takes its time.
+        vi.spyOn(performance, 'now').mockReturnValue(performance.now() + 10_000 * ++batches);
+        if ((await position()) !== null) abort.abort(new Error('told to stop'));
+      },
+    });
+    const attempt = verify({ ...work(), migration: 'm', settle, throttle: slowly, signal: abort.signal });
+    await expect(attempt).rejects.toThrow('told to stop');
+    vi.restoreAllMocks();
+    const before = Number((await position())!['compared']);
+    const all = await copy.countDocuments();
+    expect(before).toBeGreaterThan(all / 5);
+
+    const seen: number[] = [];
+    const onProgress = ({ compared }: { compared: number }) => seen.push(compared);
+    const { compared, different } = await verify({ ...work(), migration: 'm', settle, onProgress });
+    expect(different).toEqual([`{"id":${String(wrong!._id)}}`]);
+    expect(seen[0]).toBeGreaterThanOrEqual(before);
+    // Read again is the entity at which it stood: five documents have one key.
+    expect(compared - all).toBeLessThanOrEqual(5);
+    expect(compared).toBeGreaterThanOrEqual(all);
+    expect(await position()).toBeNull();
   });
 
   it('is not copied to where a document of another partition has an _id of its own', async () => {
