@@ -1,4 +1,5 @@
 import ms from 'ms';
+import { isCopyRate, LEAST_MEGABYTES_PER_SECOND } from '../domain/copy-rate.js';
 import { DroverError } from '../domain/errors.js';
 import { checkWeights } from '../domain/weights.js';
 import type { KeyspaceDocument } from '../store/catalog/keyspaces.js';
@@ -34,8 +35,10 @@ export async function checkMove(dependencies: Dependencies, input: MigrationInpu
   const dwellMs = duration('dwell', input.dwell, dependencies.migration.dwell);
   const soakMs = duration('soak', input.soak, dependencies.migration.soak);
   const maxMegabytesPerSecond = input.maxMegabytesPerSecond ?? dependencies.migration.maxMegabytesPerSecond;
-  if (typeof maxMegabytesPerSecond !== 'number' || !(maxMegabytesPerSecond >= 0)) {
-    throw invalid('"maxMegabytesPerSecond" must be a number, 0 for no limit');
+  if (typeof maxMegabytesPerSecond !== 'number' || !isCopyRate(maxMegabytesPerSecond)) {
+    throw invalid(
+      `"maxMegabytesPerSecond" must be a number of at least ${LEAST_MEGABYTES_PER_SECOND}, or 0 for no limit`,
+    );
   }
 
   const keyspace = await catalog.keyspaces.get(input.keyspace);

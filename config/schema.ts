@@ -1,5 +1,6 @@
 import { ConnectionString } from 'mongodb-connection-string-url';
 import { z } from 'zod';
+import { isCopyRate, LEAST_MEGABYTES_PER_SECOND } from '../domain/copy-rate.js';
 import { checkWeights, DEFAULT_WEIGHTS } from '../domain/weights.js';
 import { duration, time } from './duration.js';
 
@@ -180,8 +181,14 @@ const migration = z
     maxMegabytesPerSecond: z
       .number()
       .min(0)
+      .refine(isCopyRate, {
+        error: `0, which is no limit, or at least ${LEAST_MEGABYTES_PER_SECOND}`,
+        params: { expected: true },
+      })
       .default(0)
-      .describe('Most data copied by one migration, in megabytes (10^6 bytes) per second; 0 is no limit. Default 0.'),
+      .describe(
+        'Most data copied by one migration, in megabytes (10^6 bytes) per second, at least 0.0001; 0 is no limit. Default 0.',
+      ),
     stepTimeout: duration(1)
       .prefault('500ms')
       .describe(

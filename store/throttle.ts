@@ -67,9 +67,14 @@ export class Throttle {
   }
 }
 
+/** A timer that is set for longer is over at once. */
+const LONGEST_TIMER_MS = 2 ** 31 - 1;
+
 async function sleepUnlessAborted(ms: number, signal?: AbortSignal): Promise<void> {
   try {
-    await delay(ms, undefined, { ...(signal && { signal }) });
+    for (let left = ms; left > 0; left -= LONGEST_TIMER_MS) {
+      await delay(Math.min(left, LONGEST_TIMER_MS), undefined, { ...(signal && { signal }) });
+    }
   } catch (error) {
     signal?.throwIfAborted();
     throw error;

@@ -1,6 +1,7 @@
 import { userInfo } from 'node:os';
 import { InvalidArgumentError, Option } from 'commander';
 import ms from 'ms';
+import { isCopyRate, LEAST_MEGABYTES_PER_SECOND } from '../../domain/copy-rate.js';
 
 /** Parsers of what is typed: commander puts the sentence after the option's name, and the exit code is 2. */
 
@@ -18,6 +19,13 @@ export function wholeNumber(text: string): number {
 export function atLeastZero(text: string): number {
   if (!/^\d+(\.\d+)?$/.test(text)) throw new InvalidArgumentError('It must be a number, 0 or more.');
   return Number(text);
+}
+
+/** Megabytes a second. */
+export function copyRate(text: string): number {
+  const rate = atLeastZero(text);
+  if (isCopyRate(rate)) return rate;
+  throw new InvalidArgumentError(`It must be ${LEAST_MEGABYTES_PER_SECOND} or more, or 0 for no limit.`);
 }
 
 /** `1,5,25,50,100`. That they rise to 100 is checked where they are used. */

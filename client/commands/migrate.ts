@@ -2,7 +2,7 @@ import type { Command } from 'commander';
 import type { MigrationPlan } from '../migration-plan.js';
 import type { MigrationStatus } from '../migration-status.js';
 import type { By } from './arguments.js';
-import { atLeastZero, byOption, durationMs, given, weights } from './arguments.js';
+import { byOption, copyRate, durationMs, given, weights } from './arguments.js';
 import { withControl } from './invocation.js';
 import { describeMigration, followToTheEnd } from './migration-view.js';
 import { count, duration, exactDuration, facts, size } from './presentation.js';
@@ -33,7 +33,7 @@ export function addMigrateCommand(program: Command): void {
     .option('--weights <percents>', 'steps of the cutover, rising to 100, such as 1,5,25,50,100', weights)
     .option('--dwell <time>', 'time between two steps, such as 30s', durationMs)
     .option('--soak <time>', 'time after the last step in which rollback stays possible, such as 10m', durationMs)
-    .option('--max-mbps <number>', 'megabytes a second that copying may read at most; 0 = no limit', atLeastZero)
+    .option('--max-mbps <number>', 'megabytes a second that copying may read at most; 0 = no limit', copyRate)
     .option('--allow-direct-writers', 'of an adopted keyspace: move although clients write past the router')
     .option('--approve-cutover', 'wait for "drover migration approve" before the first step')
     .option('--reason <text>', 'why, for the record')

@@ -1,7 +1,7 @@
 import cliProgress from 'cli-progress';
 import type { Command } from 'commander';
 import type { VerificationReport } from '../verification.js';
-import { atLeastZero, given } from './arguments.js';
+import { copyRate, given } from './arguments.js';
 import { withControl } from './invocation.js';
 import { count } from './presentation.js';
 
@@ -9,7 +9,7 @@ export function addVerifyCommand(program: Command): void {
   program
     .command('verify <keyspace> <partition>')
     .description('compare both copies of a partition that is moving, document by document; exits 1 when they differ')
-    .option('--max-mbps <number>', 'megabytes a second that may be read at most; 0 = no limit', atLeastZero)
+    .option('--max-mbps <number>', 'megabytes a second that may be read at most; 0 = no limit', copyRate)
     .action(
       withControl<{ maxMbps?: number }>(async ({ control, options, terminal }, keyspace, partition) => {
         const { verifyCopies } = await import('../verification.js');

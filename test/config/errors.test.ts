@@ -108,6 +108,11 @@ describe('a refusal names the line, what was found and what is allowed', () => {
     ['weights that end early', policy('migration: { weights: [5, 50] }'), /^drover.yaml:3:25: .*rise strictly to 100/],
     ['weights above 100', policy('migration: { weights: [5, 150, 100] }'), /^drover.yaml:3:25: .*rise strictly to 100/],
     [
+      'a copy that would stand still',
+      policy('migration: { maxMegabytesPerSecond: 0.000001 }'),
+      /^drover.yaml:3:39: policy\.migration\.maxMegabytesPerSecond: .*expected 0, which is no limit, or at least 0\.0001$/,
+    ],
+    [
       'bands',
       policy('score:\n    bands: { medium: 0.9 }'),
       'drover.yaml:4:12: policy.score.bands.high: high (0.8) must be above medium (0.9)',

@@ -78,6 +78,18 @@ describe('a throttle', () => {
     await expect(throttle.take(1, giveUp.signal)).rejects.toThrow('given up');
   });
 
+  it('makes who comes next wait for longer than a timer can be set for', async () => {
+    const throttle = new Throttle(1);
+    await throttle.take(3_000_000);
+    const giveUp = new AbortController();
+    let passed = false;
+    const waiting = throttle.take(1, giveUp.signal).then(() => (passed = true));
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    expect(passed).toBe(false);
+    giveUp.abort(new Error('given up'));
+    await expect(waiting).rejects.toThrow('given up');
+  });
+
   describe('that is told to slow down', () => {
     const passing = async (throttle: Throttle, time: ReturnType<typeof fakeTime>, bytes: number, ms: number) => {
       for (let at = 0; at < 10; at++) {
