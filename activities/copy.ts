@@ -205,11 +205,10 @@ export function createCopyActivities(dependencies: Dependencies) {
         const context = await openMove(dependencies, move);
         for (let attempt = 1; ; attempt++) {
           const startedAt = performance.now();
-          const arrived = await ping(context, 'forward', 10_000);
+          const arrived = await ping(context, 'forward', 10_000, { signal });
           const ms = performance.now() - startedAt;
           report({ attempt, ms });
           if (arrived && ms < 1_000) return;
-          signal.throwIfAborted();
           if (attempt >= 60)
             throw new DroverError('TimedOut', 'replication does not catch up with the writes of the source');
         }
@@ -228,7 +227,7 @@ export function createCopyActivities(dependencies: Dependencies) {
           reporter.tell({ compared, work: pace.figures(counted, compared) });
         });
         const settle = async () => {
-          if (await ping(context, 'forward', 30_000)) return;
+          if (await ping(context, 'forward', 30_000, { signal })) return;
           throw new DroverError('Unavailable', 'replication did not catch up within 30 s');
         };
         const { compared, different } = await givingWayAtBoth(context, work.throttle, () =>

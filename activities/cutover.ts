@@ -82,7 +82,7 @@ export function createCutoverActivities(dependencies: Dependencies) {
         const world = handoverWorld(dependencies, context);
         await followDefinition(dependencies, context, { signal });
         const gated = partition.gates.length > 0 ? partition : await run(makeGates(partition), world);
-        if (!(await ping(context, 'back', 30_000))) {
+        if (!(await ping(context, 'back', 30_000, { signal }))) {
           throw new DroverError(
             'StepUndone',
             `a marker written on ${move.target} did not come back to ${move.source} in 30 s`,
@@ -214,7 +214,7 @@ class Comparisons {
 /** Markers under way in both directions, one after the other, and since when. */
 class Pings {
   private readonly sent = new Map<Direction, number>();
-  private stopped = false;
+  private readonly stopping = new AbortController();
 
   constructor(
     private readonly context: MoveContext,
@@ -232,16 +232,17 @@ class Pings {
   }
 
   stop(): void {
-    this.stopped = true;
+    this.stopping.abort();
   }
 
   private async go(direction: Direction): Promise<void> {
-    while (!this.stopped) {
+    const { signal } = this.stopping;
+    while (!signal.aborted) {
       if (!this.sent.has(direction)) this.sent.set(direction, performance.now());
       // A node that can't be reached is as late as one that is slow.
-      const arrived = await ping(this.context, direction, this.lagMs).catch(() => false);
+      const arrived = await ping(this.context, direction, this.lagMs, { signal }).catch(() => false);
       if (arrived) this.sent.delete(direction);
-      await delay(arrived ? PING_EVERY_MS : LOOK_MS);
+      await delay(arrived ? PING_EVERY_MS : LOOK_MS, undefined, { signal }).catch(() => undefined);
     }
   }
 }

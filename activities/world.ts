@@ -9,6 +9,7 @@ import { removeVerifyPosition } from '../store/verify-position.js';
 import { inspect, replaceByClosed, setAccepted } from '../store/fenced-collection.js';
 import type { CheckpointDocument } from '../store/checkpoint.js';
 import { scopeFromBson } from '../store/codec.js';
+import type { PingOptions } from '../store/follower.js';
 import { markerRead, ping as passPing } from '../store/follower.js';
 import type { Gate } from '../store/gates.js';
 import { dropGates, indexBuilds, makeGates, newGates, OUTSIDE } from '../store/gates.js';
@@ -192,7 +193,7 @@ export function ping(
   context: MoveContext,
   direction: Direction,
   timeoutMs: number,
-  options?: { readonly stepFollows?: boolean },
+  options?: PingOptions,
 ): Promise<boolean> {
   const { migration, source, target } = context.move;
   const [from, to] = direction === 'forward' ? [source, target] : [target, source];

@@ -65,8 +65,10 @@ export async function verifyCopies(
   const bothWays = (await new Checkpoint(ours, migration, 'back').find()) !== undefined;
   const settle = async () => {
     const arrived = await Promise.all([
-      ping({ migration, direction: 'forward', origin: ours, destination: theirs }, SETTLE_MS),
-      bothWays ? ping({ migration, direction: 'back', origin: theirs, destination: ours }, SETTLE_MS) : true,
+      ping({ migration, direction: 'forward', origin: ours, destination: theirs }, SETTLE_MS, { signal }),
+      bothWays
+        ? ping({ migration, direction: 'back', origin: theirs, destination: ours }, SETTLE_MS, { signal })
+        : true,
     ]);
     if (arrived.includes(false)) {
       throw new DroverError('Unavailable', `replication of ${entry.id} did not catch up within ${SETTLE_MS / 1000} s`);

@@ -135,15 +135,23 @@ export interface Way {
   readonly destination: Db;
 }
 
+export interface PingOptions {
+  /** Changes behind the marker are applied without delay. */
+  readonly stepFollows?: boolean;
+  /** Nobody waits for it any more. */
+  readonly signal?: AbortSignal | undefined;
+}
+
 /**
- * Sends a marker through a direction of replication; with `stepFollows`, changes behind it are applied without delay.
+ * Sends a marker through a direction of replication.
  *
  * @returns whether it arrived in time
+ * @throws the reason of `signal`, as soon as it has one
  */
 export async function ping(
   { migration, direction, origin, destination }: Way,
   timeoutMs: number,
-  { stepFollows = false } = {},
+  { stepFollows = false, signal }: PingOptions = {},
 ): Promise<boolean> {
   const id = `${migration}/${direction}/ping/${nanoid()}`;
   await new Markers(origin).write(id, migration, direction, { stepFollows });
@@ -151,6 +159,7 @@ export async function ping(
     new Checkpoint(destination, migration, direction),
     ({ markers }) => markers?.includes(id) === true,
     timeoutMs,
+    signal,
   );
 }
 
@@ -159,17 +168,23 @@ const LOOK_MS = 5;
 /** Where the follower says so itself; it could have been taken over by another process. */
 const LOOK_IN_PROCESS_MS = 50;
 
-/** Waits until the follower has read a marker. One in this process says so itself; for another one it is looked up. */
+/**
+ * Waits until the follower has read a marker. One in this process says so itself; for another one it is looked up.
+ *
+ * @throws the reason of `signal`, as soon as it has one
+ */
 export async function markerRead(
   checkpoint: Checkpoint,
   isRead: (checkpoint: CheckpointDocument) => boolean,
   timeoutMs: number,
+  signal?: AbortSignal,
 ): Promise<boolean> {
   const deadline = performance.now() + timeoutMs;
   for (;;) {
     const passed = markerPassed(checkpoint.id, following.has(checkpoint.id) ? LOOK_IN_PROCESS_MS : LOOK_MS);
     const found = await checkpoint.find();
     if (found !== undefined && isRead(found)) return true;
+    signal?.throwIfAborted();
     if (performance.now() > deadline) return false;
     await passed;
   }
