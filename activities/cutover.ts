@@ -3,7 +3,7 @@ import { Context } from '@temporalio/activity';
 import { makeGates, moveBoundary } from '../domain/boundary-step.js';
 import { DroverError } from '../domain/errors.js';
 import type { Direction, Partition } from '../domain/partition.js';
-import { expiringNode, partitionId, tokensOf } from '../domain/partition.js';
+import { expiringNodes, partitionId, tokensOf } from '../domain/partition.js';
 import type { World } from '../domain/step.js';
 import { run } from '../domain/step.js';
 import { contains } from '../domain/token.js';
@@ -88,7 +88,7 @@ export function createCutoverActivities(dependencies: Dependencies) {
             `a marker written on ${move.target} did not come back to ${move.source} in 30 s`,
           );
         }
-        await letExpire(dependencies, context, null, signal);
+        await letExpire(dependencies, context, [], signal);
         // Whether routers know the route is asked before each step, when it matters.
         await catalog.partitions.advance(gated, { kind: 'publish' });
       }),
@@ -110,7 +110,7 @@ export function createCutoverActivities(dependencies: Dependencies) {
         // The load may have shifted since the last weight: what the target has, it keeps.
         const boundary = move.weight > 0 && wanted < partition.route.boundary ? partition.route.boundary : wanted;
         const before = partition.route.boundary;
-        if (before !== boundary) await letExpire(dependencies, context, null, signal);
+        if (before !== boundary) await letExpire(dependencies, context, [], signal);
         const log = new StepLog(handoverWorld(dependencies, context));
         let after: Partition;
         try {
@@ -130,7 +130,7 @@ export function createCutoverActivities(dependencies: Dependencies) {
             at: new Date(),
           });
         }
-        await letExpire(dependencies, { ...context, partition: after }, expiringNode(after), signal);
+        await letExpire(dependencies, { ...context, partition: after }, expiringNodes(after), signal);
         return { weight, moved, pauseMs };
       }),
 

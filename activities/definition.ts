@@ -1,6 +1,6 @@
 import { DroverError } from '../domain/errors.js';
 import type { NodeName, Partition } from '../domain/partition.js';
-import { collectionOn, expiringNode, isSharedOn, tokensOf } from '../domain/partition.js';
+import { collectionOn, expiringNodes, isSharedOn, tokensOf } from '../domain/partition.js';
 import type { CollectionDefinition, PresentDefinition } from '../store/collection-definition.js';
 import {
   byName,
@@ -43,7 +43,7 @@ export async function definitionToCopy(dependencies: Dependencies, context: Move
   const found = await present(context, source);
   const isSuspended = [...expiries(found).values()].includes(NEVER);
   // Left so by a message of an earlier migration: what it was suspended from is known to that one only.
-  if (!isSuspended || (await lastKept(dependencies.catalog, context.partition)) === undefined) return found;
+  if (!isSuspended || (await lastKept(dependencies.catalog, context.partition, source)) === undefined) return found;
   await restoreExpiry(dependencies, context, source);
   return present(context, source);
 }
@@ -170,7 +170,7 @@ export async function followDefinition(
       `a unique index can't be made on both sides of ${nameOf(context)}: ${(error as Error).message}`,
     );
   }
-  await letExpire(dependencies, context, expiringNode(partition), signal);
+  await letExpire(dependencies, context, expiringNodes(partition), signal);
   return told.length > 0;
 }
 

@@ -1,6 +1,6 @@
 import { DroverError } from '../domain/errors.js';
 import type { NodeName } from '../domain/partition.js';
-import { collectionOn, expiringNode, isSharedOn } from '../domain/partition.js';
+import { collectionOn, expiringNodes } from '../domain/partition.js';
 import { expiries, NEVER, readDefinition } from '../store/collection-definition.js';
 import { setExpiry } from '../store/expiry.js';
 import type { Dependencies } from './dependencies.js';
@@ -9,15 +9,15 @@ import { keptOf, lastKept, noteExpiry } from './kept-definition.js';
 import type { MoveContext, PartitionContext } from './move-context.js';
 
 /**
- * Lets documents expire on one of the move's nodes only, or on none. What was suspended is in the migration's record, so that
- * it can be set again whoever ends the move.
+ * Lets documents expire on some of the move's nodes only, or on none; in a collection that others are in theirs as well. What was
+ * suspended is in the migration's record, so that it can be set again whoever ends the move.
  *
  * @param signal nobody waits for it any more: nothing is suspended then
  */
 export async function letExpire(
   { catalog }: Dependencies,
   context: MoveContext,
-  node: NodeName | null,
+  nodes: readonly NodeName[],
   signal?: AbortSignal,
 ): Promise<void> {
   const { migration, source, target } = context.move;
@@ -25,9 +25,10 @@ export async function letExpire(
   if (kept === undefined) return;
   const note = noting(catalog, migration, kept);
   const setAt = (each: NodeName) =>
-    each === node ? resume(context, kept, each, signal) : suspend(context, kept, each, note, signal);
-  // Suspended first: documents expire on one side at most.
-  for (const each of [source, target].sort((a, b) => Number(a === node) - Number(b === node))) await setAt(each);
+    nodes.includes(each) ? resume(context, kept, each, signal) : suspend(context, kept, each, note, signal);
+  // Suspended first: documents of the partition expire on one side at most.
+  for (const each of [source, target].sort((a, b) => Number(nodes.includes(a)) - Number(nodes.includes(b))))
+    await setAt(each);
 }
 
 /**
@@ -42,10 +43,10 @@ export async function restoreExpiry(
   node: NodeName,
 ): Promise<void> {
   const { partition } = context;
-  const last = await lastKept(catalog, partition);
+  const last = await lastKept(catalog, partition, node);
   if (last === undefined) throw new DroverError('Refused', `no migration has told of the expiry of ${partition.id}`);
   const { migration, kept } = last;
-  if (node === expiringNode(partition)) await resume(context, kept, node);
+  if (expiringNodes(partition).includes(node)) await resume(context, kept, node);
   else await suspend(context, kept, node, noting(catalog, migration, kept));
 }
 
@@ -87,10 +88,9 @@ async function suspend(
   }
 }
 
-/** In the collection that the migration knows at the node. Documents of others are in a shared one: these go on expiring. */
+/** In the collection that the migration knows at the node. */
 async function expiringIndexes(context: PartitionContext, kept: KeptDefinition, node: NodeName) {
   const { partition } = context;
-  if (isSharedOn(partition, node)) return [];
   const [db, collection] = [context.db(node), collectionOn(partition, node)];
   const found = await readDefinition(db, collection);
   if (found === undefined || found.uuid !== kept.uuids[node]) return [];

@@ -1,7 +1,8 @@
 import { once } from 'node:events';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Partition } from '../domain/partition.js';
-import { endedLately, findMisset, findStrayReplication } from '../store/leftovers.js';
+import { findMisset, findStrayReplication } from '../store/leftovers.js';
+import { endedLately } from '../store/misset-expiry.js';
 import type { Dependencies } from './dependencies.js';
 import { awaitsGates, clear, openGates, recover, settle } from './repair.js';
 

@@ -1,5 +1,6 @@
 import { DroverError } from '../domain/errors.js';
 import type { NodeName, Partition } from '../domain/partition.js';
+import { isSharedOn } from '../domain/partition.js';
 import type { Catalog } from '../store/catalog/catalog.js';
 import type { KeptDefinitionDocument, MigrationDocument } from '../store/catalog/migrations.js';
 import type { CollectionDefinition } from '../store/collection-definition.js';
@@ -21,12 +22,15 @@ export async function keptOf(catalog: Catalog, migration: string): Promise<KeptD
   return record && keptFrom(record);
 }
 
-/** The newest migration of a partition that has noted any. */
+/** The newest migration that has noted any of the partition's collection on a node, which others may be in. */
 export async function lastKept(
   catalog: Catalog,
-  { keyspace, name }: Partition,
+  partition: Partition,
+  node: NodeName,
 ): Promise<{ readonly migration: string; readonly kept: KeptDefinition } | undefined> {
-  const record = await catalog.migrations.lastDefined(keyspace, name);
+  const others = isSharedOn(partition, node) ? await catalog.partitions.sharing(partition) : [];
+  const names = [partition, ...others].map(({ name }) => name);
+  const record = await catalog.migrations.lastDefined(partition.keyspace, names, node);
   const kept = record && keptFrom(record);
   return kept && { migration: record._id, kept };
 }

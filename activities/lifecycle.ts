@@ -1,7 +1,7 @@
 import { WorkflowNotFoundError } from '@temporalio/client';
 import { removeOldCopy, removeShadow, retire, withdraw } from '../domain/ending.js';
 import type { Partition } from '../domain/partition.js';
-import { expiringNode } from '../domain/partition.js';
+import { expiringNodes, isSharedOn } from '../domain/partition.js';
 import type { Step } from '../domain/step.js';
 import { advance, run } from '../domain/step.js';
 import type { Catalog } from '../store/catalog/catalog.js';
@@ -134,13 +134,17 @@ export function createLifecycleActivities(dependencies: Dependencies) {
     withdrawTarget: (move: Move): Promise<void> =>
       withHeartbeat(async () => {
         const withdrawn = await onPartition(move, withdraw);
-        await letExpire(dependencies, await openMove(dependencies, move), expiringNode(withdrawn));
+        await letExpire(dependencies, await openMove(dependencies, move), expiringNodes(withdrawn));
       }),
 
     /** After `withdrawTarget`, with replication stopped: the copy goes. */
     removeShadow: (move: Move): Promise<void> =>
       withHeartbeat(async (_report, signal) => {
-        await onPartition(move, removeShadow, signal);
+        const removed = await onPartition(move, removeShadow, signal);
+        if (!isSharedOn(removed, move.target)) return;
+        // Others are in the collection that it has left.
+        const nodes = [...expiringNodes(removed), move.target];
+        await letExpire(dependencies, await openMove(dependencies, move), nodes, signal);
       }),
 
     /** Gives the partition free, as the last step of a rollback. */
@@ -201,7 +205,7 @@ const closeRecord = (catalog: Catalog, migration: string, error: string): Promis
 export async function completeMove(dependencies: Dependencies, context: MoveContext): Promise<void> {
   const { catalog } = dependencies;
   const { migration } = context.move;
-  await letExpire(dependencies, context, expiringNode(context.partition));
+  await letExpire(dependencies, context, expiringNodes(context.partition));
   const world = handoverWorld(dependencies, context);
   const removed = await run(removeOldCopy(context.partition), world);
   await catalog.migrations.end(migration, {

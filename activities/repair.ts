@@ -13,7 +13,7 @@ import type { MigrationDocument } from '../store/catalog/migrations.js';
 import { removeReplication } from '../store/checkpoint.js';
 import { dropIfExists, replaceByClosed } from '../store/fenced-collection.js';
 import { dropGates, indexBuilds, parseGate } from '../store/gates.js';
-import type { Leftover } from '../store/leftovers.js';
+import type { Leftover } from '../store/leftover.js';
 import { findLeftovers, findStandstills } from '../store/leftovers.js';
 import type { RepairReport } from '../workflows/messages.js';
 import { CONTROL_QUEUE, migrationWorkflowId } from '../workflows/messages.js';

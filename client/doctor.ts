@@ -1,6 +1,6 @@
 import type { Configuration } from '../config/index.js';
 import { DroverError } from '../domain/errors.js';
-import type { Leftover } from '../store/leftovers.js';
+import type { Leftover } from '../store/leftover.js';
 import { findLeftovers, findStandstills } from '../store/leftovers.js';
 import { missingRights, unsuitable } from '../store/suitability.js';
 import type { RepairReport } from '../workflows/messages.js';

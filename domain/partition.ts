@@ -129,6 +129,17 @@ export function expiringNode(partition: Partition): NodeName | null {
 }
 
 /**
+ * The nodes on which documents may expire: where the partition is owned as a whole, and where others are in the collection that it has
+ * left for good, as what is still there of it is being removed.
+ */
+export function expiringNodes(partition: Partition): NodeName[] {
+  const state = partition.handover?.state;
+  const left = state?.kind === 'retiring' && isSharedOn(partition, state.formerSource) ? [state.formerSource] : [];
+  const node = expiringNode(partition);
+  return node === null ? left : [node, ...left];
+}
+
+/**
  * The nodes on which no other partition in the same collection may be worked on: two validators that are computed side by
  * side know nothing of each other. Who has gates may change a fence, so that a repair without a migration counts, too.
  */

@@ -75,15 +75,6 @@ function indexObstacles(indexes: readonly Document[], field: string): string[] {
         `its index ${name} is unique without the partition key: over several nodes nothing keeps it unique; drop it, or put ` +
         `"${field}" into it`,
     );
-  found.push(
-    ...users
-      .filter(({ expireAfterSeconds }) => expireAfterSeconds !== undefined)
-      .map(
-        ({ name }) =>
-          `its index ${name} lets documents expire, which it would go on doing while a partition moves: drop it; shared collections ` +
-          'with such indexes are not supported yet',
-      ),
-  );
   const unfit = users.filter((index) => isTokenIndex(index, field) && !isWhole(index));
   found.push(
     ...unfit.map(

@@ -1,32 +1,16 @@
-import type { CollectionInfo, Db, Document } from 'mongodb';
+import type { CollectionInfo, Document } from 'mongodb';
 import type { Partition } from '../domain/partition.js';
-import { acceptedBy, collectionOn, expiringNode, isSharedOn, nodesOf, partitionId } from '../domain/partition.js';
+import { acceptedBy, collectionOn, isSharedOn, nodesOf } from '../domain/partition.js';
 import { grouped } from '../domain/grouped.js';
 import type { Catalog } from './catalog/catalog.js';
-import type { KeyspaceDocument } from './catalog/keyspaces.js';
 import { fenceOf } from './catalog/keyspaces.js';
 import { CHECKPOINTS, MARKERS } from './checkpoint.js';
-import { expiries, keptExpiries, NEVER, readDefinition } from './collection-definition.js';
 import { closedName, isFencedBy } from './fenced-collection.js';
 import { gatesOf, indexBuilds } from './gates.js';
+import type { Leftover, Place } from './leftover.js';
+import { isSettled } from './leftover.js';
+import { isChangingHands, lackingExpiry, unwantedExpiry } from './misset-expiry.js';
 import type { NodePool } from './node-pool.js';
-
-/**
- * Something on a node that is not as the catalog has it: left by a migration that did not come to its end, or made by
- * somebody else.
- */
-export interface Leftover {
-  readonly kind: 'fence' | 'missing' | 'gates' | 'replication' | 'temporary' | 'copy' | 'expiry';
-  readonly node: string;
-  readonly keyspace: string;
-  /** Name of the partition that it concerns; absent where that is not known any more. */
-  readonly partition?: string;
-  /** Id of the migration that left it, where that is known. */
-  readonly migration?: string;
-  readonly collection: string;
-  /** In a sentence. */
-  readonly what: string;
-}
 
 /** A step under way changes within this time; one that does not has nobody who goes on with it. */
 const STANDS_STILL_MS = 2_500;
@@ -37,15 +21,6 @@ export async function findStandstills({ partitions }: Catalog): Promise<Partitio
   if (before.size === 0) return [];
   await new Promise((resolve) => setTimeout(resolve, STANDS_STILL_MS));
   return (await partitions.unsettled()).filter((each) => before.has(versionOf(each)));
-}
-
-/** A collection of a keyspace on a node, and the partitions that it may hold. */
-interface Place {
-  readonly node: string;
-  readonly db: Db;
-  readonly keyspace: KeyspaceDocument;
-  readonly collection: string;
-  readonly partitions: readonly Partition[];
 }
 
 /**
@@ -65,9 +40,7 @@ export async function findMisset(
   ended: ReadonlySet<string>,
 ): Promise<Leftover[]> {
   const places = await placesOf(catalog, nodes, node);
-  const handedOver = places.filter(
-    ({ partitions }) => partitions.some(isChangingHands) && !isSharedOn(partitions[0]!, node),
-  );
+  const handedOver = places.filter(({ partitions }) => partitions.some(isChangingHands));
   const over = places.filter(({ partitions }) => partitions.some(({ id }) => ended.has(id)));
   return [
     ...(await confirmed(catalog, (all) => brokenFences(all), places.filter(isMember))),
@@ -78,22 +51,6 @@ export async function findMisset(
 
 /** Whether any of the partitions has to do with the node. Elsewhere a collection of the same name may be anybody's. */
 const isMember = ({ node, partitions }: Place): boolean => partitions.some((each) => nodesOf(each).includes(node));
-
-/** Messages of a migration come no later than this after its end. */
-const LATE_MS = 10 * 60_000;
-const MOST_ENDED = 200;
-
-/** Partitions whose migration has ended lately, and knew of indexes by which documents expire. */
-export async function endedLately({ migrations }: Catalog): Promise<ReadonlySet<string>> {
-  const lately = (await migrations.list({}, MOST_ENDED)).filter(
-    ({ endedAt, definition }) =>
-      endedAt !== undefined &&
-      Date.now() - endedAt.getTime() < LATE_MS &&
-      definition !== undefined &&
-      keptExpiries(definition).size > 0,
-  );
-  return new Set(lately.map(({ keyspace, partition }) => partitionId(keyspace, partition)));
-}
 
 /**
  * The partition in whose name a collection is put right: one that is moving keeps the others from it, one that has nothing to do
@@ -147,8 +104,6 @@ const versionOf = ({ id, epoch, attempt, handover }: Partition): string =>
 /** Whether the fence stays as it is: not only where nothing moves, but also while the old copy is being removed. */
 const isFenceKept = (partition: Partition): boolean =>
   isSettled(partition) || partition.handover?.state.kind === 'retiring';
-
-const isSettled = ({ handover }: Partition): boolean => handover === null || handover.state.kind === 'idle';
 
 async function placesOf(catalog: Catalog, nodes: NodePool, node: string): Promise<Place[]> {
   const [keyspaces, partitions] = await Promise.all([catalog.keyspaces.list(), catalog.partitions.list()]);
@@ -221,43 +176,6 @@ async function strayGates(places: readonly Place[]): Promise<Leftover[]> {
   }
   return found;
 }
-
-const isChangingHands = (partition: Partition): boolean =>
-  isSettled(partition) && partition.route.target !== null && expiringNode(partition) === null;
-
-async function unwantedExpiry(places: readonly Place[]): Promise<Leftover[]> {
-  const found: Leftover[] = [];
-  for (const { node, db, keyspace, collection, partitions } of places) {
-    const partition = partitions.find(isChangingHands);
-    if (partition === undefined || !nodesOf(partition).includes(node)) continue;
-    const definition = await readDefinition(db, collection);
-    const active = [...expiries(definition ?? NOTHING)].filter(([, seconds]) => seconds !== NEVER);
-    if (active.length === 0) continue;
-    const what = `documents expire by ${active.map(([name]) => name).join(', ')} while the partition changes hands`;
-    found.push({ kind: 'expiry', node, keyspace: keyspace._id, partition: partition.name, collection, what });
-  }
-  return found;
-}
-
-/** Suspended by a migration that is over. */
-async function lackingExpiry({ migrations }: Catalog, places: readonly Place[]): Promise<Leftover[]> {
-  const found: Leftover[] = [];
-  for (const { node, db, keyspace, collection, partitions } of places) {
-    const partition = partitions.find(({ handover, route }) => handover === null && route.source === node);
-    const definition = partition && (await readDefinition(db, collection));
-    const suspended = [...expiries(definition ?? NOTHING)].filter(([, seconds]) => seconds === NEVER);
-    if (partition === undefined || suspended.length === 0) continue;
-    const last = await migrations.lastDefined(keyspace._id, partition.name);
-    const before = last?.definition && keptExpiries(last.definition);
-    const lacking = suspended.filter(([name]) => (before?.get(name) ?? NEVER) !== NEVER).map(([name]) => name);
-    if (lacking.length === 0) continue;
-    const what = `documents do not expire by ${lacking.join(', ')}: suspended by a migration that is over`;
-    found.push({ kind: 'expiry', node, keyspace: keyspace._id, partition: partition.name, collection, what });
-  }
-  return found;
-}
-
-const NOTHING = { indexes: [] };
 
 /** Checkpoints and markers of migrations that hold nothing any more, and collections that were to replace a copy. */
 async function strayReplication(places: readonly Place[]): Promise<Leftover[]> {

@@ -111,9 +111,14 @@ export class Migrations {
     return nodes;
   }
 
-  /** The newest of a partition that has noted what its collection is. */
-  async lastDefined(keyspace: string, partition: string): Promise<MigrationDocument | undefined> {
-    const filter = { keyspace, partition, definition: { $exists: true } };
+  /** The newest of some partitions, from or to a node, that has noted what the collection is. */
+  async lastDefined(
+    keyspace: string,
+    partitions: readonly string[],
+    node: string,
+  ): Promise<MigrationDocument | undefined> {
+    const there = { $or: [{ source: node }, { target: node }] };
+    const filter = { keyspace, partition: { $in: [...partitions] }, definition: { $exists: true }, ...there };
     return (await this.collection.findOne(filter, { sort: { startedAt: -1 } })) ?? undefined;
   }
 
