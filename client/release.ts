@@ -1,10 +1,12 @@
 import { DroverError } from '../domain/errors.js';
+import { someNames } from '../domain/names.js';
 import type { Partition, SharedCollection } from '../domain/partition.js';
 import type { KeyspaceDocument } from '../store/catalog/keyspaces.js';
 import { fenceOf } from '../store/catalog/keyspaces.js';
 import { inspect, removeFence } from '../store/fenced-collection.js';
 import { dropAllGates, enter, through } from './adoption.js';
 import type { ControlContext } from './context.js';
+import { gather, moveTogether, planGathering } from './gathering.js';
 
 export interface ReleasePlan {
   readonly name: string;
@@ -15,30 +17,67 @@ export interface ReleasePlan {
   readonly left: readonly { readonly node: string; readonly collections: readonly string[] }[];
 }
 
+export interface ReleaseOptions {
+  /** Where collections become one that are not yet. */
+  readonly node?: string;
+  /** Moves partitions there that are elsewhere. */
+  readonly move?: boolean;
+  readonly requestedBy?: string;
+  /** Told before each move. */
+  readonly onMove?: (partition: string, node: string) => void;
+}
+
 /**
  * Says whether a keyspace can be made a plain collection; changes nothing.
  *
  * @throws DroverError `InvalidRequest` when there is none of that name, `Refused` with what has to be done first
  */
-export async function planRelease(context: ControlContext, name: string): Promise<ReleasePlan> {
+export async function planRelease(
+  context: ControlContext,
+  name: string,
+  { node }: ReleaseOptions = {},
+): Promise<ReleasePlan> {
   const { catalog } = context;
   const keyspace = await catalog.keyspaces.get(name);
   const partitions = await catalog.partitions.list(name);
-  return { name, ...placeOf(keyspace, partitions), left: await closedCollections(context, keyspace) };
+  if (haveOwnCollections(keyspace, partitions)) {
+    const { place } = await planGathering(context, keyspace, partitions, node);
+    throw refused(
+      `the partitions of ${name} have a collection each. "drover keyspace release ${name} --node ${place.node}" prepares one for ` +
+        `all of them on "${place.node}", and says how to move them there`,
+    );
+  }
+  return { name, ...placeOf(keyspace, partitions, node), left: await closedCollections(context, keyspace) };
 }
+
+const haveOwnCollections = ({ releasing }: KeyspaceDocument, partitions: readonly Partition[]): boolean =>
+  releasing === undefined && partitions.every(({ shared }) => shared === undefined);
 
 /**
  * Makes a plain collection of a keyspace whose partitions are all in one. Applications go on meanwhile: routers that are
  * connected go on with the routes that they know, which stay right, and plain drivers may write as well.
  *
+ * Of a keyspace whose partitions have a collection each, it makes one on another node at first, which they share as soon as they have
+ * been moved there. With `move` it moves them, without it that is refused then, with what is to be moved.
+ *
  * Every step may be repeated: a release that broke off goes on when it is asked for again.
  *
  * @throws DroverError `InvalidRequest` when there is none of that name, `Refused` with what has to be done first
  */
-export async function releaseKeyspace(context: ControlContext, name: string): Promise<ReleasePlan> {
+export async function releaseKeyspace(
+  context: ControlContext,
+  name: string,
+  options: ReleaseOptions = {},
+): Promise<ReleasePlan> {
   const { catalog, nodes } = context;
-  const plan = await planRelease(context, name);
   const keyspace = await catalog.keyspaces.get(name);
+  const partitions = await catalog.partitions.list(name);
+  if (haveOwnCollections(keyspace, partitions)) {
+    refuseMoving(name, partitions);
+    await gather(context, keyspace, await planGathering(context, keyspace, partitions, options.node));
+  }
+  if (options.move === true) await moveTogether(context, name, options);
+  const plan = await planRelease(context, name, options);
   // From here on nothing can begin to move.
   if (keyspace.releasing === undefined) await catalog.beginRelease(name, plan);
   const db = (await nodes.get(plan.node)).db(keyspace.database);
@@ -56,26 +95,33 @@ export async function releaseKeyspace(context: ControlContext, name: string): Pr
 }
 
 /** @throws DroverError `Refused` when the partitions are not in one collection, or move */
-function placeOf(keyspace: KeyspaceDocument, partitions: readonly Partition[]): SharedCollection {
+function placeOf(
+  keyspace: KeyspaceDocument,
+  partitions: readonly Partition[],
+  node: string | undefined,
+): SharedCollection {
   if (keyspace.releasing !== undefined) return keyspace.releasing;
   const name = keyspace._id;
-  const shared = partitions.find((partition) => partition.shared !== undefined)?.shared;
-  if (shared === undefined) {
+  const shared = partitions.find((partition) => partition.shared !== undefined)!.shared!;
+  if (node !== undefined && node !== shared.node) {
     throw refused(
-      `the partitions of ${name} have a collection each, and putting these together is not supported yet: only keyspaces that ` +
-        'were adopted can be released. Copy it with mongodump and mongorestore while nothing writes',
+      `${name} becomes one collection on "${shared.node}", which it has been prepared for: leave --node out`,
     );
   }
-  const moving = partitions.filter(({ handover }) => handover !== null).map((partition) => partition.name);
-  if (moving.length > 0) throw refused(`${list(moving)} of ${name} are moving: wait for that, or roll it back`);
+  refuseMoving(name, partitions);
   const away = partitions.filter(({ route }) => route.source !== shared.node).map((partition) => partition.name);
   if (away.length > 0) {
     throw refused(
-      `${list(away)} of ${name} are on other nodes than "${shared.node}": move them there first, such as ` +
-        `"drover migrate ${name} ${away[0]!} --to ${shared.node}"`,
+      `${someNames(away)} of ${name} are on other nodes than "${shared.node}": move them there first, such as ` +
+        `"drover migrate ${name} ${away[0]!} --to ${shared.node}", one after the other, and run this again; --move does that`,
     );
   }
   return shared;
+}
+
+function refuseMoving(name: string, partitions: readonly Partition[]): void {
+  const moving = partitions.filter(({ handover }) => handover !== null).map((partition) => partition.name);
+  if (moving.length > 0) throw refused(`${someNames(moving)} of ${name} are moving: wait for that, or roll it back`);
 }
 
 /** By their form: when a release goes on, the partitions' names are not known any more. */
@@ -94,10 +140,5 @@ async function closedCollections({ nodes }: ControlContext, { database, collecti
   }
   return left;
 }
-
-const MOST_TOLD = 20;
-
-const list = (names: readonly string[]): string =>
-  `${names.slice(0, MOST_TOLD).join(', ')}${names.length > MOST_TOLD ? ` and ${names.length - MOST_TOLD} more` : ''}`;
 
 const refused = (message: string) => new DroverError('Refused', message);

@@ -5,7 +5,8 @@ import { DroverError } from '../../domain/errors.js';
 import type { AdoptionPlan } from '../adoption.js';
 import type { KeyspaceDetails } from '../keyspaces.js';
 import type { ReleasePlan } from '../release.js';
-import { durationMs, given, positiveInteger } from './arguments.js';
+import type { By } from './arguments.js';
+import { byOption, durationMs, given, positiveInteger } from './arguments.js';
 import { withControl } from './invocation.js';
 import { ago, count, facts, size, some, table } from './presentation.js';
 
@@ -82,19 +83,28 @@ export function addKeyspaceCommands(program: Command): void {
 
   keyspace
     .command('release <name>')
-    .description('make a plain collection again of a keyspace that was adopted')
+    .description('make a plain collection of a keyspace again')
+    .option('--node <node>', 'where, if its partitions have a collection each (default: one that has none of them)')
+    .option('--move', 'move partitions there that are elsewhere, one after the other')
     .option('--check', 'say whether it could be done; change nothing')
+    .addOption(byOption())
     .action(
-      withControl<{ check?: boolean }>(async ({ control, options, terminal }, name) => {
-        const { planRelease, releaseKeyspace } = await import('../release.js');
-        if (options.check === true) {
-          const plan = await planRelease(control, name);
-          terminal.result({ plan }, `${name} can be released: all of it is in ${plan.collection} on ${plan.node}.`);
-          return;
-        }
-        const released = await releaseKeyspace(control, name);
-        terminal.result({ released }, describeRelease(released));
-      }),
+      withControl<By & { check?: boolean; node?: string; move?: boolean }>(
+        async ({ control, options, terminal }, name) => {
+          const { planRelease, releaseKeyspace } = await import('../release.js');
+          if (options.check === true) {
+            const plan = await planRelease(control, name, given({ node: options.node }));
+            terminal.result({ plan }, `${name} can be released: all of it is in ${plan.collection} on ${plan.node}.`);
+            return;
+          }
+          const released = await releaseKeyspace(control, name, {
+            ...given({ node: options.node, move: options.move }),
+            requestedBy: options.by,
+            onMove: (partition, node) => terminal.note(`Moving ${partition} to ${node} ...`),
+          });
+          terminal.result({ released }, describeRelease(released));
+        },
+      ),
     );
 
   keyspace

@@ -84,6 +84,24 @@ export class Catalog {
   }
 
   /**
+   * Has all partitions of a keyspace, none of which is there, share a collection on a node as soon as they come to it.
+   *
+   * @throws DroverError `Refused` when one of them has begun to move, or has another place already
+   */
+  async shareCollection(name: string, place: SharedCollection): Promise<void> {
+    await this.client.withSession((session) =>
+      session.withTransaction(async () => {
+        const left = await this.partitions.share(name, place, session);
+        if (left === 0) return;
+        throw new DroverError(
+          'Refused',
+          `${left} partitions of ${name} have begun to move, are being repaired, or have another place: look again`,
+        );
+      }),
+    );
+  }
+
+  /**
    * Ends the routes of a keyspace whose partitions are all at one place, so that none of them can be moved any more.
    *
    * @throws DroverError `Refused` when one of them has begun to move

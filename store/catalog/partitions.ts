@@ -38,6 +38,19 @@ export class Partitions {
     return this.collection.countDocuments({ keyspace }, { session });
   }
 
+  /**
+   * Notes for partitions which collection they share on a node that they are not on, where nobody is moving or repairing them.
+   *
+   * @returns how many have another place, or none
+   */
+  async share(keyspace: string, place: SharedCollection, session: ClientSession): Promise<number> {
+    const settled = { keyspace, handover: null, gates: [], 'route.source': { $ne: place.node } };
+    const update = { $set: { shared: place }, $inc: { epoch: 1 } };
+    await this.collection.updateMany({ ...settled, shared: { $exists: false } }, update, { session });
+    const elsewhere = { 'shared.node': place.node, 'shared.collection': place.collection };
+    return this.collection.countDocuments({ keyspace, $nor: [elsewhere] }, { session });
+  }
+
   async list(keyspace?: string): Promise<Partition[]> {
     const documents = await this.collection.find(keyspace === undefined ? {} : { keyspace }).toArray();
     return documents

@@ -203,6 +203,6 @@ describe('a collection that was there before', () => {
 
     await the.drover('keyspace', 'create', 'shop.made', '--key', 'k', '--partitions', '2');
     expect((await adopt('made.p0', '--node', 'us-1')).stderr).toContain('belongs to keyspace "shop.made"');
-    expect(await the.drover('keyspace', 'release', 'shop.made')).toMatchObject({ exitCode: 3, stderr: expect.stringContaining('not supported yet') as string }); // prettier-ignore
+    expect(await the.drover('keyspace', 'release', 'shop.made')).toMatchObject({ exitCode: 3, stderr: expect.stringContaining('move them there first, such as "drover migrate shop.made p') as string }); // prettier-ignore
   });
 });
