@@ -28,7 +28,7 @@ import { makeEmptyCopy } from './empty-copy.js';
 import { CatchUpPace, FigureReporter, WorkPace } from './figures.js';
 import { givingWay } from './giving-way.js';
 import { withHeartbeat } from './heartbeat.js';
-import { keptOf } from './kept-definition.js';
+import { keptFrom, keptOf } from './kept-definition.js';
 import { LogWatch } from './log-watch.js';
 import type { MoveContext } from './move-context.js';
 import { openMove } from './move-context.js';
@@ -159,6 +159,8 @@ export function createCopyActivities(dependencies: Dependencies) {
         const [source, target] = [context.client(move.source), context.client(move.target)];
         const reporter = new FigureReporter(dependencies, move.migration, report, LAG_EVERY_MS);
         const catchingUp = new CatchUpPace();
+        const record = await catalog.migrations.find(move.migration);
+        const kept = record && keptFrom(record);
         const [origin, destination] = move.direction === 'forward' ? [source, target] : [target, source];
         const { names, part } = context;
         const [from, to] = move.direction === 'forward' ? [names.source, names.target] : [names.target, names.source];
@@ -172,6 +174,13 @@ export function createCopyActivities(dependencies: Dependencies) {
           copy: to,
           keyField: context.fence.keyField,
           part,
+          copyUuid: kept?.uuids[move.direction === 'forward' ? move.target : move.source],
+          onSourceGone: () => {
+            dependencies.log.error('the source was dropped or renamed: nothing can be handed back to it', {
+              migration: move.migration,
+              collection: `${context.keyspace.database}.${names.source}`,
+            });
+          },
           signal,
           onProgress: ({ applied, lagSeconds }: FollowerProgress) => {
             reporter.tell({ [`replication.${move.direction}`]: catchingUp.figures(applied, lagSeconds) });

@@ -33,5 +33,5 @@ export async function makeEmptyCopy(
   if (there === undefined) return createFenced(db, name, { ...fence, accepted: [] }, options);
   if (differentOptions(there.options, options).length === 0) return;
   const attempt = `${move.migration}-${taken.attempt}`;
-  await replaceByClosed(db, name, fence, attempt, () => confirmAttempt(dependencies.catalog, taken), options);
+  await replaceByClosed(db, name, fence, attempt, () => confirmAttempt(dependencies.catalog, taken), { options });
 }

@@ -35,7 +35,7 @@ export async function lastKept(
   return kept && { migration: record._id, kept };
 }
 
-const keptFrom = ({ source, target, definition }: MigrationDocument): KeptDefinition | undefined =>
+export const keptFrom = ({ source, target, definition }: MigrationDocument): KeptDefinition | undefined =>
   definition && keptIn(definition, source, target);
 
 const keptIn = (stored: KeptDefinitionDocument, source: NodeName, target: NodeName): KeptDefinition => ({

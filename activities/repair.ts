@@ -136,7 +136,7 @@ export async function clear(dependencies: Dependencies, leftover: Leftover): Pro
         const now = await catalog.partitions.get(leftover.keyspace, leftover.partition!);
         if (nodesOf(now).includes(node)) throw new DroverError('Superseded', `${now.id} is moving to ${node}`);
       };
-      return replaceByClosed(db, collection, fenceOf(keyspace), nanoid(), stillForeign);
+      return void (await replaceByClosed(db, collection, fenceOf(keyspace), nanoid(), stillForeign));
     }
     case 'expiry': {
       const partition = await catalog.partitions.get(leftover.keyspace, leftover.partition!);
@@ -148,6 +148,8 @@ export async function clear(dependencies: Dependencies, leftover: Leftover): Pro
     case 'temporary':
       await refuseWhileRunning(catalog, leftover);
       return dropIfExists(db, collection);
+    case 'foreign':
+      throw new DroverError('Refused', `${db.databaseName}.${collection} on "${node}": ${leftover.what}`);
     case 'missing':
       throw new DroverError(
         'Refused',

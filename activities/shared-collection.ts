@@ -45,6 +45,7 @@ export async function refuseDirectWriters(
  * Takes a partition that has left out of the collection that others are in: it is deleted there a few documents at a time, as
  * slowly as copying would be.
  *
+ * @param uuid of the collection, where it is known
  * @throws DroverError `Superseded`, `Refused` when the node owns any of it
  */
 export async function removeFromShared(
@@ -52,6 +53,7 @@ export async function removeFromShared(
   context: MoveContext,
   partition: Partition,
   node: NodeName,
+  uuid: string | undefined,
 ): Promise<void> {
   const { catalog, migration: policy, log } = dependencies;
   const { keyspace, fence, move, client, signal } = context;
@@ -71,6 +73,7 @@ export async function removeFromShared(
       client: client(node),
       database: keyspace.database,
       collection: collectionOn(partition, node),
+      uuid,
       part: partOf(fence.keyField, partition),
       migration,
       attempt: partition.attempt,

@@ -18,6 +18,8 @@ import { stepMarkerId } from '../store/step-marker.js';
 import type { Dependencies } from './dependencies.js';
 import type { MoveContext, PartitionContext } from './move-context.js';
 import { confirmAttempt } from './move-context.js';
+import { keptOf } from './kept-definition.js';
+import { leaveAlone } from './lost-collection.js';
 import { endOrphanedTransactions, routersAcknowledge } from './routers.js';
 import { removeFromShared } from './shared-collection.js';
 
@@ -178,12 +180,18 @@ export function handoverWorld(dependencies: Dependencies, context: MoveContext):
 
     closeCopy: async ({ partition, node }) => {
       const collection = collectionOn(partition, node);
+      const there = await inspect(db(node), collection);
       // Where the move was given up before it made a copy, there is nothing to put a closed collection in place of.
-      if (!(await inspect(db(node), collection)).exists) return;
-      if (isSharedOn(partition, node)) return removeFromShared(dependencies, context, partition, node);
+      if (!there.exists) return;
+      const known = (await keptOf(catalog, move.migration))?.uuids[node];
+      if (known !== undefined && there.uuid !== known)
+        return leaveAlone(dependencies, context, node, collection, there);
+      if (isSharedOn(partition, node)) return removeFromShared(dependencies, context, partition, node, known);
       await endIndexBuilds(db(node), collection);
       const name = `${move.migration}-${partition.attempt}`;
-      await replaceByClosed(db(node), collection, context.fence, name, () => confirmAttempt(catalog, partition));
+      const confirm = () => confirmAttempt(catalog, partition);
+      if (await replaceByClosed(db(node), collection, context.fence, name, confirm, { replaces: known })) return;
+      throw new DroverError('StepUndone', `somebody has just changed the collection ${collection} on "${node}"`);
     },
   };
 }

@@ -40,6 +40,10 @@ export interface ApplierOptions {
   readonly keyField: string;
   /** The partition's documents, where the origin's collection holds others, too. */
   readonly part?: Part | undefined;
+  /** The destination's collection, where it is known: another one of its name is not written to. */
+  readonly copyUuid?: string | undefined;
+  /** Told when the source's collection is gone, and nothing can be handed back to it any more. */
+  readonly onSourceGone?: (() => void) | undefined;
 }
 
 /** Documents of one transaction have about so many bytes, and are at most so many. */
@@ -100,6 +104,7 @@ export class ChangeApplier {
   /** As the last transaction has read or left it. */
   private scope: ReplicationScope | undefined;
   private averageBytes = FIRST_GUESS_BYTES;
+  private isSourceGone = false;
 
   constructor(
     private readonly options: ApplierOptions,
@@ -223,6 +228,10 @@ export class ChangeApplier {
           await delay(MAKE_WAY_MS);
           continue;
         }
+        if (hasCode(error, 'collectionUuidMismatch')) {
+          this.destinationIsGone();
+          continue;
+        }
         if (!(error instanceof ScopeHasGrown)) throw error;
       }
       const present = outcomes.filter((each) => each.present);
@@ -230,6 +239,20 @@ export class ChangeApplier {
       if (again === undefined) return this.transaction(outcomes, undefined, end);
       found = again;
     }
+  }
+
+  /**
+   * The move goes on without the source's collection, once the target has it all; without the copy it can't.
+   *
+   * @throws DroverError `SourceChanged`
+   */
+  private destinationIsGone(): void {
+    const { direction, onSourceGone } = this.options;
+    if (direction === 'forward') {
+      throw new DroverError('SourceChanged', `the copy ${this.copy.namespace} was dropped or renamed while it moves`);
+    }
+    this.isSourceGone = true;
+    onSourceGone?.();
   }
 
   /** Those that the scope covers, by all that is known. */
@@ -281,7 +304,7 @@ export class ChangeApplier {
     const scope = scopeFromBson(before.scope);
     this.scope = scope;
 
-    const written = await this.writeDocuments(outcomes, documents, predecessors, scope);
+    const written = this.isSourceGone ? 0 : await this.writeDocuments(outcomes, documents, predecessors, scope);
     const boundary = marker && markerBoundary(marker);
     const next = boundary === undefined ? scope : handOver(scope, boundary);
     if (next !== scope) {
@@ -354,9 +377,9 @@ export class ChangeApplier {
 
   private async command(command: 'insert' | 'update' | 'delete', writes: readonly RawDocument[]): Promise<void> {
     if (writes.length === 0) return;
-    const { destination } = this.options;
+    const { destination, copyUuid } = this.options;
     for (const piece of pieces(writes, MOST_BYTES)) {
-      const refused = await writeRaw(destination, command, this.copy.collectionName, piece, this.session);
+      const refused = await writeRaw(destination, command, this.copy.collectionName, piece, this.session, copyUuid);
       if (refused !== undefined) throw new MongoServerError(refused);
     }
   }

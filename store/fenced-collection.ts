@@ -1,5 +1,5 @@
 import type { Db, Document } from 'mongodb';
-import { BSON, MongoWriteConcernError } from 'mongodb';
+import { BSON, MongoWriteConcernError, UUID } from 'mongodb';
 import { DroverError } from '../domain/errors.js';
 import type { Interval } from '../domain/token.js';
 import { TOKEN_END } from '../domain/token.js';
@@ -109,6 +109,8 @@ export interface CollectionState {
   readonly exists: boolean;
   readonly type: string;
   readonly options: Document;
+  /** Of a collection that is there, and no view: another one of its name has another. */
+  readonly uuid?: string;
   readonly fenced: boolean;
   readonly empty: boolean;
 }
@@ -122,6 +124,9 @@ export async function inspect(db: Db, collection: string): Promise<CollectionSta
     exists: true,
     type: info.type ?? 'collection',
     options,
+    ...(isCollection && 'info' in info && info.info?.uuid !== undefined
+      ? { uuid: info.info.uuid.toUUID().toHexString() }
+      : {}),
     fenced: namesFence(options['validator']),
     empty: isCollection && (await db.collection(collection).findOne({}, { projection: { _id: 1 } })) === null,
   };
@@ -172,6 +177,8 @@ export function closedName(name: string): { readonly collection: string; readonl
  * again after this one is there: so an attempt that was taken over has nothing left that it could rename.
  *
  * @param options of the collection; by default those of the one that it replaces
+ * @param replaces UUID of the collection in whose place it is put; by default whatever is there
+ * @returns false when that one is not there any more: nothing was replaced
  */
 export async function replaceByClosed(
   db: Db,
@@ -179,8 +186,8 @@ export async function replaceByClosed(
   fence: Omit<Fence, 'accepted'>,
   attempt: string,
   stillMine: () => Promise<void>,
-  options?: RawOptions,
-): Promise<void> {
+  { options, replaces }: { readonly options?: RawOptions; readonly replaces?: string | undefined } = {},
+): Promise<boolean> {
   const gate = collection + CLOSED + attempt;
   await dropClosed(db, collection);
   const kept = options ?? (await readDefinition(db, collection))?.options;
@@ -191,7 +198,19 @@ export async function replaceByClosed(
     await dropIfExists(db, gate);
     throw error;
   }
-  await db.renameCollection(gate, collection, { dropTarget: true, writeConcern: { w: 'majority' } });
+  try {
+    await db.admin().command({
+      renameCollection: `${db.databaseName}.${gate}`,
+      to: `${db.databaseName}.${collection}`,
+      dropTarget: replaces === undefined ? true : new UUID(replaces),
+      writeConcern: { w: 'majority' },
+    });
+    return true;
+  } catch (error) {
+    if (replaces === undefined || !hasCode(error, 'collectionUuidMismatch')) throw error;
+    await dropIfExists(db, gate);
+    return false;
+  }
 }
 
 /** Drops what was to replace a copy: who made it can't rename it over a new copy any more. */

@@ -4,26 +4,17 @@ import type { Db, MongoClient } from 'mongodb';
 import { nanoid } from 'nanoid';
 import { DroverError } from '../domain/errors.js';
 import type { Direction } from '../domain/partition.js';
+import type { ApplierOptions } from './change-applier.js';
 import { ChangeApplier } from './change-applier.js';
 import type { Change } from './change-log.js';
 import { changeLog } from './change-log.js';
 import type { CheckpointDocument } from './checkpoint.js';
 import { Checkpoint, Markers, MARKERS } from './checkpoint.js';
-import type { Part } from './part.js';
 
-export interface FollowerOptions {
-  readonly migration: string;
-  readonly direction: Direction;
+export interface FollowerOptions extends Omit<ApplierOptions, 'origin' | 'destination'> {
   readonly origin: MongoClient;
   readonly destination: MongoClient;
   readonly database: string;
-  /** Name of the origin's collection. */
-  readonly collection: string;
-  /** Name of the destination's collection, where it is another one. */
-  readonly copy?: string;
-  readonly keyField: string;
-  /** The partition's documents, where the origin's collection holds others, too. */
-  readonly part?: Part | undefined;
   readonly signal: AbortSignal;
   readonly onProgress: (progress: FollowerProgress) => void;
 }

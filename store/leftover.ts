@@ -7,7 +7,7 @@ import type { KeyspaceDocument } from './catalog/keyspaces.js';
  * somebody else.
  */
 export interface Leftover {
-  readonly kind: 'fence' | 'missing' | 'gates' | 'replication' | 'temporary' | 'copy' | 'expiry';
+  readonly kind: 'fence' | 'missing' | 'gates' | 'replication' | 'temporary' | 'copy' | 'foreign' | 'expiry';
   readonly node: string;
   readonly keyspace: string;
   /** Name of the partition that it concerns; absent where that is not known any more. */

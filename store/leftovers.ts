@@ -5,7 +5,7 @@ import { grouped } from '../domain/grouped.js';
 import type { Catalog } from './catalog/catalog.js';
 import { fenceOf } from './catalog/keyspaces.js';
 import { CHECKPOINTS, MARKERS } from './checkpoint.js';
-import { closedName, isFencedBy } from './fenced-collection.js';
+import { closedName, inspect, isFencedBy } from './fenced-collection.js';
 import { gatesOf, indexBuilds } from './gates.js';
 import type { Leftover, Place } from './leftover.js';
 import { isSettled } from './leftover.js';
@@ -43,7 +43,7 @@ export async function findMisset(
   const handedOver = places.filter(({ partitions }) => partitions.some(isChangingHands));
   const over = places.filter(({ partitions }) => partitions.some(({ id }) => ended.has(id)));
   return [
-    ...(await confirmed(catalog, (all) => brokenFences(all), places.filter(isMember))),
+    ...(await confirmed(catalog, (all) => brokenFences(catalog, all), places.filter(isMember))),
     ...(await confirmed(catalog, unwantedExpiry, handedOver)),
     ...(await confirmed(catalog, (all) => lackingExpiry(catalog, all), over)),
   ];
@@ -72,7 +72,7 @@ export async function findLeftovers(catalog: Catalog, nodes: NodePool, node: str
   return confirmed(
     catalog,
     async () => [
-      ...(await brokenFences(places)),
+      ...(await brokenFences(catalog, places)),
       ...(await strayGates(places)),
       ...(await strayReplication(places)),
       ...(await unwantedExpiry(places)),
@@ -135,7 +135,7 @@ async function optionsOf(places: readonly Place[]): Promise<Map<Place, Document>
   return options;
 }
 
-async function brokenFences(places: readonly Place[]): Promise<Leftover[]> {
+async function brokenFences(catalog: Catalog, places: readonly Place[]): Promise<Leftover[]> {
   const options = await optionsOf(places);
   const found: Leftover[] = [];
   for (const place of places) {
@@ -152,7 +152,7 @@ async function brokenFences(places: readonly Place[]): Promise<Leftover[]> {
       // Whoever moves a partition out of a collection that others are in takes it out to the end.
       if (isMember(place) || isSharedOn(partitions[0]!, node)) continue;
       if ((await place.db.collection(collection).findOne({}, { projection: { _id: 1 } })) === null) continue;
-      found.push({ ...where, kind: 'copy', what: 'a copy that belongs to no migration, closed but not empty' });
+      found.push({ ...where, ...(await copyOrForeign(catalog, place)) });
       continue;
     }
     const what = isMember(place)
@@ -161,6 +161,19 @@ async function brokenFences(places: readonly Place[]): Promise<Leftover[]> {
     found.push({ ...where, kind: 'fence', what });
   }
   return found;
+}
+
+/** A copy that nobody needs goes; what a migration has left alone, as it was somebody else's, does not. */
+async function copyOrForeign(
+  { migrations }: Catalog,
+  { db, node, keyspace, collection, partitions }: Place,
+): Promise<Pick<Leftover, 'kind' | 'what'>> {
+  const { uuid } = await inspect(db, collection);
+  if (uuid !== undefined && (await migrations.hasLeftAlone(keyspace._id, partitions[0]!.name, node, uuid))) {
+    const what = 'a collection that somebody has made under the name of a copy, closed: rename it, or drop it';
+    return { kind: 'foreign', what };
+  }
+  return { kind: 'copy', what: 'a copy that belongs to no migration, closed but not empty' };
 }
 
 async function strayGates(places: readonly Place[]): Promise<Leftover[]> {

@@ -1,5 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import type { Binary, ClientSession, Collection, Db, MongoClient } from 'mongodb';
+import type { Binary, ClientSession, Collection, Db, Document, MongoClient } from 'mongodb';
+import { MongoServerError, UUID } from 'mongodb';
 import { DroverError } from '../domain/errors.js';
 import type { Token } from '../domain/token.js';
 import { CHECKPOINTS, endTransaction } from './checkpoint.js';
@@ -13,6 +14,8 @@ export interface PartRemoval {
   readonly client: MongoClient;
   readonly database: string;
   readonly collection: string;
+  /** Of the collection, where it is known: from another one of its name nothing is deleted. */
+  readonly uuid?: string | undefined;
   readonly part: Part;
   readonly migration: string;
   /** Whoever has a lower number deletes nothing any more. */
@@ -110,7 +113,7 @@ async function takeOver(
 async function removeSome(
   collection: Collection,
   removals: Collection<RemovalDocument>,
-  { migration, attempt, part }: PartRemoval,
+  { database, client, migration, attempt, part, uuid }: PartRemoval,
   session: ClientSession,
   from: Token,
 ): Promise<{ readonly documents: number; readonly bytes: number; readonly token: Token } | undefined> {
@@ -133,7 +136,17 @@ async function removeSome(
       if (found.length === 0) return undefined;
       const ids = found.map((document) => valueOf(document, '_id') as never);
       // By the tokens themselves, too: whatever the index has found, nothing of another partition is deleted.
-      const { deletedCount } = await collection.deleteMany({ _id: { $in: ids }, ...filterOf(part) }, { session });
+      const reply = await client.db(database).command(
+        {
+          delete: collection.collectionName,
+          deletes: [{ q: { _id: { $in: ids }, ...filterOf(part) }, limit: 0 }],
+          ...(uuid === undefined ? {} : { collectionUUID: new UUID(uuid) }),
+        },
+        { session },
+      );
+      const [refused] = (reply['writeErrors'] ?? []) as Document[];
+      if (refused !== undefined) throw new MongoServerError(refused);
+      const deletedCount = Number(reply['n']);
       if (deletedCount !== found.length) {
         throw new DroverError(
           'Unavailable',

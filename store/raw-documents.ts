@@ -1,5 +1,5 @@
 import type { ClientSession, Collection, Db, Document, FindOptions, Timestamp } from 'mongodb';
-import { Long } from 'mongodb';
+import { Long, UUID } from 'mongodb';
 import { DocumentSequence } from 'mongodb/lib/cmap/commands.js';
 import { DroverError } from '../domain/errors.js';
 import type { Token } from '../domain/token.js';
@@ -241,6 +241,7 @@ const LISTS = { insert: 'documents', update: 'updates', delete: 'deletes' } as c
  * Writes in the order of the list, past the collection's validator. What is inserted is stored as it is, timestamps of zero
  * included.
  *
+ * @param uuid of the collection that is meant: another one of its name is not written to
  * @returns the first one that was refused, with which a transaction has ended
  */
 export async function writeRaw(
@@ -249,6 +250,7 @@ export async function writeRaw(
   collection: string,
   writes: readonly RawDocument[],
   session: ClientSession,
+  uuid?: string,
 ): Promise<RefusedWrite | undefined> {
   const sequence = new DocumentSequence(LISTS[command]);
   const changedByServer: RawDocument[] = [];
@@ -261,6 +263,7 @@ export async function writeRaw(
       [command]: collection,
       [LISTS[command]]: sequence,
       ordered: true,
+      ...(uuid === undefined ? {} : { collectionUUID: new UUID(uuid) }),
       ...(command === 'delete' ? {} : { bypassDocumentValidation: true }),
     },
     { session },
@@ -268,7 +271,7 @@ export async function writeRaw(
   const [refused] = (reply['writeErrors'] ?? []) as { index: number; code: number; errmsg: string }[];
   if (refused !== undefined) return { index: refused.index, code: refused.code, message: refused.errmsg };
   if (changedByServer.length === 0) return undefined;
-  return writeRaw(db, 'update', collection, changedByServer.map(setRight), session);
+  return writeRaw(db, 'update', collection, changedByServer.map(setRight), session, uuid);
 }
 
 const setRight = (document: RawDocument): RawDocument =>

@@ -78,6 +78,9 @@ export interface MigrationDocument {
   steps: BoundaryStepRecord[];
   /** Collection options and indexes: as they were when the copy was begun, with the changes that were taken over since. */
   definition?: KeptDefinitionDocument;
+  /** Collections of somebody else that were found under the names of its copies. */
+  leftAlone?: { node: string; uuid: string }[];
+  /** Why it is being or was rolled back, or what somebody has to look at after it. */
   error?: string;
 }
 
@@ -109,6 +112,12 @@ export class Migrations {
     const nodes = new Set<string>();
     for await (const { source, target } of found) nodes.add(source).add(target);
     return nodes;
+  }
+
+  /** Whether a collection is one that a migration of the partition has found to be somebody else's. */
+  async hasLeftAlone(keyspace: string, partition: string, node: string, uuid: string): Promise<boolean> {
+    const filter = { keyspace, partition, leftAlone: { $elemMatch: { node, uuid } } };
+    return (await this.collection.findOne(filter, { projection: { _id: 1 } })) !== null;
   }
 
   /** The newest of some partitions, from or to a node, that has noted what the collection is. */

@@ -246,13 +246,25 @@ describe('a collection that moves', () => {
       expect(record).toMatchObject({ state: 'rolledBack' });
     });
 
-    it('is of no account when the target owns everything already', async () => {
-      const { source, target, physical } = await started('p0', { weights: [100], soak: '2s' });
+    it('is of no account when the target owns everything already: another one of its name stays as it is', async () => {
+      const { source, target, physical } = await started('p0', { weights: [100], soak: '3s' });
       await until('the soak', async () => (await progress('p0')).phase === 'soak');
-      await (await at(source)).dropCollection(physical);
-      await sessions.updateMany({ customerId: 'customer-1' }, { $set: { expires: inMs(3_600_000) } });
+      const old = await at(source);
+      await old.dropCollection(physical);
+      await old.collection<{ _id: string }>(physical).insertOne({ _id: 'somebody else' });
+      // These flow back, to where there is nothing any more that they could flow into.
+      for (let i = 0; i < DOCUMENTS; i++) {
+        const expires = inMs(3_600_000);
+        await sessions.updateOne({ _id: `live-${i}`, customerId: `customer-${i}` }, { $set: { expires } });
+      }
       expect(await waitForMigration(the.control, KEYSPACE, 'p0')).toMatchObject({ outcome: 'completed' });
       expect(await (await at(target)).collection(physical).countDocuments()).toBeGreaterThan(10);
+      expect(await old.collection(physical).find().toArray()).toEqual([{ _id: 'somebody else' }]);
+      const [record] = await the.control.catalog.migrations.list({ partition: 'p0' });
+      expect(record).toMatchObject({ state: 'completed', error: expect.stringContaining('rename it, or drop it') as string }); // prettier-ignore
+      // Nor does who clears what is left take it for a copy.
+      await repair(the.control);
+      expect(await old.collection(physical).countDocuments()).toBe(1);
     });
 
     it('gets nothing handed back: the target keeps the only documents, and the move waits', async () => {

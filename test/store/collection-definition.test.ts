@@ -81,7 +81,9 @@ describe('the definition of a collection', () => {
     expect((await inspect(target, 'orders')).options).toMatchObject(OPTIONS);
     await replaceByClosed(target, 'orders', { keyField: 'customerId' }, 'm-1', () => Promise.resolve());
     expect(differentOptions(options, (await definition(target)).options)).toEqual([]);
-    await replaceByClosed(target, 'orders', { keyField: 'customerId' }, 'm-2', () => Promise.resolve(), rawOptions({}));
+    await replaceByClosed(target, 'orders', { keyField: 'customerId' }, 'm-2', () => Promise.resolve(), {
+      options: rawOptions({}),
+    });
     expect(differentOptions(options, (await definition(target)).options).sort()).toEqual(Object.keys(OPTIONS).sort());
     expect((await inspect(target, 'orders')).fenced).toBe(true);
   });
