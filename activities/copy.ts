@@ -175,6 +175,7 @@ export function createCopyActivities(dependencies: Dependencies) {
           keyField: context.fence.keyField,
           part,
           copyUuid: kept?.uuids[move.direction === 'forward' ? move.target : move.source],
+          originWasDropped: move.direction === 'forward' && record?.sourceLost === true,
           onSourceGone: () => {
             dependencies.log.error('the source was dropped or renamed: nothing can be handed back to it', {
               migration: move.migration,

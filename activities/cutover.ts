@@ -11,10 +11,11 @@ import type { TokenLoad } from '../domain/weights.js';
 import { boundaryFor, weightAt } from '../domain/weights.js';
 import { worse } from '../domain/watch.js';
 import { sampleTokens } from '../store/sample.js';
-import { confirmWayBack, followDefinition } from './definition.js';
+import { followDefinition } from './definition.js';
 import type { Dependencies, Move, MovePlan } from './dependencies.js';
 import { letExpire } from './expiry.js';
 import { withHeartbeat } from './heartbeat.js';
+import { fenceAnew, noWayBack } from './lost-collection.js';
 import type { MoveContext } from './move-context.js';
 import { openMove } from './move-context.js';
 import { refuseDirectWriters } from './shared-collection.js';
@@ -43,6 +44,8 @@ export interface ShiftResult {
   /** False when the step would have moved nothing and was left out. */
   readonly moved: boolean;
   readonly pauseMs: number;
+  /** Nothing could be handed back, for this reason: the target has to take the rest over. */
+  readonly noWayBack?: string;
 }
 
 /** Activities that hand a partition over. */
@@ -93,19 +96,32 @@ export function createCutoverActivities(dependencies: Dependencies) {
         await catalog.partitions.advance(gated, { kind: 'publish' });
       }),
 
-    /** Hands over what `weight` percent of the load still lack; 0 hands everything back. */
-    shiftWeight: (move: Move & { readonly weight: number }): Promise<ShiftResult> =>
+    /**
+     * Hands over what `weight` percent of the load still lack; 0 hands everything back, where that is possible. With `sourceLost` the
+     * target takes over what was a source's whose collection is gone.
+     */
+    shiftWeight: (move: Move & { readonly weight: number; readonly sourceLost?: boolean }): Promise<ShiftResult> =>
       withHeartbeat(async (_report, signal) => {
         // Before the partition is read: what another activity of this process does meanwhile must not count for it.
         const id = partitionId(move.keyspace, move.partition);
         const mine = atRest.get(id);
         atRest.delete(id);
-        const context = await openMove(dependencies, move);
+        let context = await openMove(dependencies, move);
+        if (move.sourceLost === true) {
+          context = { ...context, partition: await fenceAnew(context, handoverWorld(dependencies, context)) };
+        } else if (move.weight > 0) await followDefinition(dependencies, context, { signal });
         const { partition } = context;
-        if (move.weight > 0) await followDefinition(dependencies, context, { signal });
-        else await confirmWayBack(dependencies, context);
         const tokens = tokensOf(partition);
         const load = await loads(context);
+        const lost = move.weight > 0 ? undefined : await noWayBack(dependencies, context);
+        if (lost !== undefined) {
+          return {
+            weight: weightAt(partition.route.boundary, tokens, load),
+            moved: false,
+            pauseMs: 0,
+            noWayBack: lost,
+          };
+        }
         const wanted = boundaryFor(move.weight, tokens, load);
         // The load may have shifted since the last weight: what the target has, it keeps.
         const boundary = move.weight > 0 && wanted < partition.route.boundary ? partition.route.boundary : wanted;

@@ -1,5 +1,5 @@
 import { DroverError } from '../domain/errors.js';
-import type { NodeName, Partition } from '../domain/partition.js';
+import type { NodeName } from '../domain/partition.js';
 import { collectionOn, expiringNodes, isSharedOn, tokensOf } from '../domain/partition.js';
 import type { CollectionDefinition, PresentDefinition } from '../store/collection-definition.js';
 import {
@@ -204,22 +204,3 @@ async function keptOrPresent({ catalog }: Dependencies, context: MoveContext): P
   const [owned, copied] = await Promise.all([present(context, source), present(context, target)]);
   return keep(catalog, context, { ...owned, uuids: { [source]: owned.uuid, [target]: copied.uuid } }, undefined);
 }
-
-/**
- * @throws DroverError `Unavailable` when the collection that a partition is to be handed back to is not the one that it came
- * from: its documents are at the target only then
- */
-export async function confirmWayBack({ catalog }: Dependencies, context: MoveContext): Promise<void> {
-  const { source, target, migration } = context.move;
-  const kept = await keptOf(catalog, migration);
-  if (kept === undefined || isAtSource(context.partition)) return;
-  if (await isThere(context, source, kept)) return;
-  throw new DroverError(
-    'Unavailable',
-    `${nameOf(context)} on "${source}" was dropped or renamed, and "${target}" owns a part of it: nothing is handed back to a ` +
-      `collection without its documents, and nothing removed; "${target}" has a copy of all of them`,
-  );
-}
-
-const isAtSource = ({ route, handover, box: [{ low }] }: Partition): boolean =>
-  route.boundary === low && handover?.state.kind === 'idle';

@@ -1,6 +1,14 @@
-import type { NodeName } from '../domain/partition.js';
+import { makeGates, removeGates, restoreFences, shutOut } from '../domain/boundary-step.js';
+import { DroverError } from '../domain/errors.js';
+import type { NodeName, Partition } from '../domain/partition.js';
+import { collectionOn, isSharedOn, tokensOf } from '../domain/partition.js';
+import type { World } from '../domain/step.js';
+import { run } from '../domain/step.js';
+import { readDefinition } from '../store/collection-definition.js';
 import type { CollectionState } from '../store/fenced-collection.js';
+import { createFenced } from '../store/fenced-collection.js';
 import type { Dependencies } from './dependencies.js';
+import { keptOf } from './kept-definition.js';
 import type { MoveContext } from './move-context.js';
 
 /** What becomes of a move when somebody drops or renames one of its collections. */
@@ -11,16 +19,73 @@ import type { MoveContext } from './move-context.js';
  */
 export async function leaveAlone(
   { catalog, log }: Dependencies,
-  { keyspace, move: { migration } }: MoveContext,
+  { keyspace, partition, move: { migration } }: MoveContext,
   node: NodeName,
   collection: string,
   { uuid, fenced, empty }: CollectionState,
 ): Promise<void> {
   if ((fenced && empty) || uuid === undefined) return;
   const name = `${keyspace.database}.${collection}`;
-  const error =
-    `${name} on "${node}" is not the collection that was moved: somebody has dropped that one and made another of its name. Its ` +
-    'documents are left as they are, and no partition has them: rename it, or drop it';
-  log.error(error, { migration, node, collection: name });
+  const what =
+    `${name} on "${node}" is not the collection that was moved: somebody has dropped that one and made another of its name. ` +
+    (isSharedOn(partition, node)
+      ? `Documents of ${partition.id} that are in it are not deleted: look at what it holds`
+      : 'Its documents are left as they are, and no partition has them: rename it, or drop it');
+  log.error(what, { migration, node, collection: name });
+  const before = (await catalog.migrations.find(migration))?.error;
+  const error = before === undefined || before.includes(what) ? (before ?? what) : `${before}; ${what}`;
   await catalog.migrations.update(migration, { $set: { error }, $addToSet: { leftAlone: { node, uuid } } });
+}
+
+/**
+ * Whether the source's collection is another one now, or none, while the partition can't simply go back to it: what the target owns is
+ * there alone.
+ *
+ * @returns why nothing can be handed back, in a sentence; undefined where it can
+ */
+export async function noWayBack(dependencies: Dependencies, context: MoveContext): Promise<string | undefined> {
+  const { catalog, log } = dependencies;
+  const { partition, keyspace, move } = context;
+  const { source, target, migration } = move;
+  const kept = await keptOf(catalog, migration);
+  if (kept === undefined || isAtSource(partition)) return undefined;
+  const collection = collectionOn(partition, source);
+  if ((await readDefinition(context.db(source), collection))?.uuid === kept.uuids[source]) return undefined;
+  const isWhollyAtTarget = partition.route.boundary === tokensOf(partition).high;
+  const reason =
+    `${keyspace.database}.${collection} on "${source}" was dropped or renamed while "${target}" owned ` +
+    (isWhollyAtTarget
+      ? `all of ${partition.id}: nothing can be handed back`
+      : `a part of ${partition.id}: nothing can be handed back, and "${target}" takes over what it has a copy of. What "${source}" ` +
+        'accepted in the last moments before, and was not copied yet, is lost');
+  await catalog.migrations.update(migration, { $set: { sourceLost: true, error: reason } });
+  log.error(reason, { migration });
+  return reason;
+}
+
+const isAtSource = ({ route, handover, box: [{ low }] }: Partition): boolean =>
+  route.boundary === low && handover?.state.kind === 'idle';
+
+/**
+ * Makes what the catalog says hold again at a source whose collection is gone: with a collection of its name, or the one that somebody
+ * has made of it since, behind a fence and with gates. A step that was under way comes to one of its two ends.
+ */
+export async function fenceAnew(context: MoveContext, world: World): Promise<Partition> {
+  const { partition, fence, move, db } = context;
+  const taken = await run(shutOut(partition), world);
+  const collection = collectionOn(partition, move.source);
+  try {
+    await createFenced(db(move.source), collection, { ...fence, accepted: [] });
+  } catch (error) {
+    // It is there: routers with writes for it, or somebody else, have made it.
+    if (!(error instanceof DroverError) || error.code !== 'Refused') throw error;
+  }
+  if (isSharedOn(partition, move.source)) {
+    await db(move.source)
+      .collection(collection)
+      .createIndex({ [fence.keyField]: 'hashed' });
+  }
+  // None that the catalog names is there any more.
+  const gated = await run(makeGates(await run(removeGates(taken), world)), world);
+  return run(restoreFences(gated), world);
 }

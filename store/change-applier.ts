@@ -9,7 +9,7 @@ import type { Change } from './change-log.js';
 import type { Checkpoint, MarkerDocument } from './checkpoint.js';
 import { MARKERS, markerBoundary } from './checkpoint.js';
 import { scopeFromBson, timeToBson } from './codec.js';
-import { tokenOfRaw } from './key-token.js';
+import { isPartitionKey, tokenOfRaw } from './key-token.js';
 import type { Part } from './part.js';
 import type { RawValue } from './raw-bson.js';
 import {
@@ -44,6 +44,8 @@ export interface ApplierOptions {
   readonly copyUuid?: string | undefined;
   /** Told when the source's collection is gone, and nothing can be handed back to it any more. */
   readonly onSourceGone?: (() => void) | undefined;
+  /** It is known that somebody has dropped the origin's collection: what comes after that is followed. */
+  readonly originWasDropped?: boolean | undefined;
 }
 
 /** Documents of one transaction have about so many bytes, and are at most so many. */
@@ -119,8 +121,20 @@ export class ChangeApplier {
   }
 
   /** Whether a change is to be applied soon, by all that is known: its transaction has the last word. */
-  concerns({ collection, key, time }: Change): boolean {
+  concerns(change: Change): boolean {
+    const { collection, key, time } = change;
+    if (this.isForeign(change)) return false;
     return this.scope === undefined || collection === MARKERS || mayCover(this.scope, key, time);
+  }
+
+  /** In a collection that somebody has made in the place of the source's there may be anything. */
+  private isForeign({ operationType, collection, key }: Change): boolean {
+    const isWhole = operationType === 'insert' || operationType === 'replace';
+    return isWhole && collection !== MARKERS && this.hasNoPlace(key);
+  }
+
+  private hasNoPlace(key: RawValue | undefined): boolean {
+    return this.options.originWasDropped === true && !isPartitionKey(key);
   }
 
   /** With a conflict, some of the changes may have been applied, and all of them are to be given again. */
@@ -141,6 +155,7 @@ export class ChangeApplier {
     const { migration, direction } = this.options;
     const segments: Segment[] = [{ changes: [] }];
     for (const change of changes) {
+      if (this.isForeign(change)) continue;
       if (change.collection !== MARKERS) {
         segments.at(-1)!.changes.push(change);
         continue;
@@ -185,7 +200,7 @@ export class ChangeApplier {
   /** Of a side that owns nothing any more it does not matter. @throws DroverError `SourceChanged` */
   private async refuseWhatHappenedToTheCollection(changes: readonly Change[]): Promise<void> {
     const happened = changes.find(({ id }) => id === undefined);
-    if (happened === undefined) return;
+    if (happened === undefined || this.options.originWasDropped === true) return;
     const { scope } = await this.checkpoint.get();
     if (scopeFromBson(scope).owned.length === 0) return;
     const { origin, collection } = this.options;
@@ -366,7 +381,9 @@ export class ChangeApplier {
     if (document === undefined && mayCover(scope, key, at)) throw new ScopeHasGrown();
     // Deleted since: that change follows.
     if (document === undefined || document === null) return undefined;
-    return isApplied(scope, tokenOfRaw(fieldAt(document, this.options.keyField)), at) ? document : undefined;
+    const now = fieldAt(document, this.options.keyField);
+    if (this.hasNoPlace(now)) return undefined;
+    return isApplied(scope, tokenOfRaw(now), at) ? document : undefined;
   }
 
   private async presentKeys(ids: readonly RawValue[]): Promise<Map<string, RawValue>> {

@@ -56,6 +56,9 @@ function hashOther(key: unknown): Token {
   return tokenOfRaw(field(BSON.serialize({ k: key }, { ignoreUndefined: true }), 'k'));
 }
 
+/** Whether a document with it has a place in a partition. */
+export const isPartitionKey = (key: RawValue | undefined): boolean => key !== undefined && CANONICAL.has(key.type);
+
 /**
  * The same for a key as a server sent it; undefined when it is missing.
  *

@@ -13,7 +13,7 @@ export class Followers {
     cancellable: true,
     parent: new CancellationScope({ cancellable: false }),
   });
-  private readonly running: Promise<void>[] = [];
+  private readonly running = new Map<Direction, Promise<void>>();
   private stopping = false;
 
   constructor(
@@ -22,14 +22,19 @@ export class Followers {
     private readonly onFailure: (error: unknown) => void,
   ) {}
 
+  /** One that runs already goes on. */
   start(direction: Direction): void {
-    this.running.push(this.scope.run(() => this.follow(direction)));
+    if (this.running.has(direction)) return;
+    this.running.set(
+      direction,
+      this.scope.run(() => this.follow(direction)),
+    );
   }
 
   async stop(): Promise<void> {
     this.stopping = true;
     this.scope.cancel();
-    await Promise.all(this.running);
+    await Promise.all(this.running.values());
   }
 
   private async follow(direction: Direction): Promise<void> {

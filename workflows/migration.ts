@@ -47,7 +47,7 @@ export async function migrationWorkflow(input: MigrationInput): Promise<Migratio
     });
   } catch (error) {
     if (!isCancellation(error)) steering.stop(describeFailure(error));
-    return await rollBack(steering, move, saga, error);
+    return await rollBack(steering, move, saga, followers, error);
   }
   return await CancellationScope.nonCancellable(() => retire(steering, move, followers));
 }
@@ -107,7 +107,7 @@ async function cutOver(steering: Steering, move: MovePlan, saga: Saga, followers
   saga.compensateWith(() => cleanUp.withdrawTarget(move));
   await steps.publishTarget(cutover);
 
-  saga.compensateWith(async () => steering.reached(0, await cleanUp.shiftWeight({ ...move, weight: 0 })));
+  saga.compensateWith(() => handBack(steering, move));
   for (;;) {
     await steering.safePoint();
     const weight = steering.nextWeight();
@@ -151,10 +151,39 @@ export async function retire(steering: Steering, move: Move, followers: Follower
   return { migration: move.migration, outcome: 'completed', documents, bytes, pauseMsMax };
 }
 
-/** Everything back to the source, in reverse order of the steps. */
-export async function rollBack(steering: Steering, move: Move, saga: Saga, error: unknown): Promise<MigrationResult> {
+/** The source's collection is gone. */
+class NoWayBack extends Error {}
+
+/** @throws NoWayBack when the source has nothing any more that a part could be handed back to */
+export async function handBack(steering: Steering, move: Move): Promise<void> {
+  const step = await cleanUp.shiftWeight({ ...move, weight: 0 });
+  if (step.noWayBack !== undefined) throw new NoWayBack(step.noWayBack);
+  steering.reached(0, step);
+}
+
+/**
+ * Everything back to the source, in reverse order of the steps. Where the source's collection is gone while the target owns a part, the
+ * only way is on: the target takes the rest over, and that is said as loudly as a failure.
+ */
+export async function rollBack(
+  steering: Steering,
+  move: Move,
+  saga: Saga,
+  followers: Followers,
+  error: unknown,
+): Promise<MigrationResult> {
   steering.setPhase(MigrationPhase.rollback);
-  await saga.compensate();
+  try {
+    await saga.compensate();
+  } catch (failure) {
+    if (!(failure instanceof NoWayBack)) throw failure;
+    await CancellationScope.nonCancellable(async () => {
+      for (const direction of ['forward', 'back'] as const) followers.start(direction);
+      steering.reached(100, await cleanUp.shiftWeight({ ...move, weight: 100, sourceLost: true }));
+      await retire(steering, move, followers);
+    });
+    throw ApplicationFailure.nonRetryable(`completed instead of rolled back: ${failure.message}`, 'SourceLost');
+  }
   steering.setPhase(MigrationPhase.rolledBack);
   const ending = steering.ending;
   if (ending === undefined) throw error; // the workflow itself was cancelled

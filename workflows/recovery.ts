@@ -3,7 +3,7 @@ import { cleanUp, control, messages, steps } from './activity-proxies.js';
 import { describeFailure } from './failure.js';
 import { Followers } from './followers.js';
 import type { MigrationResult, RecoveryInput, RepairReport } from './messages.js';
-import { retire, rollBack } from './migration.js';
+import { handBack, retire, rollBack } from './migration.js';
 import { Saga } from './saga.js';
 import { Steering } from './steering.js';
 
@@ -35,8 +35,8 @@ export async function recoveryWorkflow(input: RecoveryInput): Promise<MigrationR
   saga.compensateWith(() => cleanUp.removeShadow(move));
   saga.compensateWith(() => followers.stop());
   saga.compensateWith(() => cleanUp.withdrawTarget(move));
-  saga.compensateWith(async () => steering.reached(0, await cleanUp.shiftWeight({ ...move, weight: 0 })));
-  return await rollBack(steering, move, saga, new Error(REASON));
+  saga.compensateWith(() => handBack(steering, move));
+  return await rollBack(steering, move, saga, followers, new Error(REASON));
 }
 
 /** Clears what is left on the nodes, and has migrations ended that were left; what the janitor does by and by, at once. */

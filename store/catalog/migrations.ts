@@ -80,6 +80,8 @@ export interface MigrationDocument {
   definition?: KeptDefinitionDocument;
   /** Collections of somebody else that were found under the names of its copies. */
   leftAlone?: { node: string; uuid: string }[];
+  /** The source's collection is gone while the target owns a part: there is only the way on. */
+  sourceLost?: true;
   /** Why it is being or was rolled back, or what somebody has to look at after it. */
   error?: string;
 }

@@ -267,23 +267,39 @@ describe('a collection that moves', () => {
       expect(await old.collection(physical).countDocuments()).toBe(1);
     });
 
-    it('gets nothing handed back: the target keeps the only documents, and the move waits', async () => {
-      const keyspace = 'shop.gone';
-      await createKeyspace(the.control, { name: keyspace, key: 'k', partitions: 1 });
-      const gone = (await the.connect()).db('shop').collection<{ k: string }>('gone');
-      for (let i = 0; i < 100; i++) await gone.insertOne({ k: `k${i}` });
-      const { route, collection: physical } = await the.control.catalog.partitions.get(keyspace, 'p0');
-      const target = the.control.nodes.names.find((node) => node !== route.source)!;
-      await migrate(the.control, { keyspace, partition: 'p0', target, weights: [50, 100], dwell: '1m' });
-      const now = () => migrationProgress(the.control, keyspace, 'p0');
-      await until('half of it', async () => (await now()).weight > 0);
-      await (await at(route.source)).dropCollection(physical);
-      await until('it rolls back', async () => (await now()).phase === 'rollback');
-      expect((await now()).reason).toContain('was dropped while it moves');
-      await new Promise((resolve) => setTimeout(resolve, 1_000));
-      expect(await (await at(target)).collection(physical).countDocuments()).toBe(100);
-      const partition = await the.control.catalog.partitions.get(keyspace, 'p0');
-      expect(partition.route.boundary).not.toBe(partition.box[0].low);
-    });
+    it.each([
+      ['is missing', 'gone', false],
+      ["is somebody else's", 'taken', true],
+    ])(
+      'gets nothing handed back when it %s: the target takes over what it has, and says so',
+      async (_, name, remade) => {
+        const keyspace = `shop.${name}`;
+        await createKeyspace(the.control, { name: keyspace, key: 'k', partitions: 1 });
+        const documents = (await the.connect()).db('shop').collection<{ _id: string; k: string }>(name);
+        for (let i = 0; i < 100; i++) await documents.insertOne({ _id: `${i}`, k: `k${i}` });
+        const { route, collection: physical } = await the.control.catalog.partitions.get(keyspace, 'p0');
+        const target = the.control.nodes.names.find((node) => node !== route.source)!;
+        await migrate(the.control, { keyspace, partition: 'p0', target, weights: [50, 100], dwell: '1m' });
+        await until('half of it', async () => (await migrationProgress(the.control, keyspace, 'p0')).weight > 0);
+        const source = await at(route.source);
+        await source.dropCollection(physical);
+        if (remade) await source.collection<{ _id: string }>(physical).insertOne({ _id: 'somebody else' });
+        await expect(waitForMigration(the.control, keyspace, 'p0')).rejects.toThrow(
+          /completed instead of rolled back: .* was dropped or renamed while .* owned a part of .* is lost/,
+        );
+        const partition = await the.control.catalog.partitions.get(keyspace, 'p0');
+        expect(partition).toMatchObject({ handover: null, gates: [], route: { source: target, target: null } });
+        const [record] = await the.control.catalog.migrations.list({ keyspace });
+        expect(record).toMatchObject({ state: 'completed', sourceLost: true });
+        expect(record!.error).toContain('nothing can be handed back');
+        if (remade) expect(record!.error).toContain('Its documents are left as they are');
+        // Served again, all of it.
+        expect(await documents.countDocuments({})).toBe(100);
+        for (let i = 0; i < 100; i++) await documents.updateOne({ _id: `${i}`, k: `k${i}` }, { $set: { seen: true } });
+        expect(await (await at(target)).collection(physical).countDocuments({ seen: true })).toBe(100);
+        const left = await source.collection(physical).find().toArray();
+        expect(left).toEqual(remade ? [{ _id: 'somebody else' }] : []);
+      },
+    );
   });
 });

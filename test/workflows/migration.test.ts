@@ -84,6 +84,21 @@ describe('migrationWorkflow', () => {
       },
     );
 
+    it('is completed instead of rolled back when there is no way back, and fails with that reason', async () => {
+      const handle = await perform((the) => ({
+        shiftWeight: async ({ weight }) => {
+          const step = { weight, moved: true, pauseMs: 1 };
+          if (weight === 10) await the().executeUpdate(messages.rollback, { args: [{ by: 'me' }] });
+          return weight === 0 ? { ...step, noWayBack: 'the source was dropped' } : step;
+        },
+      }));
+      const message = 'completed instead of rolled back: the source was dropped';
+      expect(await failureOf(handle)).toMatchObject({ type: 'SourceLost', message });
+      const ending = ['shiftWeight 0', 'shiftWeight 100', ...RETIRE];
+      expect((await story(handle)).slice(-ending.length)).toEqual(ending);
+      expect((await decisions(handle)).at(-ending.length + 1)!.input).toMatchObject({ weight: 100, sourceLost: true });
+    });
+
     it('asks again for a place when nobody answers for a minute', async () => {
       let asked = 0;
       const handle = await perform((the) => ({
