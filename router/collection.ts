@@ -260,9 +260,7 @@ export class DroverCollection<TSchema extends Document = Document> extends Colle
     const options = this.resolved(given);
     const keyspace = await this.keyspace();
     const wanted = this.wanted(keyspace, filter, options);
-    return wanted === 'all' || wanted.length > 1
-      ? deleteEverywhere(this.router, keyspace, wanted, filter as Filter<Document>, options)
-      : guarded.deleteMany(this.router, keyspace, wanted[0], filter as Filter<Document>, options);
+    return deleteEverywhere(this.router, keyspace, wanted, filter as Filter<Document>, options);
   }
 
   private async updateEverywhere(

@@ -1,14 +1,14 @@
 import type { DeleteOptions, DeleteResult, Document, Filter } from 'mongodb';
 import { DroverError } from '../domain/errors.js';
+import { grouped } from '../domain/grouped.js';
 import type { Token } from '../domain/token.js';
 import { isFenced } from '../store/fenced-collection.js';
 import { tokenOfRaw } from '../store/key-token.js';
 import { decode, fieldAt, idOf } from '../store/raw-bson.js';
 import { allEnded } from './all-ended.js';
-import { DroverFindCursor } from './find-cursor.js';
-import { BATCH, deleteListed, LISTED, withinTransaction } from './guarded-delete.js';
+import { BATCH, deleteListed, withinTransaction } from './guarded-delete.js';
 import type { KeyspaceHandle } from './keyspaces.js';
-import { idAndKey } from './located.js';
+import { idsAndKeys } from './located.js';
 import { partlyDone } from './results.js';
 import type { PartitionRoute } from './route-table.js';
 import type { Router } from './router.js';
@@ -18,13 +18,17 @@ import type { Routed } from './session.js';
 import { changingHands } from './session-transaction.js';
 import type { Wanted } from './wanted.js';
 
+/** Documents that are looked up at once. */
+const LISTED = 10_000;
+
 interface Listed {
   readonly id: unknown;
   readonly token: Token;
 }
 
 /**
- * `deleteMany` of documents of many keys: these are listed, then deleted in small transactions at whoever owns them by then.
+ * `deleteMany`: documents are listed, then deleted in small transactions, each of them at whoever owns its documents by then: so a
+ * hand-over waits for one of them, not for all.
  *
  * @throws what stopped it, with `deletedCount` for what had been deleted
  */
@@ -42,7 +46,7 @@ export async function deleteEverywhere(
     [route, documents]: readonly [PartitionRoute, readonly Listed[]],
     stopped: () => boolean,
   ): Promise<void> => {
-    const deadline = router.deadline();
+    let deadline = router.deadline();
     let rest = documents;
     while (rest.length > 0 && !stopped()) {
       const owner = route.readOwner(rest[0]!.token);
@@ -59,19 +63,20 @@ export async function deleteEverywhere(
         await router.refused(route);
         continue;
       }
+      deadline = router.deadline();
       const done = new Set(batch);
       rest = rest.filter((document) => !done.has(document));
     }
   };
   try {
     for (;;) {
-      const deadline = router.deadline();
       const known = router.routesOf(keyspace, wanted);
       const listed = await list(router, keyspace, filter, options);
-      await allEnded(byRoute(router, keyspace, listed), atOnce(session), remove);
+      const byRoute = grouped(listed, ({ token }) => router.routeOf(keyspace, token));
+      await allEnded([...byRoute], atOnce(session), remove);
       if (listed.length === LISTED) continue;
       // A list from a node that may not be the owner any more can lack some.
-      if (await router.areConfirmed(known, deadline)) return { acknowledged: true, deletedCount };
+      if (await router.areConfirmed(known, router.deadline())) return { acknowledged: true, deletedCount };
       if (session?.inTransaction() === true) throw changingHands(known[0]!.route);
     }
   } catch (error) {
@@ -87,26 +92,6 @@ async function list(
   { session, ...options }: Routed<DeleteOptions>,
 ): Promise<Listed[]> {
   const { field } = keyspace;
-  const cursor = new DroverFindCursor<Uint8Array>(router.scatter, keyspace.name, filter, {
-    ...withinTransaction(options),
-    ...(session === undefined ? {} : { session }),
-    projection: idAndKey(field),
-    limit: LISTED,
-    raw: true,
-    // What the primaries would delete now.
-    ...(session?.inTransaction() === true ? {} : { readConcern: 'local', readPreference: 'primary' }),
-  });
-  const documents = await cursor.toArray();
+  const documents = await idsAndKeys(router, keyspace, filter, { ...withinTransaction(options), session }, LISTED);
   return documents.map((bytes) => ({ id: decode(idOf(bytes)), token: tokenOfRaw(fieldAt(bytes, field)) }));
-}
-
-function byRoute(router: Router, keyspace: KeyspaceHandle, documents: readonly Listed[]) {
-  const groups = new Map<PartitionRoute, Listed[]>();
-  for (const document of documents) {
-    const route = router.routeOf(keyspace, document.token);
-    const group = groups.get(route);
-    if (group === undefined) groups.set(route, [document]);
-    else group.push(document);
-  }
-  return [...groups];
 }

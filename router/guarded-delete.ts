@@ -7,12 +7,10 @@ import type {
   FindOneAndUpdateOptions,
 } from 'mongodb';
 import { MongoRuntimeError, ObjectId } from 'mongodb';
-import type { Token } from '../domain/token.js';
 import { TOUCH_FIELD } from '../store/fenced-collection.js';
-import type { KeyspaceHandle } from './keyspaces.js';
-import type { Router } from './router.js';
 import type { Place } from './same-transaction.js';
 import type { DroverSession, Routed } from './session.js';
+import { AS_STORED } from './stored-types.js';
 import { inTransaction } from './transaction.js';
 
 // Validators don't see deletes. So the router changes the document first and deletes it in the same transaction: the change
@@ -20,11 +18,6 @@ import { inTransaction } from './transaction.js';
 
 /** Documents in one transaction of `deleteMany`: it holds up others, and a hand-over, for a few milliseconds. */
 export const BATCH = 100;
-/** Documents that `deleteMany` looks up at once. */
-export const LISTED = 10_000;
-
-/** Whatever the application asks for: an `_id` of 64 bits, or of bytes, must find its document again. */
-const AS_STORED = { promoteLongs: false, useBigInt64: false, promoteBuffers: false } as const;
 
 export async function deleteOne(
   place: Place,
@@ -85,61 +78,6 @@ export async function findOneAndDelete(
     const { updatedExisting: _, ...lastErrorObject } = reply.lastErrorObject ?? {};
     return { ...reply, lastErrorObject };
   });
-}
-
-/**
- * Deletes in small transactions, each a write of its own: so each goes to the owner of that moment, and a hand-over waits
- * for one of them, not for all.
- *
- * @throws what stopped it, with `deletedCount` for what had been deleted
- */
-export async function deleteMany(
-  router: Router,
-  keyspace: KeyspaceHandle,
-  token: Token,
-  filter: Filter<Document>,
-  options: Routed<DeleteOptions> = {},
-): Promise<DeleteResult> {
-  const settings = withinTransaction(options);
-  const { session } = options;
-  let deletedCount = 0;
-  const deleteOf = async (ids: readonly unknown[]): Promise<void> => {
-    for (let from = 0; from < ids.length; from += BATCH) {
-      const batch = ids.slice(from, from + BATCH);
-      const request = (place: Place) => deleteListed(place, batch, filter, settings);
-      const deleted = await router.write(keyspace, token, request, (count) => count === 0, session, 'transactions');
-      deletedCount += deleted;
-    }
-  };
-  try {
-    for (;;) {
-      const ids = await router.write(keyspace, token, (place) => list(place, filter, settings), always, session);
-      await deleteOf(ids);
-      if (ids.length < LISTED) return { acknowledged: true, deletedCount };
-    }
-  } catch (error) {
-    throw error instanceof Error ? Object.assign(error, { deletedCount }) : error;
-  }
-}
-
-/** A list from a node that may not be the owner any more can lack some. */
-const always = () => true;
-
-async function list(
-  { collection, session }: Place,
-  filter: Filter<Document>,
-  options: DeleteOptions,
-): Promise<readonly unknown[]> {
-  const documents = collection.find(filter, {
-    ...options,
-    ...AS_STORED,
-    ...(session === undefined ? {} : { session }),
-    projection: { _id: 1 },
-    limit: LISTED,
-    // What the primary would delete now.
-    ...(session?.inTransaction() ? {} : { readConcern: 'local', readPreference: 'primary' }),
-  });
-  return documents.map(({ _id }) => _id as unknown).toArray();
 }
 
 /** Deletes those of the listed documents that (still) match. */

@@ -1,5 +1,6 @@
 import type { Document, Filter, FindOptions } from 'mongodb';
 import { MongoInvalidArgumentError } from 'mongodb';
+import { definedOf } from '../domain/defined.js';
 import type { Token } from '../domain/token.js';
 import { DroverError } from '../domain/errors.js';
 import { tokenOfKey, tokenOfRaw } from '../store/key-token.js';
@@ -109,21 +110,30 @@ async function findFirst(
   filter: Filter<Document>,
   { session, collation, hint, let: variables, comment, maxTimeMS, sort }: Routed<Choice> = {},
 ): Promise<Uint8Array | undefined> {
-  const given = Object.entries({ session, collation, hint, let: variables, comment, maxTimeMS, sort });
-  const cursor = new DroverFindCursor<Uint8Array>(router.scatter, keyspace.name, filter, {
-    ...Object.fromEntries(given.filter(([, value]) => value !== undefined)),
-    projection: idAndKey(keyspace.field),
-    limit: 1,
-    raw: true,
-    // What a primary would change now.
-    ...(session?.inTransaction() ? {} : { readConcern: 'local', readPreference: 'primary' }),
-  });
-  const [document] = await cursor.toArray();
+  const given = definedOf({ session, collation, hint, let: variables, comment, maxTimeMS, sort });
+  const [document] = await idsAndKeys(router, keyspace, filter, given, 1);
   return document;
 }
 
-/** All that is needed to write a document that was found. */
-export const idAndKey = (keyField: string): Document => (isWithinId(keyField) ? { _id: 1 } : { _id: 1, [keyField]: 1 });
+/** The first documents that match, as the primaries have them at this moment: with all that is needed to write them. */
+export function idsAndKeys(
+  { scatter }: Router,
+  { name, field }: KeyspaceHandle,
+  filter: Filter<Document>,
+  options: Routed<FindOptions>,
+  limit: number,
+): Promise<Uint8Array[]> {
+  const cursor = new DroverFindCursor<Uint8Array>(scatter, name, filter, {
+    ...options,
+    projection: idAndKey(field),
+    limit,
+    raw: true,
+    ...(options.session?.inTransaction() === true ? {} : { readConcern: 'local', readPreference: 'primary' }),
+  });
+  return cursor.toArray();
+}
+
+const idAndKey = (keyField: string): Document => (isWithinId(keyField) ? { _id: 1 } : { _id: 1, [keyField]: 1 });
 
 const isWithinId = (keyField: string): boolean => keyField === '_id' || keyField.startsWith('_id.');
 
