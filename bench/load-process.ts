@@ -1,4 +1,5 @@
 import { DroverClient } from '../router/index.js';
+import { answering } from './answering.js';
 import { Gate } from './gate.js';
 import type { FromLoad, LoadSettings, ToLoad } from './load-messages.js';
 import { arrivals, OpenLoop } from './open-loop.js';
@@ -83,10 +84,4 @@ async function handle(message: ToLoad): Promise<FromLoad> {
   return { kind: 'opened' };
 }
 
-process.on('message', (message: ToLoad) => {
-  handle(message)
-    .catch((error: unknown): FromLoad => ({ kind: 'broken', reason: String(error) }))
-    .then((answer) => process.send!(answer))
-    .catch(() => process.exit(1));
-});
-process.on('disconnect', () => process.exit(0));
+answering(handle);

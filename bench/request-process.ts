@@ -2,6 +2,7 @@ import { random } from '../examples/random.js';
 import type { DroverCollection } from '../router/index.js';
 import { DroverClient } from '../router/index.js';
 import { connect } from '../store/connect.js';
+import { answering } from './answering.js';
 import type { Order } from './orders.js';
 import { order } from './orders.js';
 import type {
@@ -145,10 +146,4 @@ async function handle(message: ToRequests): Promise<FromRequests> {
   return { kind: 'stopped' };
 }
 
-process.on('message', (message: ToRequests) => {
-  handle(message)
-    .catch((error: unknown): FromRequests => ({ kind: 'broken', reason: String(error) }))
-    .then((answer) => process.send!(answer))
-    .catch(() => process.exit(1));
-});
-process.on('disconnect', () => process.exit(0));
+answering(handle);

@@ -5,7 +5,7 @@ import { RouteTable } from '../router/route-table.js';
 import { partitionFromBson, partitionToBson } from '../store/codec.js';
 import { tokenOfKey } from '../store/key-token.js';
 import { BSON } from 'mongodb';
-import type { Broken } from './child.js';
+import { answering } from './answering.js';
 import type { Spread } from './statistics.js';
 import { spread } from './statistics.js';
 
@@ -131,10 +131,4 @@ async function measureRecords(tokens: readonly bigint[]): Promise<Spread> {
   return spread(micros);
 }
 
-process.on('message', ({ partitions }: MeasureRoutes) => {
-  measure(partitions)
-    .catch((error: unknown): Broken => ({ kind: 'broken', reason: String(error) }))
-    .then((answer) => process.send!(answer))
-    .catch(() => process.exit(1));
-});
-process.on('disconnect', () => process.exit(0));
+answering(({ partitions }: MeasureRoutes) => measure(partitions));

@@ -5,6 +5,7 @@ import { DroverClient } from '../router/index.js';
 import type { Router } from '../router/router.js';
 import { idleSessions } from '../router/session-pool.js';
 import type { NodePool } from '../store/node-pool.js';
+import { answering } from './answering.js';
 import type { Order } from './orders.js';
 import { order } from './orders.js';
 import type { Census, FromSoak, SoakSettings, ToSoak } from './soak-messages.js';
@@ -154,10 +155,4 @@ async function handle(message: ToSoak): Promise<FromSoak> {
   return { kind: 'stopped' };
 }
 
-process.on('message', (message: ToSoak) => {
-  handle(message)
-    .catch((error: unknown): FromSoak => ({ kind: 'broken', reason: String(error) }))
-    .then((answer) => process.send!(answer))
-    .catch(() => process.exit(1));
-});
-process.on('disconnect', () => process.exit(0));
+answering(handle);
