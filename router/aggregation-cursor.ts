@@ -15,13 +15,13 @@ import type { Batches } from './batches.js';
 import { Window } from './batches.js';
 import { Preceded } from './chunks.js';
 import { batchSizeFor, closing, CursorBatches, InTurn, openCursors, openEverywhere } from './cursor-batches.js';
+import { CursorFeed } from './cursor-feed.js';
 import { forCursor, settingsOf } from './cursor-settings.js';
-import { DriverAnswer } from './driver-answer.js';
+import type { DriverAnswer } from './driver-answer.js';
 import type { KeyspaceHandle } from './keyspaces.js';
 import { MergePart } from './merge-part.js';
 import { MergeServer } from './merge-server.js';
 import { Merged } from './merge.js';
-import { LongRead } from './open-reads.js';
 import { pipelineWithin, wantedByPipeline } from './piece-pipeline.js';
 import type { OpenPiece, Unit } from './pieces.js';
 import { isOnePiece, piecesOf, sessionOf } from './pieces.js';
@@ -36,9 +36,6 @@ import type { SplitPipeline } from './split-pipeline.js';
 import { splitPipeline } from './split-pipeline.js';
 import { checkSearch, checkStages } from './stages.js';
 import { isCollated } from './wanted.js';
-
-/** Units that are opened before their turn. */
-const AHEAD = 4;
 
 type Settings = Omit<AggregateOptions, 'session'>;
 
@@ -58,10 +55,8 @@ const DriversAggregationCursor = AggregationCursor as unknown as new <T>(
 
 /** The driver's cursor over one node or many: where the documents are is looked up when it is first read. */
 export class DroverAggregationCursor<TSchema> extends DriversAggregationCursor<TSchema> {
-  private batches: Batches<Document | Uint8Array> | undefined;
+  private readonly feed = new CursorFeed();
   private prefers: boolean;
-  private long = new LongRead();
-  private ended = false;
 
   constructor(
     private readonly scatter: Scatter,
@@ -106,33 +101,18 @@ export class DroverAggregationCursor<TSchema> extends DriversAggregationCursor<T
     return split === undefined ? plans[0]!.plan : explainSplit(split, shardsOf(plans));
   }
 
-  override async close(): Promise<void> {
-    this.ended = true;
-    await super.close();
-    await this.batches?.close();
+  override close(): Promise<void> {
+    return this.feed.close(() => super.close());
   }
 
   /** For the driver's class: the first answer. */
-  async _initialize(session: ClientSession) {
-    await this.batches?.close();
-    this.ended = false;
-    this.long = new LongRead();
-    this.batches = await this.open();
-    return { server: undefined, session, response: await this.getMore() };
+  _initialize(session: ClientSession) {
+    return this.feed.first(session, () => this.open());
   }
 
-  /** For the driver's class: the next one. After an error, at the end, or when it was closed meanwhile, nothing is left open. */
-  async getMore(): Promise<DriverAnswer> {
-    const batches = this.batches!;
-    try {
-      const answer = await this.long.use(() => DriverAnswer.of(batches));
-      if (!this.ended && !answer.id.isZero()) return answer;
-    } catch (error) {
-      await batches.close();
-      throw error;
-    }
-    await batches.close();
-    return DriverAnswer.none();
+  /** For the driver's class: the next one. */
+  getMore(): Promise<DriverAnswer> {
+    return this.feed.next();
   }
 
   private async open(): Promise<Batches<Document | Uint8Array>> {
@@ -173,7 +153,7 @@ export class DroverAggregationCursor<TSchema> extends DriversAggregationCursor<T
 
   private inTurn(keyspace: KeyspaceHandle, units: Unit[], { nodes }: SplitPipeline, settings: Settings) {
     const open = (unit: Unit) => this.openUnit(keyspace, unit, nodes, settings);
-    return new InTurn(units, open, this.options.session === undefined ? AHEAD : 1);
+    return new InTurn(units, open, this.options.session);
   }
 
   private openUnit(
@@ -185,7 +165,7 @@ export class DroverAggregationCursor<TSchema> extends DriversAggregationCursor<T
     const open = (piece: OpenPiece) =>
       piece.collection.aggregate(pipelineWithin(stages, piece), { ...settings, ...sessionOf(piece) });
     const { session } = this.options;
-    return openCursors(this.scatter, keyspace, unit, session, this.long, open, readingOf(settings, false));
+    return openCursors(this.scatter, keyspace, unit, session, this.feed.long, open, readingOf(settings, false));
   }
 
   /** There are no documents in a collection there, and no transaction: what concerns these is left out. */

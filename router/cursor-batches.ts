@@ -29,14 +29,14 @@ export async function openCursors<T>(
   unit: Unit,
   session: DroverSession | undefined,
   long: LongRead,
-  open: (piece: OpenPiece) => AbstractCursor<T>,
+  open: (piece: OpenPiece) => AbstractCursor<T> | Promise<AbstractCursor<T>>,
   reading?: Reading,
 ): Promise<AbstractCursor<T>[]> {
   const pieces = await scatter.open(keyspace, unit, session, long, reading);
   const cursors: AbstractCursor<T>[] = [];
   try {
     for (const piece of pieces) {
-      const cursor = open(piece);
+      const cursor = await open(piece);
       cursor.once('close', () => piece.end());
       cursors.push(cursor);
     }
@@ -81,6 +81,9 @@ export async function closing<C extends AbstractCursor, T>(cursor: C, request: (
   }
 }
 
+/** Units that are opened before their turn. */
+const AHEAD = 4;
+
 /**
  * One unit after the other, the next ones opened while one is read: in no order, as a sharded cluster answers. A unit is opened
  * where it is at that moment, however long the ones before it have taken.
@@ -90,12 +93,16 @@ export class InTurn<T> implements Batches<T> {
   private readonly current: CursorBatches<T>[] = [];
   private closed = false;
 
-  /** @param width units that are open at once; of more than one the first answers are asked for before their turn */
+  /** Units that are open at once; of more than one the first answers are asked for before their turn. */
+  private readonly width: number;
+
   constructor(
     private readonly units: Unit[],
     private readonly open: (unit: Unit) => Promise<AbstractCursor<T>[]>,
-    private readonly width: number,
-  ) {}
+    session: DroverSession | undefined,
+  ) {
+    this.width = session === undefined ? AHEAD : 1;
+  }
 
   async next(): Promise<T[] | null> {
     while (!this.closed) {

@@ -14,6 +14,7 @@ import { readingOf } from './reading.js';
 import type { Scatter } from './scatter.js';
 import type { Routed } from './session.js';
 import { decodingOf } from './sorted.js';
+import { withPlainCode } from './stored-types.js';
 import { isCollated } from './wanted.js';
 
 /** As each node gives values in their order, so do several: each once, the first where some are equal. */
@@ -38,7 +39,9 @@ export async function distinct(
   }
   const asStored = { ...settings, ...UNPROMOTED, useBigInt64: false, raw: false, fieldsAsRaw: { values: true } };
   const ask = (piece: OpenPiece) =>
-    piece.collection.distinct(key, within(filter, piece), { ...asStored, ...sessionOf(piece) });
+    piece.collection
+      .distinct(key, within(filter, piece), { ...asStored, ...sessionOf(piece) })
+      .catch((error: unknown) => Promise.reject(withPlainCode(error) as Error));
   const answers = await scatter.ask(keyspace, units, session, ask, reading);
   const values = answers.flat().map(rawOf);
   const { collation, maxTimeMS, comment, readPreference } = settings;

@@ -21,10 +21,10 @@ import {
   openCursors,
   openEverywhere,
 } from './cursor-batches.js';
+import { CursorFeed } from './cursor-feed.js';
 import { forCursor, settingsOf } from './cursor-settings.js';
-import { DriverAnswer } from './driver-answer.js';
+import type { DriverAnswer } from './driver-answer.js';
 import { Merged, SORT_KEY } from './merge.js';
-import { LongRead } from './open-reads.js';
 import type { OpenPiece, Unit } from './pieces.js';
 import { isOnePiece, sessionOf, within } from './pieces.js';
 import { isLinearizable, notLinearizable } from './results.js';
@@ -34,10 +34,8 @@ import { readingOf } from './reading.js';
 import type { Readable } from './session.js';
 import type { Sort } from './sorted.js';
 import { Decoded, decodingOf, listedOf, orderOf } from './sorted.js';
+import { AS_STORED } from './stored-types.js';
 import { isCollated, wantedBy } from './wanted.js';
-
-/** Units that are opened before their turn. */
-const AHEAD = 4;
 
 type Settings = Omit<FindOptions, 'session' | 'sort'> & { readonly sort?: Sort };
 
@@ -58,9 +56,7 @@ const DriversFindCursor = FindCursor as unknown as new <T>(
 
 /** The driver's cursor over one node or many: where the documents are is looked up when it is first read. */
 export class DroverFindCursor<TSchema> extends DriversFindCursor<TSchema> {
-  private batches: Batches<Document | Uint8Array> | undefined;
-  private long = new LongRead();
-  private ended = false;
+  private readonly feed = new CursorFeed();
   private prefers: boolean;
 
   constructor(
@@ -111,45 +107,34 @@ export class DroverFindCursor<TSchema> extends DriversFindCursor<TSchema> {
     return plansOf(plans, settings.sort === undefined ? 'SHARD_MERGE' : 'SHARD_MERGE_SORT');
   }
 
-  override async close(): Promise<void> {
-    this.ended = true;
-    await super.close();
-    await this.batches?.close();
+  override close(): Promise<void> {
+    return this.feed.close(() => super.close());
   }
 
   /** For the driver's class: the first answer. */
-  async _initialize(session: ClientSession) {
-    await this.batches?.close();
-    this.ended = false;
-    this.long = new LongRead();
-    this.batches = await this.open(this.long);
-    return { server: undefined, session, response: await this.getMore() };
+  _initialize(session: ClientSession) {
+    return this.feed.first(session, () => this.open());
   }
 
-  /** For the driver's class: the next one. After an error, or when it was closed meanwhile, nothing is left open. */
-  async getMore(): Promise<DriverAnswer> {
-    const batches = this.batches!;
-    try {
-      const answer = await this.long.use(() => DriverAnswer.of(batches));
-      if (!this.ended) return answer;
-    } catch (error) {
-      await batches.close();
-      throw error;
-    }
-    await batches.close();
-    return DriverAnswer.none();
+  /** For the driver's class: the next one. */
+  getMore(): Promise<DriverAnswer> {
+    return this.feed.next();
   }
 
-  private async open(long: LongRead): Promise<Batches<Document | Uint8Array>> {
+  private async open(): Promise<Batches<Document | Uint8Array>> {
     const { scatter } = this;
+    const { long } = this.feed;
     const { session, nearest } = this.options;
     const { filter, settings } = this.request();
     if (isLinearizable(settings)) throw notLinearizable();
     const { keyspace, units } = await this.units(filter, settings);
     const reading = readingOf(settings, nearest);
     const openAll = (unit: Unit, ofPieces: FindOptions) => {
-      const open = (piece: OpenPiece) =>
-        piece.collection.find(within(filter, piece), { ...ofPieces, ...sessionOf(piece) });
+      const open = async (piece: OpenPiece) => {
+        const options = { ...ofPieces, ...sessionOf(piece) };
+        const isApart = piece.restriction !== undefined && isPositional(options.projection);
+        return piece.collection.find(isApart ? await matching(filter, piece, options) : within(filter, piece), options);
+      };
       return openCursors(scatter, keyspace, unit, session, long, open, reading);
     };
     if (isOnePiece(units, keyspace.field)) {
@@ -162,11 +147,12 @@ export class DroverFindCursor<TSchema> extends DriversFindCursor<TSchema> {
     const { skip = 0, limit: most = 0, sort, ...others } = settings;
     const limit = most === 0 ? Infinity : Math.abs(most);
     // Any node may have all that are wanted.
-    const ofPieces = { ...others, ...(limit === Infinity ? {} : { limit: skip + limit }) };
+    const isSkip = Number.isSafeInteger(skip) && skip >= 0;
+    // What makes no sense is for them to refuse.
+    const ofPieces = { ...others, ...(limit === Infinity ? {} : { limit: skip + limit }), ...(isSkip ? {} : { skip }) };
     const order = orderOf(filter, sort);
     if (order === undefined) {
-      const width = session === undefined ? AHEAD : 1;
-      const inTurn = new InTurn(units, (unit) => openAll(unit, { ...ofPieces, ...(sort && { sort }) }), width);
+      const inTurn = new InTurn(units, (unit) => openAll(unit, { ...ofPieces, ...(sort && { sort }) }), session);
       return new Window(inTurn, skip, limit);
     }
     if (settings.returnKey === true) {
@@ -203,6 +189,17 @@ export class DroverFindCursor<TSchema> extends DriversFindCursor<TSchema> {
     const { cursorFilter: filter, findOptions, cursorOptions } = this as unknown as Internals;
     return { filter, settings: settingsOf(findOptions, cursorOptions, this.prefers) };
   }
+}
+
+/** Whether it asks for the element of a list that the filter has found. */
+const isPositional = (projection: FindOptions['projection']): boolean =>
+  Object.keys(listedOf(projection)).some((name) => name.endsWith('.$'));
+
+/** Servers look for the element by filters without expressions only: which documents are meant is found out before. */
+async function matching(filter: Document, piece: OpenPiece, options: FindOptions): Promise<Document> {
+  const ids = { ...options, ...AS_STORED, projection: { _id: 1 }, raw: false, promoteValues: true };
+  const found = await piece.collection.find(within(filter, piece), ids).toArray();
+  return { $and: [{ _id: { $in: found.map(({ _id }) => _id) } }, filter] };
 }
 
 /** Plans of several nodes, as a sharded cluster shows them. */

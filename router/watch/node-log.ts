@@ -1,6 +1,7 @@
 import type { ChangeStream, MongoClient, Timestamp } from 'mongodb';
 import { MongoChangeStreamError } from 'mongodb';
 import { CHECKPOINTS, MARKERS } from '../../store/checkpoint.js';
+import { withPlainCode } from '../stored-types.js';
 import type { LogEvent } from './log-event.js';
 import { isTouch, transactionOf } from './log-event.js';
 import type { NodePosition } from './position.js';
@@ -83,7 +84,7 @@ export class NodeLog {
     if (this.isReading) return;
     this.isReading = true;
     this.fill()
-      .catch((error: unknown) => (this.failure ??= error as Error))
+      .catch((error: unknown) => (this.failure ??= withPlainCode(error) as Error))
       .finally(() => {
         this.isReading = false;
         this.ended();

@@ -43,12 +43,36 @@ const one: fc.Arbitrary<Filter<Document>> = fc.oneof(
   fc.tuple(id, n).map(([each, least]) => ({ _id: each, n: { $gte: least } })),
 ) as fc.Arbitrary<unknown> as fc.Arbitrary<Filter<Document>>;
 
+/** A set has no order of its own. */
+const ORDERED = { $project: { ids: { $sortArray: { input: '$ids', sortBy: 1 } } } };
+
 const update = fc.oneof(
   n.map((by) => ({ $inc: { n: by } })),
   n.map((value) => ({ $set: { n: value }, $push: { tags: value } })),
   fc.constant({ $unset: { tags: '' } }),
   fc.constant([{ $set: { n: { $mod: [{ $add: ['$n', 3] }, 10] } } }]),
 ) as fc.Arbitrary<Document>;
+
+/** Ends in an order in which no two results are equal. */
+const pipeline = fc.oneof(
+  fc
+    .tuple(sort, fc.nat(4), fc.integer({ min: 1, max: 9 }))
+    .map(([by, $skip, $limit]) => [{ $sort: by }, { $skip }, { $limit }, { $project: { tags: 0 } }]),
+  fc
+    .constantFrom('$n', '$customerId', { $mod: ['$_id', 4] })
+    .map((_id) => [
+      { $group: { _id, count: { $sum: 1 }, total: { $sum: '$n' }, most: { $max: '$n' }, mean: { $avg: '$n' } } },
+      { $sort: { _id: 1 } },
+    ]),
+  fc.constant([
+    { $unwind: '$tags' },
+    { $group: { _id: '$tags', ids: { $addToSet: '$_id' } } },
+    ORDERED,
+    { $sort: { _id: 1 } },
+  ]),
+  n.map((least) => [{ $match: { n: { $gte: least } } }, { $count: 'documents' }]),
+  fc.constant([{ $sortByCount: '$n' }, { $sort: { count: -1, _id: 1 } }]),
+) as fc.Arbitrary<unknown> as fc.Arbitrary<Document[]>;
 
 const ofBulk = fc.oneof(
   fc.tuple(id, n).map(([each, value]) => ({ insertOne: { document: documentOf(each, value) } })),
@@ -140,6 +164,27 @@ const operation: fc.Arbitrary<readonly [string, Operation]> = fc.oneof(
     'bulkWrite',
     fc.array(ofBulk, { minLength: 1, maxLength: 8 }),
     (operations) => (on) => on.bulkWrite(structuredClone(operations)),
+  ),
+  named(
+    'countDocuments',
+    fc.tuple(many, fc.nat(5), fc.integer({ min: 1, max: 12 })),
+    ([filter, skip, limit]) =>
+      (on) =>
+        on.countDocuments(filter, { skip, limit }),
+  ),
+  named(
+    'distinct',
+    fc.tuple(many, fc.constantFrom('n', 'tags', 'customerId', '_id')),
+    ([filter, key]) =>
+      (on) =>
+        on.distinct(key, filter),
+  ),
+  named(
+    'aggregate',
+    fc.tuple(many, pipeline),
+    ([filter, stages]) =>
+      (on) =>
+        on.aggregate([{ $match: filter }, ...structuredClone(stages)]).toArray(),
   ),
   named('deleteOne', one, (filter) => (on) => on.deleteOne(filter)),
   named('deleteMany', many, (filter) => (on) => on.deleteMany(filter)),
