@@ -141,13 +141,13 @@ export class ReplicatedMove {
     const [gate] = newGates(partition.name, partition.attempt) as [string];
     await makeGates(db, collection, [gate]);
     // Replication has transactions under way there; on a busy machine even the majority's answer comes too late.
-    const isSet = () =>
-      setAccepted(db, collection, fence, gate).catch((error: unknown) => {
+    const inTime = (change: Promise<boolean>) =>
+      change.catch((error: unknown) => {
         if (hasCode(error, 'maxTimeExpired')) return false;
         throw error;
       });
-    await until('the fence', isSet, TIMEOUT_MS);
-    await until('no gate', () => dropGates(db, collection, () => true), TIMEOUT_MS);
+    await until('the fence', () => inTime(setAccepted(db, collection, fence, gate)), TIMEOUT_MS);
+    await until('no gate', () => inTime(dropGates(db, collection, () => true)), TIMEOUT_MS);
   }
 
   private follow(direction: Direction): void {
