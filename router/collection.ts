@@ -1,51 +1,39 @@
 import type {
-  ClientSession,
-  Collection,
   DeleteOptions,
   DeleteResult,
   Document,
   Filter,
-  FindOneAndDeleteOptions,
-  FindOneAndReplaceOptions,
-  FindOneAndUpdateOptions,
   InsertOneOptions,
   InsertOneResult,
-  ModifyResult,
   OptionalUnlessRequiredId,
   ReplaceOptions,
   UpdateFilter,
   UpdateOptions,
   UpdateResult,
-  WithId,
   WithoutId,
 } from 'mongodb';
 import { ObjectId } from 'mongodb';
-import type { Token } from '../domain/token.js';
 import { isFenced } from '../store/fenced-collection.js';
 import { tokenOfKey } from '../store/key-token.js';
 import { deleteEverywhere } from './delete-everywhere.js';
 import * as guarded from './guarded-delete.js';
 import type { KeyspaceHandle } from './keyspaces.js';
-import { MAJORITY, majorityWithin } from './majority.js';
+import { MAJORITY } from './majority.js';
 import type { SingleWrites } from './bulk-write.js';
-import { CollectionBulk } from './collection-bulk.js';
-import type { Choice, Located } from './located.js';
-import { tokenOfUpsert, writeLocated } from './located.js';
+import { CollectionFindAndChange, not } from './collection-find-and-change.js';
+import { tokenOfUpsert } from './located.js';
 import { checkReplacementKeepsKey, checkUpdateKeepsKey, keyOfDocument } from './requests.js';
-import { changedNothing, deletedNothing, foundNothing, hasMatched, refusedInTheMiddle } from './results.js';
-import { inSameTransaction } from './same-transaction.js';
-import type { DroverSession, Routed } from './session.js';
+import { changedNothing, deletedNothing, hasMatched, refusedInTheMiddle } from './results.js';
+import type { Routed } from './session.js';
 import { within } from './pieces.js';
 import type { Wanted } from './wanted.js';
 import { isCollated } from './wanted.js';
-
-type WithMetadata<O> = Routed<O> & { includeResultMetadata: true };
 
 /**
  * A partitioned collection with the driver's own methods, options, results and errors. Each request goes to the node
  * that owns its key at that moment; a write of a key that is changing hands waits a moment.
  */
-export class DroverCollection<TSchema extends Document = Document> extends CollectionBulk<TSchema> {
+export class DroverCollection<TSchema extends Document = Document> extends CollectionFindAndChange<TSchema> {
   protected readonly singles = this as unknown as SingleWrites;
 
   async insertOne(
@@ -131,112 +119,6 @@ export class DroverCollection<TSchema extends Document = Document> extends Colle
     });
   }
 
-  async findOneAndUpdate(
-    filter: Filter<TSchema>,
-    update: UpdateFilter<TSchema> | Document[],
-    options: WithMetadata<FindOneAndUpdateOptions>,
-  ): Promise<ModifyResult<TSchema>>;
-  async findOneAndUpdate(
-    filter: Filter<TSchema>,
-    update: UpdateFilter<TSchema> | Document[],
-    options?: Routed<FindOneAndUpdateOptions>,
-  ): Promise<WithId<TSchema> | null>;
-  async findOneAndUpdate(
-    filter: Filter<TSchema>,
-    update: UpdateFilter<TSchema> | Document[],
-    given: Routed<FindOneAndUpdateOptions> = {},
-  ): Promise<unknown> {
-    const options = this.resolved(given);
-    const keyspace = await this.keyspace();
-    const changes = update as UpdateFilter<Document>;
-    checkUpdateKeepsKey(changes, keyspace.field);
-    const nothing = foundNothing(options);
-    return this.located<unknown>(
-      keyspace,
-      'findOneAndUpdate',
-      filter,
-      options,
-      not(nothing),
-      ({ token, filter: exact }) =>
-        this.one<unknown>(keyspace, token, options, nothing, (collection, session) =>
-          collection.findOneAndUpdate(exact, changes, {
-            ...options,
-            session,
-            writeConcern: majorityWithin(session),
-          } as FindOneAndUpdateOptions),
-        ),
-    );
-  }
-
-  async findOneAndReplace(
-    filter: Filter<TSchema>,
-    replacement: WithoutId<TSchema>,
-    options: WithMetadata<FindOneAndReplaceOptions>,
-  ): Promise<ModifyResult<TSchema>>;
-  async findOneAndReplace(
-    filter: Filter<TSchema>,
-    replacement: WithoutId<TSchema>,
-    options?: Routed<FindOneAndReplaceOptions>,
-  ): Promise<WithId<TSchema> | null>;
-  async findOneAndReplace(
-    filter: Filter<TSchema>,
-    replacement: WithoutId<TSchema>,
-    given: Routed<FindOneAndReplaceOptions> = {},
-  ): Promise<unknown> {
-    const options = this.resolved(given);
-    const keyspace = await this.keyspace();
-    const nothing = foundNothing(options);
-    const found = not(nothing);
-    return this.located<unknown>(
-      keyspace,
-      'findOneAndReplace',
-      filter,
-      options,
-      found,
-      ({ token, filter: exact, exists }) => {
-        if (exists) checkReplacementKeepsKey(replacement, token, keyspace.field, 'findOneAndReplace');
-        return this.one<unknown>(keyspace, token, options, nothing, (collection, session) =>
-          collection.findOneAndReplace(exact, replacement, {
-            ...options,
-            session,
-            writeConcern: majorityWithin(session),
-          } as FindOneAndReplaceOptions),
-        );
-      },
-    );
-  }
-
-  /** The document as it was before it was deleted. */
-  async findOneAndDelete(
-    filter: Filter<TSchema>,
-    options: WithMetadata<FindOneAndDeleteOptions>,
-  ): Promise<ModifyResult<TSchema>>;
-  async findOneAndDelete(
-    filter: Filter<TSchema>,
-    options?: Routed<FindOneAndDeleteOptions>,
-  ): Promise<WithId<TSchema> | null>;
-  async findOneAndDelete(filter: Filter<TSchema>, given: Routed<FindOneAndDeleteOptions> = {}): Promise<unknown> {
-    const options = this.resolved(given);
-    const keyspace = await this.keyspace();
-    const nothing = foundNothing(options);
-    return this.located<unknown>(
-      keyspace,
-      'findOneAndDelete',
-      filter,
-      options,
-      not(nothing),
-      ({ token, filter: exact }) =>
-        this.router.write<unknown>(
-          keyspace,
-          token,
-          (place) => guarded.findOneAndDelete(place, exact, options),
-          nothing,
-          options?.session,
-          'transactions',
-        ),
-    );
-  }
-
   async deleteOne(filter: Filter<TSchema>, given: Routed<DeleteOptions> = {}): Promise<DeleteResult> {
     const options = this.resolved(given);
     const keyspace = await this.keyspace();
@@ -287,38 +169,4 @@ export class DroverCollection<TSchema extends Document = Document> extends Colle
     const [matchedCount, modifiedCount] = [sum('matchedCount'), sum('modifiedCount')];
     return { acknowledged: true, matchedCount, modifiedCount, upsertedCount: 0, upsertedId: null };
   }
-
-  /** A write of one document, which the server applies once however often it is sent. */
-  private one<T>(
-    keyspace: KeyspaceHandle,
-    token: Token,
-    options: { readonly session?: DroverSession | undefined } | undefined,
-    restsOnLease: ((result: T) => boolean) | undefined,
-    operation: (collection: Collection, session: ClientSession) => Promise<T>,
-  ): Promise<T> {
-    return this.router.write<T>(
-      keyspace,
-      token,
-      (place) => inSameTransaction(place, (session) => operation(place.collection, session)),
-      restsOnLease,
-      options?.session,
-    );
-  }
-
-  /** At the owner of the document that the filter finds. */
-  private located<T>(
-    keyspace: KeyspaceHandle,
-    operation: string,
-    filter: Filter<TSchema>,
-    options: Routed<Choice> | undefined,
-    found: (result: T) => boolean,
-    write: (located: Located) => Promise<T>,
-  ): Promise<T> {
-    return writeLocated(this.router, keyspace, operation, filter as Filter<Document>, options, found, write);
-  }
 }
-
-const not =
-  <T>(test: (result: T) => boolean) =>
-  (result: T): boolean =>
-    !test(result);

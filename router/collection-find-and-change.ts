@@ -1,0 +1,169 @@
+import type {
+  ClientSession,
+  Collection,
+  Document,
+  Filter,
+  FindOneAndDeleteOptions,
+  FindOneAndReplaceOptions,
+  FindOneAndUpdateOptions,
+  ModifyResult,
+  UpdateFilter,
+  WithId,
+  WithoutId,
+} from 'mongodb';
+import type { Token } from '../domain/token.js';
+import { CollectionBulk } from './collection-bulk.js';
+import * as guarded from './guarded-delete.js';
+import type { KeyspaceHandle } from './keyspaces.js';
+import type { Choice, Located } from './located.js';
+import { writeLocated } from './located.js';
+import { majorityWithin } from './majority.js';
+import { checkReplacementKeepsKey, checkUpdateKeepsKey } from './requests.js';
+import { foundNothing } from './results.js';
+import { inSameTransaction } from './same-transaction.js';
+import type { DroverSession, Routed } from './session.js';
+
+type WithMetadata<O> = Routed<O> & { includeResultMetadata: true };
+
+/** Writes of one document that answer with it. */
+export abstract class CollectionFindAndChange<TSchema extends Document> extends CollectionBulk<TSchema> {
+  async findOneAndUpdate(
+    filter: Filter<TSchema>,
+    update: UpdateFilter<TSchema> | Document[],
+    options: WithMetadata<FindOneAndUpdateOptions>,
+  ): Promise<ModifyResult<TSchema>>;
+  async findOneAndUpdate(
+    filter: Filter<TSchema>,
+    update: UpdateFilter<TSchema> | Document[],
+    options?: Routed<FindOneAndUpdateOptions>,
+  ): Promise<WithId<TSchema> | null>;
+  async findOneAndUpdate(
+    filter: Filter<TSchema>,
+    update: UpdateFilter<TSchema> | Document[],
+    given: Routed<FindOneAndUpdateOptions> = {},
+  ): Promise<unknown> {
+    const options = this.resolved(given);
+    const keyspace = await this.keyspace();
+    const changes = update as UpdateFilter<Document>;
+    checkUpdateKeepsKey(changes, keyspace.field);
+    const nothing = foundNothing(options);
+    return this.located<unknown>(
+      keyspace,
+      'findOneAndUpdate',
+      filter,
+      options,
+      not(nothing),
+      ({ token, filter: exact }) =>
+        this.one<unknown>(keyspace, token, options, nothing, (collection, session) =>
+          collection.findOneAndUpdate(exact, changes, {
+            ...options,
+            session,
+            writeConcern: majorityWithin(session),
+          } as FindOneAndUpdateOptions),
+        ),
+    );
+  }
+
+  async findOneAndReplace(
+    filter: Filter<TSchema>,
+    replacement: WithoutId<TSchema>,
+    options: WithMetadata<FindOneAndReplaceOptions>,
+  ): Promise<ModifyResult<TSchema>>;
+  async findOneAndReplace(
+    filter: Filter<TSchema>,
+    replacement: WithoutId<TSchema>,
+    options?: Routed<FindOneAndReplaceOptions>,
+  ): Promise<WithId<TSchema> | null>;
+  async findOneAndReplace(
+    filter: Filter<TSchema>,
+    replacement: WithoutId<TSchema>,
+    given: Routed<FindOneAndReplaceOptions> = {},
+  ): Promise<unknown> {
+    const options = this.resolved(given);
+    const keyspace = await this.keyspace();
+    const nothing = foundNothing(options);
+    const found = not(nothing);
+    return this.located<unknown>(
+      keyspace,
+      'findOneAndReplace',
+      filter,
+      options,
+      found,
+      ({ token, filter: exact, exists }) => {
+        if (exists) checkReplacementKeepsKey(replacement, token, keyspace.field, 'findOneAndReplace');
+        return this.one<unknown>(keyspace, token, options, nothing, (collection, session) =>
+          collection.findOneAndReplace(exact, replacement, {
+            ...options,
+            session,
+            writeConcern: majorityWithin(session),
+          } as FindOneAndReplaceOptions),
+        );
+      },
+    );
+  }
+
+  /** The document as it was before it was deleted. */
+  async findOneAndDelete(
+    filter: Filter<TSchema>,
+    options: WithMetadata<FindOneAndDeleteOptions>,
+  ): Promise<ModifyResult<TSchema>>;
+  async findOneAndDelete(
+    filter: Filter<TSchema>,
+    options?: Routed<FindOneAndDeleteOptions>,
+  ): Promise<WithId<TSchema> | null>;
+  async findOneAndDelete(filter: Filter<TSchema>, given: Routed<FindOneAndDeleteOptions> = {}): Promise<unknown> {
+    const options = this.resolved(given);
+    const keyspace = await this.keyspace();
+    const nothing = foundNothing(options);
+    return this.located<unknown>(
+      keyspace,
+      'findOneAndDelete',
+      filter,
+      options,
+      not(nothing),
+      ({ token, filter: exact }) =>
+        this.router.write<unknown>(
+          keyspace,
+          token,
+          (place) => guarded.findOneAndDelete(place, exact, options),
+          nothing,
+          options?.session,
+          'transactions',
+        ),
+    );
+  }
+
+  /** A write of one document, which the server applies once however often it is sent. */
+  protected one<T>(
+    keyspace: KeyspaceHandle,
+    token: Token,
+    options: { readonly session?: DroverSession | undefined } | undefined,
+    restsOnLease: ((result: T) => boolean) | undefined,
+    operation: (collection: Collection, session: ClientSession) => Promise<T>,
+  ): Promise<T> {
+    return this.router.write<T>(
+      keyspace,
+      token,
+      (place) => inSameTransaction(place, (session) => operation(place.collection, session)),
+      restsOnLease,
+      options?.session,
+    );
+  }
+
+  /** At the owner of the document that the filter finds. */
+  protected located<T>(
+    keyspace: KeyspaceHandle,
+    operation: string,
+    filter: Filter<TSchema>,
+    options: Routed<Choice> | undefined,
+    found: (result: T) => boolean,
+    write: (located: Located) => Promise<T>,
+  ): Promise<T> {
+    return writeLocated(this.router, keyspace, operation, filter as Filter<Document>, options, found, write);
+  }
+}
+
+export const not =
+  <T>(test: (result: T) => boolean) =>
+  (result: T): boolean =>
+    !test(result);
