@@ -84,7 +84,6 @@ export class LedgerWriters {
 /** What a change stream has told of each document. */
 export class Told {
   readonly stories: Stories = new Map();
-  count = 0;
 
   add({ operationType, documentKey, fullDocument, updateDescription }: Document): void {
     const seq: unknown = operationType === 'update' ? updateDescription.updatedFields.seq : fullDocument?.seq;
@@ -93,17 +92,22 @@ export class Told {
       documentKey._id as string,
       operationType === 'delete' ? 'delete' : `${operationType} ${String(seq)}`,
     );
-    this.count += 1;
   }
 
-  /** Reads until nothing more comes; of what is expected some may take a while. */
-  async readOut(stream: ChangeStream<Document, Document>, expected: number): Promise<void> {
-    for (let quiet = 0; quiet < (this.count < expected ? 200 : 2);) {
-      const event = await stream.tryNext();
-      quiet = event === null ? quiet + 1 : 0;
-      if (event !== null) this.add(event);
+  /** Reads up to the insertion of these documents, behind which there is nothing. */
+  async readTo(stream: ChangeStream<Document, Document>, last: readonly string[]): Promise<void> {
+    for (const missing = new Set(last); missing.size > 0;) {
+      const event = await stream.next();
+      if (!missing.delete(event['documentKey']._id as string)) this.add(event);
     }
   }
+}
+
+/** Inserts a document under each of these keys, when everything else is done. @returns their `_id`s */
+export async function insertLast(orders: DroverCollection<Document>, keys: readonly string[]): Promise<string[]> {
+  const last = keys.map((customerId) => ({ _id: `last of ${customerId}`, customerId }));
+  await orders.insertMany(last as never);
+  return last.map(({ _id }) => _id);
 }
 
 export const changesIn = (stories: Stories): number =>
