@@ -77,13 +77,14 @@ export class DocumentLookUp {
 
   /** What is not there any more may have moved away, and its copy been removed. */
   private async elsewhere({ log, collection }: Place, ids: readonly RawValue[]): Promise<Map<string, Uint8Array>> {
+    if (ids.length === 0) return new Map();
     const routes = this.router
       .routesOf(this.keyspace, 'all')
       .map(({ route }) => route)
       .filter(({ partition }) => collectionOn(partition, log.node) === collection);
     const isElsewhere = (piece: { node: string }) => piece.node !== log.node;
     const units = unitsOf(routes, 'all').filter((unit) => piecesOf(unit, this.keyspace.field).some(isElsewhere));
-    if (ids.length === 0 || units.length === 0) return new Map();
+    if (units.length === 0) return new Map();
     const filter = { _id: { $in: ids.map(decode) as never[] } };
     const found = await this.router.scatter.ask(this.keyspace, units, undefined, async (piece) => {
       if (!isElsewhere(piece)) return [];
