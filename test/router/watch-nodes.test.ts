@@ -51,6 +51,26 @@ async function move(partition: Partition, target: string): Promise<void> {
   await replicated.complete();
 }
 
+it('a stream does not wait for moves of other keyspaces', async () => {
+  const name = `other${cluster.name}`;
+  const partition: Partition = {
+    ...{ id: `shop.${name}/p0`, keyspace: `shop.${name}`, name: 'p0', box: [{ low: TOKEN_MIN, high: TOKEN_END }] },
+    ...{ collection: `${name}.p0`, epoch: 1, attempt: 0, gates: [], handover: null, lastMovedAt: null },
+    route: { source: 'c', target: null, boundary: TOKEN_MIN, fence: null },
+  };
+  await createFenced(later.clients[0]!.db('shop'), partition.collection, 'customerId', partition.box);
+  await cluster.catalog.keyspaces.insert({
+    ...{ _id: partition.keyspace, database: 'shop', collection: name, createdAt: new Date() },
+    dimensions: [{ kind: 'hashed', field: 'customerId' }],
+  });
+  await cluster.catalog.partitions.insert([partition]);
+  const changes = await watching();
+  await move(partition, 'a');
+  await insert(1);
+  expect(await take(changes, 1)).toEqual([1]);
+  await changes.close();
+});
+
 it('a stream follows documents to a node that was added since, and so does whoever goes on with its token', async () => {
   const changes = await watching();
   const start = changes.resumeToken;
@@ -71,26 +91,6 @@ it('a stream follows documents to a node that was added since, and so does whoev
   const again = cluster.orders(since).watch<Document, Document>([], { resumeAfter: start });
   expect(await take(again, 3)).toEqual([1, 2, 3]);
   await again.close();
-});
-
-it('a stream does not wait for moves of other keyspaces', async () => {
-  const name = `other${cluster.name}`;
-  const partition: Partition = {
-    ...{ id: `shop.${name}/p0`, keyspace: `shop.${name}`, name: 'p0', box: [{ low: TOKEN_MIN, high: TOKEN_END }] },
-    ...{ collection: `${name}.p0`, epoch: 1, attempt: 0, gates: [], handover: null, lastMovedAt: null },
-    route: { source: 'c', target: null, boundary: TOKEN_MIN, fence: null },
-  };
-  await createFenced(later.clients[0]!.db('shop'), partition.collection, 'customerId', partition.box);
-  await cluster.catalog.keyspaces.insert({
-    ...{ _id: partition.keyspace, database: 'shop', collection: name, createdAt: new Date() },
-    dimensions: [{ kind: 'hashed', field: 'customerId' }],
-  });
-  await cluster.catalog.partitions.insert([partition]);
-  const changes = await watching();
-  await move(partition, 'a');
-  await insert(1);
-  expect(await take(changes, 1)).toEqual([1]);
-  await changes.close();
 });
 
 it('a pipeline is run by any node, also by one that has nothing of the keyspace’s', async () => {
