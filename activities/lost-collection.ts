@@ -1,4 +1,4 @@
-import { makeGates, removeGates, restoreFences, shutOut } from '../domain/boundary-step.js';
+import { restoreLostFences } from '../domain/boundary-step.js';
 import { DroverError } from '../domain/errors.js';
 import type { NodeName, Partition } from '../domain/partition.js';
 import { collectionOn, isSharedOn, tokensOf } from '../domain/partition.js';
@@ -72,7 +72,6 @@ const isAtSource = ({ route, handover, box: [{ low }] }: Partition): boolean =>
  */
 export async function fenceAnew(context: MoveContext, world: World): Promise<Partition> {
   const { partition, fence, move, db } = context;
-  const taken = await run(shutOut(partition), world);
   const collection = collectionOn(partition, move.source);
   try {
     await createFenced(db(move.source), collection, { ...fence, accepted: [] });
@@ -85,7 +84,5 @@ export async function fenceAnew(context: MoveContext, world: World): Promise<Par
       .collection(collection)
       .createIndex({ [fence.keyField]: 'hashed' });
   }
-  // None that the catalog names is there any more.
-  const gated = await run(makeGates(await run(removeGates(taken), world)), world);
-  return run(restoreFences(gated), world);
+  return run(restoreLostFences(partition), world);
 }

@@ -88,6 +88,11 @@ export function* restoreFences(held: Partition): Step {
   return taken.handover === null ? yield* removeGates(taken) : taken;
 }
 
+/** The same where one of the collections is not the one any more that gates were made in: by new ones. */
+export function* restoreLostFences(held: Partition): Step {
+  return yield* restoreFences(yield* makeGates(yield* removeGates(yield* shutOut(held))));
+}
+
 export function* removeGates(taken: Partition): Step {
   const without = yield* advance(taken, { kind: 'gate', gates: [] });
   yield* perform<'dropGates'>({ do: 'dropGates', partition: without });

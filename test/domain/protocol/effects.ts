@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from 'node:util';
 import { DroverError } from '../../../domain/errors.js';
 import type { HandoverEvent } from '../../../domain/handover.js';
 import { transition } from '../../../domain/handover.js';
@@ -110,7 +111,8 @@ function advance(world: World, held: Partition, event: HandoverEvent, leftOut: E
   const now = entryOf(world, held.id);
   const same =
     now.epoch === held.epoch &&
-    (now.attempt === held.attempt || leftOut === 'attempt in the catalog') &&
+    ((now.attempt === held.attempt && isDeepStrictEqual(now.gates, held.gates)) ||
+      leftOut === 'attempt in the catalog') &&
     now.handover?.migration === held.handover?.migration &&
     now.handover?.state.kind === held.handover?.state.kind;
   if (next === held) return { world, value: held };

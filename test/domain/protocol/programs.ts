@@ -1,4 +1,4 @@
-import { moveBoundary, restoreFences } from '../../../domain/boundary-step.js';
+import { moveBoundary, restoreFences, restoreLostFences } from '../../../domain/boundary-step.js';
 import { removeOldCopy, removeShadow, retire, withdraw } from '../../../domain/ending.js';
 import { advance } from '../../../domain/step.js';
 import type { Program } from './program.js';
@@ -39,3 +39,6 @@ export const shadowRemoved: Program = function* (held) {
 
 /** What the janitor does about a fence that was changed from outside. */
 export const fencesRestored: Program = restoreFences;
+
+/** What is done where somebody has dropped the source's collection: with what the model has of it, a mover among others. */
+export const lostFencesRestored: Program = restoreLostFences;

@@ -2,6 +2,7 @@ import type { Scenario } from './model.js';
 import {
   claim,
   fencesRestored,
+  lostFencesRestored,
   publish,
   oldCopyRemoved,
   shadowRemoved,
@@ -122,6 +123,15 @@ export const SCENARIOS = {
     tokens: 1,
     partitions: [unclaimed('p', 0, 1)],
     left: { attempts: 1, zombies: 1, faults: 1 },
+  },
+  'fences are restored by new gates while the partition moves': {
+    goals: [[to(1)], [lostFencesRestored]],
+    movers: ['p', 'p'],
+    tokens: 1,
+    gates: 6,
+    routers: [STALE],
+    kinds: ['put'],
+    left: { operations: 1, attempts: 1, zombies: 1 },
   },
   'echoes: both sides are written while replication lags': {
     goals: [[to(1), to(0), to(1)]],
