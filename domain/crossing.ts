@@ -19,8 +19,9 @@ export interface Crossing {
  * Predicts "when a partition's Ownership Score will fall below a Migration Trigger Threshold" (source document 1,
  * Prediction Algorithm), or when a load rises above its limit (source document 4, Migration Threshold).
  *
- * Each step is taken as normally distributed. Its standard deviation is read from the wider side of the interval,
- * since the lower bound of a count is cut off at 0 and then says too little. An interval without width is certainty.
+ * Each step is taken as normally distributed, with a deviation of its own on either side of the mean: the interval is
+ * wider where errors are larger. A lower bound of 0 is one that was cut off and says too little: there the wider side
+ * stands for both. An interval without width is certainty.
  *
  * @param level Coverage of the forecast's interval, in (0, 1).
  * @throws DroverError `InvalidRequest` if the level is out of range or mean, lower and upper differ in length.
@@ -45,8 +46,9 @@ export function thresholdCrossing(
   const distances = mean.map((value) => (direction === 'above' ? value - threshold : threshold - value));
   const probability = distances.map((distance, step) => {
     const middle = mean[step] ?? 0;
-    const halfWidth = Math.max((upper[step] ?? middle) - middle, middle - (lower[step] ?? middle));
-    const deviation = halfWidth / z;
+    const above = (upper[step] ?? middle) - middle;
+    const below = middle - (lower[step] ?? middle);
+    const deviation = (lower[step] === 0 ? Math.max(above, below) : threshold > middle ? above : below) / z;
     return deviation > 0 ? normalCdf(distance / deviation) : distance > 0 ? 1 : 0;
   });
   const first = distances.findIndex((distance) => distance > 0);

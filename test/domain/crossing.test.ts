@@ -33,6 +33,12 @@ describe('time of crossing', () => {
     expect(thresholdCrossing(cutOff, 0.9, 0.5, 'below')).toEqual(thresholdCrossing(whole, 0.9, 0.5, 'below'));
   });
 
+  it('reads the side of the interval that the threshold lies on', () => {
+    const lopsided = { mean: [10], lower: [8], upper: [30] };
+    expect(thresholdCrossing(lopsided, 0.9, 30, 'above').probability[0]).toBeCloseTo(0.05, 5);
+    expect(thresholdCrossing(lopsided, 0.9, 8, 'above').probability[0]).toBeCloseTo(0.95, 5);
+  });
+
   it('is certain where the interval has no width', () => {
     const { probability, largestProbability } = thresholdCrossing(forecast([4, 5, 6], 0), 0.9, 5, 'above');
     expect(probability).toEqual([0, 0, 1]);
