@@ -1,19 +1,13 @@
-import { regionalSeries } from '../domain/series.js';
+import { pMapIterable } from 'p-map';
+import type { ErrorsByModel } from '../domain/model-choice.js';
 import type { Catalog } from '../store/catalog/catalog.js';
 import type { ForecastDocument } from '../store/catalog/forecasts.js';
+import type { ModelChoiceDocument } from '../store/catalog/model-choices.js';
+import type { PartitionRange } from '../store/catalog/partition-range.js';
 import type { Dependencies, ForecastPolicy } from './dependencies.js';
-import { SeriesForecaster } from './series-forecaster.js';
-
-/** So much history is asked for at once: what is in memory are the series, not the rows. */
-const CHUNK_MS = 24 * 3_600_000;
-
-/** The grid of a forecast: history `[start, end)` in complete windows, then `horizon` steps from `end` on. */
-export interface ForecastGrid {
-  readonly start: number;
-  readonly end: number;
-  readonly windowMs: number;
-  readonly horizon: number;
-}
+import type { ForecastGrid, RequestHistory } from './request-history.js';
+import { forecastGrid, loadHistory } from './request-history.js';
+import { FORECAST_THREADS, forecastInThread } from './series-forecaster.js';
 
 export interface KeyspaceForecast {
   readonly keyspace: string;
@@ -21,70 +15,105 @@ export interface KeyspaceForecast {
   readonly run: string;
   /** Drover's time. */
   readonly at: number;
-}
-
-/** The window that `at` lies in is not over yet: history ends before it, and the forecast begins with it. */
-export function forecastGrid({ window, history, horizon }: ForecastPolicy, at: number): ForecastGrid {
-  const onGrid = (time: number) => Math.floor(time / window) * window;
-  const end = onGrid(at);
-  return { start: onGrid(end - history), end, windowMs: window, horizon: Math.max(1, Math.ceil(horizon / window)) };
+  /** Only these partitions. */
+  readonly partitions?: PartitionRange;
 }
 
 export type SeriesForecast =
-  | { readonly kind: 'made' | 'stored'; readonly document: ForecastDocument }
+  | { readonly kind: 'made'; readonly document: ForecastDocument; readonly newChoice: ModelChoiceDocument | undefined }
+  | { readonly kind: 'stored'; readonly document: ForecastDocument }
   | { readonly kind: 'tooShort'; readonly partition: string; readonly region: string };
 
+const DAY_MS = 24 * 3_600_000;
+
 /**
- * Forecasts every series of a keyspace, one after the other. What was already forecast from the same window is taken
- * from the catalog: a forecast run more often than there are windows makes each once, and a repeated attempt goes on
- * where the last one stood.
+ * Forecasts every series of a keyspace, as many at once as there are threads. What was already forecast from the same
+ * window is taken from the catalog: a forecast run more often than there are windows makes each once, and a repeated
+ * attempt goes on where the last one stood. The choice of models is kept for a day, or the shortest season if that is
+ * longer; then it is made anew, with the errors of the forecasts made meanwhile.
  */
 export async function* forecastSeriesOf(
   { catalog, forecast: policy }: Dependencies,
-  { keyspace, run, at }: KeyspaceForecast,
+  { keyspace, run, at, partitions = {} }: KeyspaceForecast,
   signal: AbortSignal,
 ): AsyncGenerator<SeriesForecast> {
   const grid = forecastGrid(policy, at);
-  const history = await loadHistory(catalog, keyspace, grid, signal);
+  const history = await loadHistory(catalog, keyspace, partitions, grid, signal);
   const { level, models } = policy;
   const seasons = policy.season.map((ms) => Math.round(ms / grid.windowMs)).filter((steps) => steps >= 2);
-  const forecaster = new SeriesForecaster(signal);
-  try {
-    for (const [partition, regions] of history) {
-      const stored = await storedForecasts(catalog, policy, keyspace, partition, grid);
-      for (const [region, requests] of regions) {
-        signal.throwIfAborted();
-        const known = stored.find((document) => document.region === region);
-        if (known !== undefined) {
-          yield { kind: 'stored', document: known };
-          continue;
-        }
-        const outcome = await forecaster.forecast({ requests, seasons, horizon: grid.horizon, level, models });
-        if (outcome.kind === 'too-little-history') {
-          yield { kind: 'tooShort', partition, region };
-          continue;
-        }
-        const { model, forecast, naive } = outcome;
-        const document: ForecastDocument = {
-          _id: `${run}/${partition}/${region}`,
-          keyspace,
-          partition,
-          region,
-          madeAt: new Date(grid.end),
-          windowMs: grid.windowMs,
-          model,
-          mean: [...forecast.mean],
-          lower: [...forecast.lower],
-          upper: [...forecast.upper],
-          level: outcome.level,
-          naive: [...naive.mean],
-          decided: false,
-        };
-        yield { kind: 'made', document };
-      }
+  const keptForMs = Math.max(DAY_MS, Math.min(...policy.season));
+  const request = JSON.stringify([grid.windowMs, grid.horizon, seasons, models]);
+  const choices = new Map((await catalog.modelChoices.list(keyspace, partitions)).map((each) => [each._id, each]));
+
+  const forecastOne = async ({ partition, region, requests, stored }: SeriesToForecast): Promise<SeriesForecast> => {
+    signal.throwIfAborted();
+    if (stored !== undefined) return { kind: 'stored', document: stored };
+    const id = `${keyspace}/${partition}/${region}`;
+    const kept = choices.get(id);
+    const age = kept === undefined ? Infinity : grid.end - kept.chosenAt.getTime();
+    const known = kept?.request === request && age >= 0 && age < keptForMs ? kept : undefined;
+    const chosen = known === undefined ? { past: await pastErrors() } : { choice: known.choice };
+    const outcome = await forecastInThread(
+      { requests, seasons, horizon: grid.horizon, level, models, ...chosen },
+      signal,
+    );
+    if (outcome.kind === 'too-little-history') return { kind: 'tooShort', partition, region };
+    const { model, forecast, naive, byModel, choice } = outcome;
+    const series = { keyspace, partition, region };
+    return {
+      kind: 'made',
+      newChoice:
+        known === undefined ? { _id: id, ...series, chosenAt: new Date(grid.end), request, choice } : undefined,
+      document: {
+        _id: `${run}/${partition}/${region}`,
+        ...series,
+        madeAt: new Date(grid.end),
+        windowMs: grid.windowMs,
+        model,
+        mean: [...forecast.mean],
+        lower: [...forecast.lower],
+        upper: [...forecast.upper],
+        level: outcome.level,
+        naive: [...naive],
+        decided: false,
+        ends: [...choice.ends],
+        byModel: { ...byModel, [OWN]: forecast.mean },
+      },
+    };
+
+    function pastErrors(): Promise<ErrorsByModel> {
+      const ends = kept?.request === request ? kept.choice.ends : [];
+      return catalog.forecasts.errors({ keyspace, partition, region }, { since: grid.end - keptForMs, ends });
     }
-  } finally {
-    await forecaster.close();
+  };
+
+  yield* pMapIterable(seriesIn(catalog, policy, keyspace, grid, history), forecastOne, {
+    concurrency: 2 * FORECAST_THREADS,
+  });
+}
+
+/** Under this name the forecast itself is scored, beside the models that it was combined from. */
+export const OWN = 'forecast';
+
+interface SeriesToForecast {
+  readonly partition: string;
+  readonly region: string;
+  readonly requests: Float64Array;
+  readonly stored: ForecastDocument | undefined;
+}
+
+async function* seriesIn(
+  catalog: Catalog,
+  policy: ForecastPolicy,
+  keyspace: string,
+  grid: ForecastGrid,
+  history: RequestHistory,
+): AsyncGenerator<SeriesToForecast> {
+  for (const [partition, regions] of history) {
+    const stored = await storedForecasts(catalog, policy, keyspace, partition, grid);
+    for (const [region, requests] of regions) {
+      yield { partition, region, requests, stored: stored.find((document) => document.region === region) };
+    }
   }
 }
 
@@ -106,34 +135,4 @@ export async function storedForecasts(
     if (fits) byRegion.set(document.region, document);
   }
   return [...byRegion.values()];
-}
-
-type History = Map<string, Map<string, Float64Array>>;
-
-/** Requests per window of every partition and region since the first record, without gaps. */
-async function loadHistory(
-  catalog: Catalog,
-  keyspace: string,
-  { start, end, windowMs }: ForecastGrid,
-  signal: AbortSignal,
-): Promise<History> {
-  const history: History = new Map();
-  const chunkMs = Math.max(1, Math.floor(CHUNK_MS / windowMs)) * windowMs;
-  let first: number | undefined;
-  for (let from = start; from < end; from += chunkMs) {
-    signal.throwIfAborted();
-    const to = Math.min(end, from + chunkMs);
-    const windows = await catalog.access.windows(keyspace, from, to, windowMs);
-    first ??= windows[0]?.start;
-    if (first === undefined) continue; // nothing is known of that time, which is not the same as no requests
-    const origin = first;
-    for (const part of regionalSeries(windows, { start: from, end: to, lengthMs: windowMs, firstRecordAt: origin })) {
-      const regions = history.get(part.partition) ?? new Map<string, Float64Array>();
-      history.set(part.partition, regions);
-      const requests = regions.get(part.region) ?? new Float64Array((end - origin) / windowMs);
-      regions.set(part.region, requests);
-      requests.set(part.requests, (part.start - origin) / windowMs);
-    }
-  }
-  return history;
 }

@@ -1,24 +1,37 @@
 import { DroverError } from '../domain/errors.js';
+import { compareNames } from '../domain/names.js';
 import type { DecisionState } from '../store/catalog/decisions.js';
 import type { ForecastDocument } from '../store/catalog/forecasts.js';
+import type { ModelChoiceDocument } from '../store/catalog/model-choices.js';
 import type { NodeDocument, NodeProbe } from '../store/catalog/nodes.js';
+import type { PartitionRange } from '../store/catalog/partition-range.js';
 import { probeNode, PROBE_TIMEOUT_MS, unreachableBecause } from '../store/node-status.js';
 import type { Dependencies, Mode } from './dependencies.js';
 import type { KeyspaceForecast } from './forecast-series.js';
-import { forecastGrid, forecastSeriesOf, storedForecasts } from './forecast-series.js';
+import { scoreDueForecasts } from './forecast-scoring.js';
+import { forecastSeriesOf, storedForecasts } from './forecast-series.js';
 import { withHeartbeat } from './heartbeat.js';
 import type { PlannedMoveSummary, PlanRequest } from './plan.js';
 import { planFrom, stateIn, summaryOf } from './plan.js';
+import { forecastGrid } from './request-history.js';
 
 /** Forecasts are written in batches of this size. */
 const BATCH = 100;
+
+/** A week of five-minute windows of so many partitions, used from three regions, is 25 MB. */
+const PARTITIONS_PER_ACTIVITY = 500;
 
 export interface ForecastBeginning {
   /** Drover's time that the whole run speaks of, milliseconds. */
   readonly at: number;
   readonly mode: Mode;
   readonly stopped: boolean;
-  readonly keyspaces: readonly { readonly keyspace: string; readonly mode: Mode }[];
+  readonly keyspaces: readonly {
+    readonly keyspace: string;
+    readonly mode: Mode;
+    /** What to forecast in one activity each; absent where that is all of it. */
+    readonly batches?: readonly PartitionRange[];
+  }[];
   readonly expireAfterMs: number;
 }
 
@@ -56,6 +69,15 @@ export function createForecastActivities(dependencies: Dependencies) {
     return forecasts;
   }
 
+  /** Ranges of partitions, by name, that one activity each forecasts, on whichever worker is free. */
+  async function batchesOf(keyspace: string): Promise<PartitionRange[]> {
+    const names = (await catalog.partitions.list(keyspace)).map(({ name }) => name).sort(compareNames);
+    return Array.from({ length: Math.ceil(names.length / PARTITIONS_PER_ACTIVITY) }, (_, batch) => {
+      const first = batch * PARTITIONS_PER_ACTIVITY;
+      return { first: names[first]!, last: names[Math.min(names.length, first + PARTITIONS_PER_ACTIVITY) - 1]! };
+    });
+  }
+
   async function recordedForecasts({ keyspace, at }: KeyspaceForecast) {
     const grid = forecastGrid(dependencies.forecast, at);
     const forecasts = new Map<string, ForecastDocument[]>();
@@ -82,7 +104,12 @@ export function createForecastActivities(dependencies: Dependencies) {
         mode,
         stopped: await catalog.settings.automationStopped(),
         // One mode for all; a keyspace's own will come in here.
-        keyspaces: keyspaces.map(({ _id }) => ({ keyspace: _id, mode })),
+        keyspaces: await Promise.all(
+          keyspaces.map(async ({ _id: keyspace }) => {
+            const batches = await batchesOf(keyspace);
+            return { keyspace, mode, ...(batches.length > 1 ? { batches } : {}) };
+          }),
+        ),
         expireAfterMs: dependencies.decisions.expireAfter,
       };
     },
@@ -97,11 +124,19 @@ export function createForecastActivities(dependencies: Dependencies) {
     forecastKeyspace: (request: KeyspaceForecast): Promise<ForecastCounts> =>
       withHeartbeat(async (report, signal) => {
         const counts = { made: 0, stored: 0, tooShort: 0 };
+        await scoreDueForecasts(dependencies, request, signal);
         const batch: ForecastDocument[] = [];
-        const store = async () => catalog.forecasts.insert(batch.splice(0));
+        const choices: ModelChoiceDocument[] = [];
+        const store = async () => {
+          await catalog.modelChoices.record(choices.splice(0));
+          await catalog.forecasts.insert(batch.splice(0));
+        };
         for await (const result of forecastSeriesOf(dependencies, request, signal)) {
           counts[result.kind] += 1;
-          if (result.kind === 'made') batch.push(result.document);
+          if (result.kind === 'made') {
+            batch.push(result.document);
+            if (result.newChoice !== undefined) choices.push(result.newChoice);
+          }
           if (batch.length >= BATCH) await store();
           report(counts);
         }

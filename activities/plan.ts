@@ -8,9 +8,10 @@ import type { DecisionDocument, DecisionState } from '../store/catalog/decisions
 import type { ForecastDocument } from '../store/catalog/forecasts.js';
 import type { NodeDocument } from '../store/catalog/nodes.js';
 import type { Dependencies, Mode } from './dependencies.js';
-import type { ForecastGrid, KeyspaceForecast } from './forecast-series.js';
-import { forecastGrid } from './forecast-series.js';
+import type { KeyspaceForecast } from './forecast-series.js';
 import { decidedPartitions } from './open-decisions.js';
+import type { ForecastGrid } from './request-history.js';
+import { forecastGrid } from './request-history.js';
 
 const HOUR_MS = 3_600_000;
 

@@ -1,4 +1,7 @@
-import { Worker } from 'node:worker_threads';
+import { availableParallelism } from 'node:os';
+import { fileURLToPath } from 'node:url';
+import { Piscina } from 'piscina';
+import type { ErrorsByModel, ModelChoice } from '../domain/model-choice.js';
 import type { ForecastOutcome } from '../forecasting/select.js';
 
 export interface SeriesRequest {
@@ -6,41 +9,31 @@ export interface SeriesRequest {
   readonly seasons: readonly number[];
   readonly horizon: number;
   readonly level: number;
-  /** Names of models, as in the policy. */
+  /** Names of model families, as in the policy. */
   readonly models: readonly string[];
+  readonly choice?: ModelChoice;
+  readonly past?: ErrorsByModel;
 }
 
+/** As many as there are cores, for all forecasts of the process. */
+export const FORECAST_THREADS = availableParallelism();
+
+/** A thread that nobody needs any more ends, and what its models hold in memory with it. */
+const IDLE_MS = 60_000;
+
+let pool: Piscina<SeriesRequest, ForecastOutcome> | undefined;
+
 /**
- * Forecasts in a thread of its own. A forecast computes for a tenth of a second without a break: in the worker's own
- * thread it would hold up heartbeats, and boundary steps in which writes wait.
+ * Forecasts in a thread of its own. A choice of models computes for a tenth of a second without a break: in the worker's
+ * own thread it would hold up heartbeats, and boundary steps in which writes wait. May be called for several series at
+ * once; they wait for a thread.
  */
-export class SeriesForecaster {
-  private readonly thread = new Worker(new URL('./forecast-thread.js', import.meta.url));
-  private settle: { resolve(outcome: ForecastOutcome): void; reject(error: Error): void } | undefined;
-  private failure: Error | undefined;
-
-  constructor(signal: AbortSignal) {
-    this.thread.on('message', (outcome: ForecastOutcome) => this.settle?.resolve(outcome));
-    this.thread.on('error', (error: Error) => this.fail(error));
-    this.thread.on('exit', () => this.fail(new Error('the forecasting thread has ended')));
-    signal.addEventListener('abort', () => void this.close(), { once: true });
-  }
-
-  /** One at a time. */
-  forecast(request: SeriesRequest): Promise<ForecastOutcome> {
-    return new Promise((resolve, reject) => {
-      if (this.failure !== undefined) return reject(this.failure);
-      this.settle = { resolve, reject };
-      return this.thread.postMessage(request);
-    });
-  }
-
-  async close(): Promise<void> {
-    await this.thread.terminate();
-  }
-
-  private fail(error: Error): void {
-    this.failure ??= error;
-    this.settle?.reject(this.failure);
-  }
+export function forecastInThread(request: SeriesRequest, signal?: AbortSignal): Promise<ForecastOutcome> {
+  pool ??= new Piscina({
+    filename: fileURLToPath(new URL('./forecast-thread.js', import.meta.url)),
+    minThreads: 0,
+    maxThreads: FORECAST_THREADS,
+    idleTimeout: IDLE_MS,
+  });
+  return pool.run(request, signal === undefined ? {} : { signal });
 }

@@ -110,8 +110,8 @@ const score = z
   }))
   .describe('Ownership score.');
 
-/** Models that a forecast may try; the best is chosen per series by backtest. */
-export const FORECAST_MODELS = ['seasonal-naive', 'ets', 'mstl'] as const;
+/** Families of models that a forecast may try; their weights are found per series by backtest. */
+export const FORECAST_MODELS = ['seasonal-naive', 'level', 'profile', 'ets', 'mstl', 'arima', 'prophet'] as const;
 export type ForecastModel = (typeof FORECAST_MODELS)[number];
 
 const forecast = z
@@ -132,8 +132,8 @@ const forecast = z
     models: z
       .array(z.enum(FORECAST_MODELS))
       .min(1)
-      .default([...FORECAST_MODELS])
-      .describe('Models in the race. Default [seasonal-naive, ets, mstl].'),
+      .default(['seasonal-naive', 'level', 'profile', 'ets', 'mstl'])
+      .describe('Models in the race. Default [seasonal-naive, level, profile, ets, mstl]: all but the costly ones.'),
   })
   .prefault({})
   .describe('Forecasts of the load.');

@@ -9,7 +9,7 @@ import { MSTL, initSync as initMstl } from '@bsull/augurs/mstl';
  */
 const require = createRequire(import.meta.url);
 
-const wasmBytes = (module: string): Buffer =>
+export const wasmBytes = (module: string): Buffer =>
   readFileSync(require.resolve(`@bsull/augurs/${module}`).replace(/\.js$/, '_bg.wasm'));
 
 let etsReady = false;

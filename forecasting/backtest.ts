@@ -1,76 +1,67 @@
-import { meanAbsoluteError, relativeError } from '../domain/forecast-error.js';
 import { attemptForecast } from './attempt.js';
-import type { Forecast, ForecastModel, ForecastRequest } from './model.js';
+import type { ForecastModel, ForecastRequest } from './model.js';
 
-/** How one model did on the past. */
-export interface BacktestResult {
-  readonly model: string;
-  /** In the unit of the series, over all origins and steps. */
-  readonly meanAbsoluteError: number;
-  /** The model's absolute errors by the seasonal naive's; `undefined` if the naive made none. */
-  readonly relativeError: number | undefined;
-}
-
-/** A forecast made from the past before an origin, and what came after it. */
-export interface BacktestForecast {
-  readonly forecast: Forecast;
-  readonly actual: readonly number[];
+/** Where the backtest cuts a series, and what came after each cut. */
+export interface Backtest {
+  /** Oldest first. */
+  readonly origins: readonly number[];
+  readonly values: Float64Array;
+  /** Values that were filled in are no evidence. */
+  readonly observed: readonly boolean[];
+  readonly request: ForecastRequest;
 }
 
 export type BacktestOutcome =
-  | { readonly kind: 'finished'; readonly forecasts: readonly BacktestForecast[] }
+  | { readonly kind: 'finished'; readonly means: readonly Float64Array[] }
   | { readonly kind: 'failed'; readonly message: string };
 
 export interface OriginOptions {
   readonly count: number;
   readonly horizon: number;
-  readonly season: number;
-  readonly minimumHistory: number;
+  readonly seasons: readonly number[];
 }
 
+/** A backtest looks back over so many of the shortest season, or of the longest, whichever is more. */
+const SHORTEST_BACK = 4;
+const LONGEST_BACK = 2;
+
+/** Before its first cut a backtest leaves two of the longest season, and half of the shortest. */
+const historyBefore = (seasons: readonly number[], length: number): number =>
+  seasons.length === 0 ? Math.min(10, length) : 2 * seasons.at(-1)! + Math.floor(seasons[0]! / 2);
+
 /**
- * Where the backtest cuts the series: up to `count` origins, oldest first, each with the whole horizon after it and at
- * least `minimumHistory` values before it. They are spread over the last season, so that not all of them fall into the
- * same hour of the day; empty if there is no room for one.
+ * Up to `count` origins, oldest first, each with the whole horizon after it and enough history before it, evenly over
+ * the last seasons, so that they fall into all hours of the day. None if there is no room.
  */
-export function rollingOrigins(length: number, options: OriginOptions): number[] {
-  const { count, horizon, season, minimumHistory } = options;
+export function rollingOrigins(length: number, { count, horizon, seasons }: OriginOptions): number[] {
   const newest = length - horizon;
-  const room = newest - minimumHistory;
+  const room = newest - historyBefore(seasons, length);
   if (room < 0) return [];
-  const wanted = Math.max(horizon, Math.ceil(season / count));
-  const stride = Math.min(wanted, Math.floor(room / Math.max(1, count - 1)));
-  const origins = Array.from({ length: count }, (_, i) => newest - i * stride);
+  const wanted = Math.max(SHORTEST_BACK * (seasons[0] ?? horizon), LONGEST_BACK * (seasons.at(-1) ?? horizon));
+  const span = Math.min(room, wanted);
+  const origins = Array.from({ length: count }, (_, i) => newest - Math.round((i * span) / Math.max(1, count - 1)));
   return [...new Set(origins)].sort((a, b) => a - b);
 }
 
 /** Lets a model forecast from each origin. One failed origin fails the model. */
-export function backtest(
-  model: ForecastModel,
-  series: Float64Array,
-  request: ForecastRequest,
-  origins: readonly number[],
-): BacktestOutcome {
-  const forecasts: BacktestForecast[] = [];
+export function backtestModel(model: ForecastModel, { origins, values, request }: Backtest): BacktestOutcome {
+  const means: Float64Array[] = [];
   for (const origin of origins) {
-    const attempt = attemptForecast(model, series.subarray(0, origin), request);
+    const attempt = attemptForecast(model, values.subarray(0, origin), request);
     if (attempt.kind === 'failed') return attempt;
-    forecasts.push({ forecast: attempt.forecast, actual: [...series.subarray(origin, origin + request.horizon)] });
+    means.push(attempt.mean);
   }
-  return { kind: 'finished', forecasts };
+  return { kind: 'finished', means };
 }
 
-/** Compares what a model forecast with what came, and with what the seasonal naive forecast from the same origins. */
-export function scoreBacktest(
-  model: string,
-  forecasts: readonly BacktestForecast[],
-  naive: readonly BacktestForecast[],
-): BacktestResult {
-  const actual = forecasts.flatMap((f) => f.actual);
-  const forecast = forecasts.flatMap((f) => f.forecast.mean);
-  return {
-    model,
-    meanAbsoluteError: meanAbsoluteError(actual, forecast) ?? 0,
-    relativeError: relativeError([{ actual, model: forecast, naive: naive.flatMap((f) => f.forecast.mean) }]),
-  };
+/** Calls back for each observed value after each origin. */
+export function forEachOutcome(
+  { origins, values, observed, request }: Backtest,
+  visit: (actual: number, step: number, origin: number) => void,
+): void {
+  origins.forEach((start, origin) => {
+    for (let step = 0; step < request.horizon; step++) {
+      if (observed[start + step] === true) visit(values[start + step]!, step, origin);
+    }
+  });
 }

@@ -1,29 +1,34 @@
 import { autoEts } from './augurs.js';
-import type { ForecastModel } from './model.js';
-import { deseasonalise } from './seasonal-profile.js';
+import { onCoarseGrid } from './coarse.js';
+import type { ModelFamily } from './model.js';
+import { seasonalProfile } from './profile.js';
 
 /** Level and trend of the next hours do not depend on values further back than this, and the fit costs time for each. */
-const MAX_POINTS = 400;
+const MAX_POINTS = 120;
 
 /**
- * Exponential smoothing with error, trend and damping chosen by information criterion (source document 1 names it).
+ * Exponential smoothing with additive error, trend and damping chosen by information criterion (source document 1 names it).
  *
- * augurs finds no seasonal ETS model, so the seasons are taken out first and put back afterwards.
+ * augurs finds no seasonal ETS model, so the shortest season is taken out first and put back afterwards.
  */
-export const ets: ForecastModel = {
-  name: 'ets',
+export const ets: ModelFamily = () => [
+  onCoarseGrid({
+    name: 'ets',
+    costly: true,
+    forecast: (series, { seasons: [season = 1], horizon }) => {
+      const profile = season > 1 ? seasonalProfile(series, season, { average: 'median', smoothing: 0 }) : NO_SEASON;
+      const length = profile.length;
+      const rest = series.map((value, t) => value - profile[(t - series.length + length * series.length) % length]!);
+      const model = autoEts('AZN');
+      try {
+        model.fit(rest.subarray(Math.max(0, rest.length - MAX_POINTS)));
+        const { point } = model.predict(horizon, null);
+        return point.map((value, step) => value + profile[step % length]!);
+      } finally {
+        model.free(); // WASM memory is not garbage collected
+      }
+    },
+  }),
+];
 
-  forecast(series, { seasons, horizon, level }) {
-    const { rest, seasonAt } = deseasonalise(series, seasons);
-    const model = autoEts('ZZN');
-    try {
-      model.fit(rest.subarray(Math.max(0, rest.length - MAX_POINTS)));
-      const { point, intervals } = model.predict(horizon, level);
-      if (intervals === undefined) throw new Error('no prediction interval');
-      const withSeason = (values: readonly number[]): number[] => values.map((value, step) => value + seasonAt(step));
-      return { mean: withSeason(point), lower: withSeason(intervals.lower), upper: withSeason(intervals.upper) };
-    } finally {
-      model.free(); // WASM memory is not garbage collected
-    }
-  },
-};
+const NO_SEASON = Float64Array.of(0);

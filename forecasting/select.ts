@@ -1,33 +1,40 @@
 import { DroverError } from '../domain/errors.js';
+import type { ErrorsByModel, ModelChoice } from '../domain/model-choice.js';
 import { attemptForecast } from './attempt.js';
-import { rollingOrigins } from './backtest.js';
-import type { BacktestResult } from './backtest.js';
-import { COMBINATION, medianForecast } from './combination.js';
-import { ets } from './ets.js';
-import { coverage, missingWidth, widen } from './interval-calibration.js';
-import type { Forecast, ForecastModel, ForecastRequest, Series } from './model.js';
-import { mstl } from './mstl.js';
-import { race } from './race.js';
-import type { ModelFailure } from './race.js';
-import { seasonalNaive } from './seasonal-naive.js';
+import { chooseModels } from './choice.js';
+import { combine } from './combination.js';
+import { withInterval } from './error-quantiles.js';
+import type { Forecast, ForecastModel, ModelFamily } from './model.js';
+import { DEFAULT_FAMILIES, modelsFor } from './models.js';
+import { prepareSeries } from './prepare.js';
+import type { PreparedSeries } from './prepare.js';
+import { SEASONAL_NAIVE } from './seasonal-naive.js';
+import { seasonsOf } from './seasons.js';
+import { stretchOfSteps } from './stretches.js';
 
-/** The models that race against the seasonal naive, simplest first. */
-export const DEFAULT_MODELS: readonly ForecastModel[] = [ets, mstl];
+/** Name under which a forecast that no single model has half of the weight in appears. */
+export const COMBINATION = 'combination';
 
 /** Without any season, level and trend still need this many values. */
 const MINIMUM_POINTS = 10;
 
+const ORIGINS = 16;
+
 export interface ForecastOptions {
-  /** Lengths of the seasons in steps, in any order; those that do not fit twice into the history are left out. */
+  /** Expected lengths of the seasons in steps, in any order; those that do not fit twice into the history are left out. */
   readonly seasons: readonly number[];
   /** How many steps ahead; at least 1. */
   readonly horizon: number;
   /** Coverage of the prediction interval, in (0, 1); 0.9 by default. */
   readonly level?: number;
-  /** From how many points of the past the models are tried; 3 by default. More cost more. */
+  /** From how many points of the past the models are tried; 16 by default. More cost more. */
   readonly origins?: number;
   /** The models that race against the seasonal naive, which always takes part. */
-  readonly models?: readonly ForecastModel[];
+  readonly families?: readonly ModelFamily[];
+  /** A choice made before for this series and horizon: there is no backtest then. */
+  readonly choice?: ModelChoice;
+  /** Errors of forecasts made before, which count in the choice like those of the backtest. */
+  readonly past?: ErrorsByModel;
 }
 
 export type ForecastOutcome =
@@ -39,81 +46,97 @@ export type ForecastOutcome =
     }
   | {
       readonly kind: 'forecast';
-      /** Name of the chosen model; `median` for the combination of all. */
+      /** Name of the model that has more than half of the weight; `combination` if none has. */
       readonly model: string;
       readonly forecast: Forecast;
       readonly level: number;
       /** What the seasonal naive says, for scoring the forecast when its time has come. */
-      readonly naive: Forecast;
-      /** The seasons that were used, shortest first. */
-      readonly seasons: readonly number[];
-      /** Every model that finished the backtest, and their combination, best first; empty if the history was too short for one. */
-      readonly backtest: readonly BacktestResult[];
-      readonly failures: readonly ModelFailure[];
-      /** Share of the backtest's values inside the chosen model's own interval, and how much was added to it for that. */
-      readonly coverage: number | undefined;
-      readonly widenedBy: number;
+      readonly naive: readonly number[];
+      /** What each model with a weight says, for the same. */
+      readonly byModel: Readonly<Record<string, readonly number[]>>;
+      readonly choice: ModelChoice;
     };
 
 /**
- * Forecasts one series of counts by what did best on its own past.
- *
- * Every model forecasts from the same few origins of the past, and so does their combination, the median. It is taken,
- * unless one model alone was clearly better. Where the history leaves no room for that, nothing has been proven better
- * than the seasonal naive, so that is taken. With less than two seasons there is no forecast at all. Deterministic.
+ * Forecasts one series of counts by what did well on its own past; `NaN` is a gap. Deterministic.
  *
  * @throws DroverError `InvalidRequest` if a value is negative or not finite, or an option is out of range.
  * @example forecastSeries(requests, { seasons: [24, 168], horizon: 24 })
  */
-export function forecastSeries(series: Series, options: ForecastOptions): ForecastOutcome {
-  const { horizon, level = 0.9, origins: count = 3 } = options;
-  requireOptions(options, level, count);
+export function forecastSeries(series: ArrayLike<number>, options: ForecastOptions): ForecastOutcome {
+  const { horizon, level = 0.9, origins = ORIGINS } = options;
+  requireOptions(options, level, origins);
   requireCounts(series);
 
-  const values = Float64Array.from(series);
-  const points = values.length;
-  const needed = Math.max(MINIMUM_POINTS, options.seasons.length > 0 ? 2 * Math.min(...options.seasons) : 0);
+  const expected = options.seasons.length > 0 ? Math.min(...options.seasons) : 1;
+  const prepared = prepareSeries(series, expected);
+  const points = prepared.observed.filter(Boolean).length;
+  const needed = Math.max(MINIMUM_POINTS, expected > 1 ? 2 * expected : 0);
   if (points < needed) return { kind: 'too-little-history', points, needed };
 
-  const seasons = [...new Set(options.seasons)].filter((season) => 2 * season <= points).sort((a, b) => a - b);
-  const season = seasons.at(-1) ?? 1;
-  const request: ForecastRequest = { seasons, horizon, level };
-  const minimumHistory = Math.max(MINIMUM_POINTS, 2 * season);
-  const origins = rollingOrigins(points, { count, horizon, season, minimumHistory });
-  const rivals = (options.models ?? DEFAULT_MODELS).filter(({ name }) => name !== seasonalNaive.name);
-  const { winner, results, failures } = race([seasonalNaive, ...rivals], values, request, origins);
-
-  const naive = naiveForecast(values, request);
-  const made: { model: string; forecast: Forecast }[] = [];
-  const failedNow: ModelFailure[] = [];
-  for (const model of winner?.models ?? []) {
-    const attempt = attemptForecast(model, values, request);
-    if (attempt.kind === 'forecast') made.push({ model: model.name, forecast: attempt.forecast });
-    else failedNow.push({ model: model.name, stage: 'forecast', message: attempt.message });
+  const { families = DEFAULT_FAMILIES } = options;
+  const choice = options.choice ?? choose(prepared, expected, families, { ...options, origins });
+  if (choice.ends.at(-1) !== horizon) {
+    throw new DroverError('InvalidRequest', `The choice is for ${choice.ends.at(-1)} steps, not ${horizon}.`);
   }
-  const [only = { model: seasonalNaive.name, forecast: naive }, ...more] = made;
-  const chosen =
-    more.length > 0 ? { model: COMBINATION, forecast: medianForecast(made.map(({ forecast }) => forecast)) } : only;
-  const widenedBy = winner === undefined ? 0 : missingWidth(winner.forecasts, level);
+  const models = modelsFor(families, choice.seasons);
+  const made = forecastsOf(models, choice, prepared.values);
+  const stretches = stretchOfSteps(choice.ends);
+  const [naive, ...others] = made;
+  const weighted = made.filter(({ weights }) => weights.some((weight) => weight > 0));
+  const mean = combine(weighted.length > 0 ? weighted : [{ ...naive, weights: choice.ends.map(() => 1) }], stretches);
   return {
     kind: 'forecast',
-    model: chosen.model,
-    forecast: widen(chosen.forecast, widenedBy),
+    model: heaviest(choice),
+    forecast: withInterval(mean, choice.errorQuantiles, stretches, level),
     level,
-    naive,
-    seasons,
-    backtest: results,
-    failures: [...failures, ...failedNow],
-    coverage: winner === undefined ? undefined : coverage(winner.forecasts),
-    widenedBy,
+    naive: [...naive.mean],
+    byModel: Object.fromEntries([naive, ...others].map((each) => [each.name, [...each.mean]])),
+    choice,
   };
 }
 
-/** The one model that cannot fail on a series with two seasons of finite values. */
-function naiveForecast(values: Float64Array, request: ForecastRequest): Forecast {
-  const attempt = attemptForecast(seasonalNaive, values, request);
-  if (attempt.kind === 'forecast') return attempt.forecast;
-  throw new DroverError('InvalidRequest', `The series cannot be forecast: ${attempt.message}.`);
+function choose(
+  prepared: PreparedSeries,
+  expected: number,
+  families: readonly ModelFamily[],
+  { seasons: expectedSeasons, horizon, origins, past = {} }: ForecastOptions & { readonly origins: number },
+): ModelChoice {
+  const seasons = seasonsOf(prepared.values, expectedSeasons);
+  const unit = Math.max(1, Math.round(expected / 24));
+  const models = modelsFor(families, seasons);
+  return chooseModels(prepared, { seasons, unit, horizon }, { models, origins, past });
+}
+
+interface Made {
+  readonly name: string;
+  readonly mean: Float64Array;
+  readonly weights: readonly number[];
+}
+
+/** The seasonal naive's forecast, and those of the models that have a weight. One that fails now is left out. */
+function forecastsOf(models: readonly ForecastModel[], choice: ModelChoice, values: Float64Array): [Made, ...Made[]] {
+  const { seasons, unit, ends } = choice;
+  const made: Made[] = [];
+  for (const { name, weights } of choice.models) {
+    const model = models.find((each) => each.name === name);
+    if (model === undefined || (name !== SEASONAL_NAIVE && !weights.some((weight) => weight > 0))) continue;
+    const attempt = attemptForecast(model, values, { seasons, unit, horizon: ends.at(-1)! });
+    if (attempt.kind === 'forecast') made.push({ name, mean: attempt.mean, weights });
+    else if (name === SEASONAL_NAIVE) {
+      throw new DroverError('InvalidRequest', `The series cannot be forecast: ${attempt.message}.`);
+    }
+  }
+  const [naive, ...others] = made;
+  if (naive?.name !== SEASONAL_NAIVE) {
+    throw new DroverError('InvalidRequest', 'The choice of models does not begin with the seasonal naive.');
+  }
+  return [naive, ...others];
+}
+
+function heaviest({ models, ends }: ModelChoice): string {
+  const share = (weights: readonly number[]) => weights.reduce((sum, weight) => sum + weight, 0) / ends.length;
+  return models.find(({ weights }) => share(weights) > 0.5)?.name ?? COMBINATION;
 }
 
 function requireOptions({ seasons, horizon }: ForecastOptions, level: number, origins: number): void {
@@ -126,12 +149,14 @@ function requireOptions({ seasons, horizon }: ForecastOptions, level: number, or
   if (wrong !== undefined) throw invalid(`A season is at least two whole steps long, not ${wrong}.`);
 }
 
-function requireCounts(series: Series): void {
-  const wrong = series.findIndex((value) => !(Number.isFinite(value) && value >= 0));
-  if (wrong >= 0) {
-    throw new DroverError(
-      'InvalidRequest',
-      `A series holds finite values from 0 up, but value ${wrong} of ${series.length} is ${series[wrong]}.`,
-    );
+function requireCounts(series: ArrayLike<number>): void {
+  for (let at = 0; at < series.length; at++) {
+    const value = series[at]!;
+    if (!Number.isNaN(value) && !(Number.isFinite(value) && value >= 0)) {
+      throw new DroverError(
+        'InvalidRequest',
+        `A series holds finite values from 0 up, and NaN for a gap, but value ${at} of ${series.length} is ${value}.`,
+      );
+    }
   }
 }

@@ -28,10 +28,13 @@ export async function forecastWorkflow(input: ForecastInput = {}): Promise<Forec
   if (!dryRun) await control.probeNodes();
 
   let summary: ForecastSummary = { ...NOTHING, mode };
-  for (const { keyspace, mode: mayDo } of keyspaces) {
+  for (const { keyspace, mode: mayDo, batches } of keyspaces) {
     // Keyspaces have partitions of the same names: the run is named after both.
     const request = { keyspace, run: `${workflowInfo().runId}/${keyspace}`, at };
-    if (!dryRun) await steps.forecastKeyspace(request);
+    if (!dryRun && batches === undefined) await steps.forecastKeyspace(request);
+    if (!dryRun && batches !== undefined) {
+      await eachOf(batches, (partitions) => steps.forecastKeyspace({ ...request, partitions }));
+    }
     const plan = await steps.planKeyspace({ ...request, mode: mayDo, dryRun, atMost: MOST_DECISIONS });
     const planned = plan.decisions.map((decision): Decided => ({ ...decision, keyspace }));
     const acts = !dryRun && mayDo !== 'observe' && planned.length > 0;
@@ -55,6 +58,17 @@ export async function forecastWorkflow(input: ForecastInput = {}): Promise<Forec
     show(summary);
   }
   return summary;
+}
+
+/** So many batches at once, on all workers together. */
+const BATCHES_AT_ONCE = 8;
+
+async function eachOf<Batch>(batches: readonly Batch[], run: (batch: Batch) => Promise<unknown>): Promise<void> {
+  const waiting = [...batches];
+  const one = async (): Promise<void> => {
+    for (let batch = waiting.shift(); batch !== undefined; batch = waiting.shift()) await run(batch);
+  };
+  await Promise.all(Array.from({ length: BATCHES_AT_ONCE }, one));
 }
 
 /** The decision waits for a person's answer, as a workflow of its own. */

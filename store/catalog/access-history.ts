@@ -5,6 +5,8 @@ import type { Served } from '../../domain/watch.js';
 import type { TokenLoad } from '../../domain/weights.js';
 import { tokenFromBson, tokenToBson } from '../codec.js';
 import { latenciesAt } from '../latency-sketch.js';
+import type { PartitionRange } from './partition-range.js';
+import { inRange } from './partition-range.js';
 
 interface AccessDocument {
   /** Start of the router's flush interval. */
@@ -29,7 +31,13 @@ export class AccessHistory {
   }
 
   /** Windows `[from, to)` on a grid of `windowMs`, per partition and region, oldest first. */
-  async windows(keyspace: string, from: number, to: number, windowMs: number): Promise<AccessWindow[]> {
+  async windows(
+    keyspace: string,
+    from: number,
+    to: number,
+    windowMs: number,
+    range: PartitionRange = {},
+  ): Promise<AccessWindow[]> {
     const rows = await this.collection
       .aggregate<{
         _id: { partition: string; region: string; start: number };
@@ -39,7 +47,13 @@ export class AccessHistory {
         latencyMsSum: number;
         latencyMsMax: number;
       }>([
-        { $match: { 'meta.keyspace': keyspace, time: { $gte: new Date(from), $lt: new Date(to) } } },
+        {
+          $match: {
+            'meta.keyspace': keyspace,
+            ...inRange('meta.partition', range),
+            time: { $gte: new Date(from), $lt: new Date(to) },
+          },
+        },
         {
           $group: {
             _id: {

@@ -9,6 +9,7 @@ import { Forecasts } from './forecasts.js';
 import type { KeyspaceDocument } from './keyspaces.js';
 import { Keyspaces } from './keyspaces.js';
 import { Migrations } from './migrations.js';
+import { ModelChoices } from './model-choices.js';
 import { Nodes } from './nodes.js';
 import { Partitions } from './partitions.js';
 import type { Reservation } from './reservations.js';
@@ -25,6 +26,7 @@ export class Catalog {
   readonly migrations: Migrations;
   readonly decisions: Decisions;
   readonly forecasts: Forecasts;
+  readonly modelChoices: ModelChoices;
   readonly access: AccessHistory;
   readonly routers: Routers;
   readonly reservations: Reservations;
@@ -41,6 +43,7 @@ export class Catalog {
     this.migrations = new Migrations(db.collection('migrations'));
     this.decisions = new Decisions(db.collection('decisions'));
     this.forecasts = new Forecasts(db.collection('forecasts'));
+    this.modelChoices = new ModelChoices(db.collection('modelChoices'));
     this.access = new AccessHistory(db.collection('access'));
     this.routers = new Routers(db.collection('routers'), db.collection('acknowledgements'));
     this.reservations = new Reservations(db.collection('reservations'));

@@ -50,6 +50,16 @@ const MIGRATIONS: readonly { readonly version: number; readonly apply: (db: Db) 
       ]);
     },
   },
+  {
+    version: 3,
+    apply: async (db) => {
+      // Only what waits to be scored is in it: scoring takes `byModel` away.
+      await db
+        .collection('forecasts')
+        .createIndex({ keyspace: 1, madeAt: 1 }, { partialFilterExpression: { byModel: { $exists: true } } });
+      await db.collection('modelChoices').createIndex({ keyspace: 1, partition: 1 });
+    },
+  },
 ];
 
 export const SCHEMA_VERSION = MIGRATIONS.at(-1)!.version;

@@ -77,8 +77,8 @@ describe('a refusal names the line, what was found and what is allowed', () => {
     ],
     [
       'unknown model',
-      policy('forecast: { models: [ets, arima] }'),
-      'drover.yaml:3:29: policy.forecast.models[1]: found "arima"; allowed are seasonal-naive, ets, mstl',
+      policy('forecast: { models: [ets, oracle] }'),
+      'drover.yaml:3:29: policy.forecast.models[1]: found "oracle"; allowed are seasonal-naive, level, profile, ets, mstl, arima, prophet',
     ],
     [
       'duration',

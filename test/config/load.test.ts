@@ -31,7 +31,7 @@ describe('defaults', () => {
           horizon: HOUR,
           season: [DAY],
           level: 0.8,
-          models: ['seasonal-naive', 'ets', 'mstl'],
+          models: ['seasonal-naive', 'level', 'profile', 'ets', 'mstl'],
         },
         plan: {
           trigger: 0.4,

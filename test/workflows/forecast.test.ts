@@ -22,6 +22,7 @@ const world = {
   mode: 'automatic' as Mode,
   stopped: false,
   stoppedMeanwhile: false,
+  batches: undefined as { first: string; last: string }[] | undefined,
   /** Partitions to move, and why. */
   moves: [] as { partition: string; target: string }[],
 };
@@ -33,7 +34,9 @@ const activities: Partial<{ [Name in keyof ControlActivities]: (input: never) =>
     at: 1_000,
     mode: world.mode,
     stopped: world.stopped,
-    keyspaces: [{ keyspace: 'shop.orders', mode: world.mode }],
+    keyspaces: [
+      { keyspace: 'shop.orders', mode: world.mode, ...(world.batches === undefined ? {} : { batches: world.batches }) },
+    ],
     expireAfterMs: 3_600_000,
   }),
   probeNodes: () => ({ nodes: 3, unreachable: 0 }),
@@ -96,7 +99,7 @@ describe('forecastWorkflow', () => {
     await temporal.teardown();
   });
   afterEach(() => {
-    Object.assign(world, { mode: 'automatic', stopped: false, stoppedMeanwhile: false, moves: [] });
+    Object.assign(world, { mode: 'automatic', stopped: false, stoppedMeanwhile: false, batches: undefined, moves: [] });
     calls = [];
     claimed = [];
   });
@@ -130,6 +133,17 @@ describe('forecastWorkflow', () => {
     expect(performance.now() - startedAt).toBeLessThan(30_000);
     expect(names().filter((name) => name === 'forecastKeyspace')).toHaveLength(24);
     expect(observed).toEqual(['h7', 'h15', 'h23']);
+  });
+
+  it('of many partitions is made in batches, each once, before the plan', async () => {
+    world.batches = Array.from({ length: 20 }, (_, i) => ({ first: `p${i}00`, last: `p${i}99` }));
+    await forecast();
+    const ranges = calls
+      .filter(({ name }) => name === 'forecastKeyspace')
+      .map(({ input }) => (input as { partitions: { first: string; last: string } }).partitions);
+    expect(ranges).toHaveLength(20);
+    expect(new Set(ranges.map(({ first }) => first))).toEqual(new Set(world.batches.map(({ first }) => first)));
+    expect(names().lastIndexOf('forecastKeyspace')).toBeLessThan(names().indexOf('planKeyspace'));
   });
 
   it('that recommends has its decision expire when nobody answers', async () => {

@@ -1,0 +1,54 @@
+import { regionalSeries } from '../domain/series.js';
+import type { Catalog } from '../store/catalog/catalog.js';
+import type { PartitionRange } from '../store/catalog/partition-range.js';
+import type { ForecastPolicy } from './dependencies.js';
+
+/** So much history is asked for at once: what is in memory are the series, not the rows. */
+const CHUNK_MS = 24 * 3_600_000;
+
+/** The grid of a forecast: history `[start, end)` in complete windows, then `horizon` steps from `end` on. */
+export interface ForecastGrid {
+  readonly start: number;
+  readonly end: number;
+  readonly windowMs: number;
+  readonly horizon: number;
+}
+
+/** The window that `at` lies in is not over yet: history ends before it, and the forecast begins with it. */
+export function forecastGrid({ window, history, horizon }: ForecastPolicy, at: number): ForecastGrid {
+  const onGrid = (time: number) => Math.floor(time / window) * window;
+  const end = onGrid(at);
+  return { start: onGrid(end - history), end, windowMs: window, horizon: Math.max(1, Math.ceil(horizon / window)) };
+}
+
+/** Requests per window, by partition and region; all series end with the grid's history. */
+export type RequestHistory = ReadonlyMap<string, ReadonlyMap<string, Float64Array>>;
+
+/** Requests per window of every partition and region since the first record, without gaps. */
+export async function loadHistory(
+  catalog: Catalog,
+  keyspace: string,
+  partitions: PartitionRange,
+  { start, end, windowMs }: ForecastGrid,
+  signal: AbortSignal,
+): Promise<RequestHistory> {
+  const history = new Map<string, Map<string, Float64Array>>();
+  const chunkMs = Math.max(1, Math.floor(CHUNK_MS / windowMs)) * windowMs;
+  let first: number | undefined;
+  for (let from = start; from < end; from += chunkMs) {
+    signal.throwIfAborted();
+    const to = Math.min(end, from + chunkMs);
+    const windows = await catalog.access.windows(keyspace, from, to, windowMs, partitions);
+    first ??= windows[0]?.start;
+    if (first === undefined) continue; // nothing is known of that time, which is not the same as no requests
+    const origin = first;
+    for (const part of regionalSeries(windows, { start: from, end: to, lengthMs: windowMs, firstRecordAt: origin })) {
+      const regions = history.get(part.partition) ?? new Map<string, Float64Array>();
+      history.set(part.partition, regions);
+      const requests = regions.get(part.region) ?? new Float64Array((end - origin) / windowMs);
+      regions.set(part.region, requests);
+      requests.set(part.requests, (part.start - origin) / windowMs);
+    }
+  }
+  return history;
+}

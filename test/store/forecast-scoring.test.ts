@@ -1,0 +1,90 @@
+import { afterAll, beforeAll, expect, it } from 'vitest';
+import type { Dependencies } from '../../activities/dependencies.js';
+import { scoreDueForecasts } from '../../activities/forecast-scoring.js';
+import type { AccessRecord } from '../../domain/access.js';
+import { Catalog } from '../../store/catalog/catalog.js';
+import type { ForecastDocument } from '../../store/catalog/forecasts.js';
+import { useServers } from './servers.js';
+
+const { uris } = useServers(1);
+const HOUR = 3_600_000;
+/** Older records would expire. */
+const END = Math.floor(Date.now() / HOUR) * HOUR;
+const keyspace = 'shop.orders';
+const never = new AbortController().signal;
+let catalog: Catalog;
+beforeAll(async () => {
+  catalog = await Catalog.open(uris[0]!);
+});
+afterAll(() => catalog.close());
+
+const record = (partition: string, time: number, reads: number): AccessRecord => ({
+  keyspace,
+  partition,
+  region: 'eu',
+  time,
+  reads,
+  writes: 0,
+  errors: 0,
+  latencyMs: { sum: 0, max: 0 },
+  clients: [],
+  tokens: [],
+});
+
+const forecastOf = (partition: string, hoursAgo: number): ForecastDocument => ({
+  _id: `${partition}/${hoursAgo}`,
+  keyspace,
+  partition,
+  region: 'eu',
+  madeAt: new Date(END - hoursAgo * HOUR),
+  windowMs: HOUR,
+  model: 'combination',
+  mean: [10, 10],
+  lower: [5, 5],
+  upper: [15, 15],
+  level: 0.8,
+  naive: [8, 8],
+  decided: false,
+  ends: [1, 2],
+  byModel: { 'seasonal-naive': [8, 8], forecast: [10, 10] },
+});
+
+it('forecasts are scored model by model once their time has come, and only once', async () => {
+  await catalog.access.append([record('p0', END - 4 * HOUR, 9), record('p0', END - 3 * HOUR, 13)]);
+  await catalog.access.append([record('p0', END - 2 * HOUR, 10), record('p1', END - 4 * HOUR, 10)]);
+  await catalog.forecasts.insert([forecastOf('p0', 4), forecastOf('p0', 2), forecastOf('p0', 1), forecastOf('p1', 4)]);
+  const forecast = { window: HOUR, history: 24 * HOUR, horizon: 2 * HOUR, season: [], level: 0.8, models: [] };
+  const dependencies = { catalog, forecast } as unknown as Dependencies;
+  const request = { keyspace, run: 'run', at: END, partitions: { first: 'p0', last: 'p0' } };
+  expect(await scoreDueForecasts(dependencies, request, never)).toBe(2);
+  expect(await scoreDueForecasts(dependencies, request, never)).toBe(0);
+
+  const series = { keyspace, partition: 'p0', region: 'eu' };
+  const errors = await catalog.forecasts.errors(series, { since: END - 24 * HOUR, ends: [1, 2] });
+  // 9, 13 came for the one, 10 and nothing for the other.
+  expect(errors).toEqual({
+    'seasonal-naive': [
+      { sum: 1 + 2, count: 2 },
+      { sum: 5 + 8, count: 2 },
+    ],
+    forecast: [
+      { sum: 1 + 0, count: 2 },
+      { sum: 3 + 10, count: 2 },
+    ],
+  });
+  expect(await catalog.forecasts.errors(series, { since: END - 24 * HOUR, ends: [2] })).toEqual({});
+  const [scored] = await catalog.forecasts.list(keyspace, { partition: 'p0' });
+  expect(scored).not.toHaveProperty('byModel');
+});
+
+it('a choice of models replaces the one before, and is found by the range of its partition', async () => {
+  const choice = { seasons: [24], unit: 1, ends: [2], models: [], errorQuantiles: [[0]], origins: 3, failures: [] };
+  const document = (partition: string, request: string) => ({
+    ...{ _id: `${keyspace}/${partition}/eu`, keyspace, partition, region: 'eu' },
+    ...{ chosenAt: new Date(END), request, choice },
+  });
+  await catalog.modelChoices.record([document('p0', 'old'), document('p1', 'old')]);
+  await catalog.modelChoices.record([document('p0', 'new')]);
+  expect(await catalog.modelChoices.list(keyspace, { first: 'p0', last: 'p0' })).toEqual([document('p0', 'new')]);
+  expect(await catalog.modelChoices.list(keyspace)).toHaveLength(2);
+});
