@@ -1,6 +1,5 @@
 import { WorkflowFailedError } from '@temporalio/client';
 import { nanoid } from 'nanoid';
-import type { ForecastDocument } from '../store/catalog/forecasts.js';
 import type { ForecastInput, ForecastSummary } from '../workflows/messages.js';
 import { CONTROL_QUEUE } from '../workflows/messages.js';
 import type { ControlContext } from './context.js';
@@ -52,18 +51,4 @@ async function forecast(
     if (error instanceof WorkflowFailedError) throw failureOf(error.cause);
     throw error;
   }
-}
-
-/**
- * The newest forecast of a partition, one per region.
- *
- * @throws DroverError `InvalidRequest` when there is no such partition
- */
-export async function showForecast(
-  { catalog }: ControlContext,
-  keyspace: string,
-  partition: string,
-): Promise<readonly ForecastDocument[]> {
-  await catalog.partitions.get(keyspace, partition);
-  return catalog.forecasts.latest(keyspace, partition);
 }

@@ -11,7 +11,8 @@ export { adoptKeyspace, planAdoption, type AdoptionPlan, type AdoptionRequest } 
 export { startAutomation, stopAutomation, type AffectedMigration, type AutomationChange } from './automation.js';
 export { openControl, type ControlContext } from './context.js';
 export { approveDecision, listDecisions, rejectDecision, showDecision } from './decisions.js';
-export { plan, runForecast, showForecast, type ForecastRequest } from './forecasts.js';
+export { plan, runForecast, type ForecastRequest } from './forecasts.js';
+export { showForecast, type ShowForecastOptions, type ShownForecast } from './shown-forecast.js';
 export {
   createKeyspace,
   listKeyspaces,

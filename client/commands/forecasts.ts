@@ -1,13 +1,20 @@
 import type { Command } from 'commander';
-import type { ForecastDocument } from '../../store/catalog/forecasts.js';
+import { writeFile } from 'node:fs/promises';
+import type { ShownForecast } from '../shown-forecast.js';
 import type { ForecastSummary } from '../../workflows/messages.js';
-import { durationMs, given } from './arguments.js';
+import { atLeastZero, durationMs, given } from './arguments.js';
+import { forecastPlot } from './forecast-plot.js';
 import { withControl } from './invocation.js';
-import { count, duration, exactDuration, identified, moment, some, table } from './presentation.js';
+import { count, duration, exactDuration, identified, moment, percent, some, table } from './presentation.js';
 
 interface RunOptions {
   readonly keyspace?: string;
   readonly timeout?: number;
+}
+
+interface ShowOptions {
+  readonly threshold?: number;
+  readonly svg?: string;
 }
 
 export function addForecastCommands(program: Command): void {
@@ -28,11 +35,18 @@ export function addForecastCommands(program: Command): void {
 
   forecast
     .command('show <keyspace> <partition>')
-    .description('the newest forecast of a partition, region by region')
+    .description('the newest forecast of a partition, region by region, and how good earlier ones were')
+    .option('--threshold <requests>', 'requests per window; says when, and how likely, they are exceeded', atLeastZero)
+    .option('--svg <file>', 'also draw it into this file')
     .action(
-      withControl(async ({ control, terminal }, keyspace, partition) => {
-        const { showForecast } = await import('../forecasts.js');
-        const forecasts = await showForecast(control, keyspace, partition);
+      withControl<ShowOptions>(async ({ control, options: { threshold, svg }, terminal }, keyspace, partition) => {
+        const { showForecast } = await import('../shown-forecast.js');
+        const forecasts = await showForecast(control, keyspace, partition, given({ threshold }));
+        if (svg !== undefined) {
+          const { forecastSvg } = await import('../forecast-svg.js');
+          await writeFile(svg, forecastSvg(forecasts));
+          terminal.note(`Drawn into ${svg}.`);
+        }
         terminal.result({ forecasts: forecasts.map(identified) }, forecastTables(forecasts));
       }),
     );
@@ -86,12 +100,12 @@ interface Step {
   readonly naive: number | undefined;
 }
 
-function forecastTables(forecasts: readonly ForecastDocument[]): string {
+function forecastTables(forecasts: readonly ShownForecast[]): string {
   if (forecasts.length === 0) return 'There is no forecast of this partition yet; "drover forecast run" makes one.';
   return forecasts.map(forecastTable).join('\n\n');
 }
 
-function forecastTable(forecast: ForecastDocument): string {
+function forecastTable(forecast: ShownForecast): string {
   const { region, model, madeAt, windowMs, level, mean, lower, upper, naive } = forecast;
   const steps = mean.map((value, i): Step => ({
     start: new Date(madeAt.getTime() + i * windowMs),
@@ -103,6 +117,7 @@ function forecastTable(forecast: ForecastDocument): string {
   const horizon = duration(windowMs * mean.length);
   return [
     `Requests from ${region}, per ${exactDuration(windowMs)}, for the ${horizon} after ${moment(madeAt)} (model ${model}):`,
+    forecastPlot(forecast),
     table(
       steps,
       [
@@ -117,5 +132,28 @@ function forecastTable(forecast: ForecastDocument): string {
       ],
       'It has no steps.',
     ),
+    ...crossingSentence(forecast),
+    ...(forecast.modelErrors.length === 0 ? [] : [`Errors of the last week's forecasts:`, errorTable(forecast)]),
   ].join('\n');
 }
+
+function crossingSentence({ threshold, crossing, madeAt, windowMs }: ShownForecast): string[] {
+  if (threshold === undefined || crossing === undefined) return [];
+  const likely = `with a probability of at most ${percent(crossing.largestProbability)} in one window`;
+  return crossing.firstStep === undefined
+    ? [`More than ${count(threshold)} are not expected, but come ${likely}.`]
+    : [
+        `More than ${count(threshold)} from ${moment(new Date(madeAt.getTime() + crossing.firstStep * windowMs))} on, ${likely}.`,
+      ];
+}
+
+const errorTable = ({ modelErrors }: ShownForecast): string =>
+  table(
+    modelErrors,
+    [
+      { title: 'model', value: ({ model }) => model },
+      { title: 'mean absolute error', value: ({ error }) => error.toFixed(1), right: true },
+      { title: 'windows', value: ({ steps }) => count(steps), right: true },
+    ],
+    '',
+  );

@@ -1,4 +1,5 @@
-import { mkdir } from 'node:fs/promises';
+import { mkdir, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { execa } from 'execa';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -163,9 +164,13 @@ describe('looking at things', () => {
     const shown = await the.drover('forecast', 'show', 'shop.orders', 'p0');
     expect(shown.stdout).toMatch(/eu-west, per 5m, for the 10m after 2013-01-05 07:00:00 UTC \(model ets\)/);
     expect(shown.stdout).toMatch(/07:05:00 UTC +120 +90 to 150 +95/);
-    expect((await the.drover('forecast', 'show', 'shop.orders', 'p0', '--json')).json()).toMatchObject({
-      forecasts: [{ id: 'f1', region: 'eu-west', mean: [100, 120] }],
+    const drawing = join(tmpdir(), `forecast-${process.pid}.svg`);
+    const options = ['--threshold', '110', '--svg', drawing, '--json'];
+    expect((await the.drover('forecast', 'show', 'shop.orders', 'p0', ...options)).json()).toMatchObject({
+      forecasts: [{ id: 'f1', region: 'eu-west', mean: [100, 120], history: [], crossing: { firstStep: 1 } }],
     });
+    expect(await readFile(drawing, 'utf8')).toMatch(/^<svg [^]*eu-west: requests per 300 s[^]*<circle [^]*<\/svg>\n$/);
+    await rm(drawing);
   });
 
   it('shows decisions with their reasons, and answers only those that wait', async () => {
