@@ -2,6 +2,7 @@ import { parseArgs } from 'node:util';
 import type { Bench, Comparison } from './bench.js';
 import { copy } from './copy.js';
 import { cutover } from './cutover.js';
+import { forecast } from './forecast.js';
 import { foreground } from './foreground.js';
 import { history } from './history.js';
 import { replicate } from './replicate.js';
@@ -13,7 +14,16 @@ import { comparisonTable, toJson } from './report.js';
  * `npm run bench -- NAME [--json]`: measures Drover and a baseline in turn, in the same run. With --json the last line
  * of standard output is the result; everything else goes beside it.
  */
-const BENCHES: Readonly<Record<string, Bench>> = { copy, cutover, foreground, history, replicate, router, verify };
+const BENCHES: Readonly<Record<string, Bench>> = {
+  copy,
+  cutover,
+  forecast,
+  foreground,
+  history,
+  replicate,
+  router,
+  verify,
+};
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
