@@ -5,6 +5,7 @@ import { cutover } from './cutover.js';
 import { forecast } from './forecast.js';
 import { foreground } from './foreground.js';
 import { history } from './history.js';
+import { ingest } from './ingest.js';
 import { replicate } from './replicate.js';
 import { router } from './router.js';
 import { verify } from './verify.js';
@@ -20,6 +21,7 @@ const BENCHES: Readonly<Record<string, Bench>> = {
   forecast,
   foreground,
   history,
+  ingest,
   replicate,
   router,
   verify,

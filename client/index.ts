@@ -7,6 +7,13 @@
  * await waitForMigration(control, 'shop.orders', 'p3');
  * await control.close();
  */
+export {
+  ingestAccessLog,
+  type IngestionFigures,
+  type IngestionRequest,
+  type IngestionResult,
+  type KeyType,
+} from './access-ingestion.js';
 export { adoptKeyspace, planAdoption, type AdoptionPlan, type AdoptionRequest } from './adoption.js';
 export { startAutomation, stopAutomation, type AffectedMigration, type AutomationChange } from './automation.js';
 export { openControl, type ControlContext } from './context.js';

@@ -1,15 +1,9 @@
 import type { AccessRecord, Origin } from '../domain/access.js';
-import { MAX_CLIENTS_PER_RECORD, MAX_TOKENS_PER_RECORD } from '../domain/access.js';
-import { DistinctCount } from '../domain/distinct-count.js';
-import { FrequentItems } from '../domain/frequent-items.js';
 import type { Token } from '../domain/token.js';
+import { AccessCounters } from '../store/access-counters.js';
 import { tokenOfKey } from '../store/key-token.js';
-import { latencyBin } from '../store/latency-sketch.js';
 import { isUnknown } from './same-transaction.js';
 
-/** Of one partition in one interval. Beyond twice as many different ones the frequent ones are kept. */
-const TOKENS_COUNTED = 512;
-const NETWORKS_COUNTED = 128;
 /** Partitions, by node and region, in one interval; requests to others are not counted. */
 const PLACES = 4_096;
 /** An interval with so many requests is ended early: what it takes in memory is bounded. */
@@ -28,51 +22,13 @@ export interface AccessRecorderOptions {
   readonly onProblem: (problem: string, error: unknown) => void;
 }
 
-/** What has been counted of one partition at one node from one region in an interval. */
-class Counters {
-  reads = 0;
-  writes = 0;
-  errors = 0;
-  latencySum = 0;
-  latencyMax = 0;
-  readonly bins = new Map<number, number>();
-  readonly tokens = new FrequentItems<Token>(TOKENS_COUNTED);
-  readonly networks = new FrequentItems<string>(NETWORKS_COUNTED);
-  readonly clients = new DistinctCount();
-
-  constructor(
-    readonly partition: string,
-    readonly node: string,
-    readonly region: string,
-  ) {}
-
-  record(keyspace: string, time: number): AccessRecord {
-    const { partition, node, region, reads, writes, errors, latencySum, latencyMax } = this;
-    const distinctClients = this.clients.sketch();
-    return {
-      keyspace,
-      partition,
-      node,
-      region,
-      time,
-      reads,
-      writes,
-      errors,
-      latencyMs: { sum: latencySum, max: latencyMax, bins: [...this.bins].sort((a, b) => a[0] - b[0]) },
-      clients: this.networks.top(MAX_CLIENTS_PER_RECORD),
-      ...(distinctClients.length === 0 ? {} : { distinctClients }),
-      tokens: this.tokens.top(MAX_TOKENS_PER_RECORD),
-    };
-  }
-}
-
 /**
  * Counts requests per partition, node and region, and writes the counts in the background. What is lost when the process
  * dies is one flush interval. Nothing here fails or delays a request: while the catalog is away, records wait for it, up to a
  * bound; what is not counted or lost is told.
  */
 export class AccessRecorder {
-  private counters = new Map<string, Map<string, Counters[]>>();
+  private counters = new Map<string, Map<string, AccessCounters[]>>();
   private places = 0;
   private requests = 0;
   private notCounted = 0;
@@ -118,10 +74,7 @@ export class AccessRecorder {
     }
     counters[kind] += 1;
     if (failed) counters.errors += 1;
-    counters.latencySum += latencyMs;
-    if (latencyMs > counters.latencyMax) counters.latencyMax = latencyMs;
-    const bin = latencyBin(latencyMs);
-    counters.bins.set(bin, (counters.bins.get(bin) ?? 0) + 1);
+    counters.addLatency(latencyMs);
     if (token !== undefined) counters.tokens.add(token);
     if (network !== undefined && counters.networks.add(network)) counters.clients.add(this.hashOf(network));
     this.requests += 1;
@@ -143,7 +96,7 @@ export class AccessRecorder {
     await this.flush();
   }
 
-  private countersOf(keyspace: string, partition: string, node: string, region: string): Counters | undefined {
+  private countersOf(keyspace: string, partition: string, node: string, region: string): AccessCounters | undefined {
     let partitions = this.counters.get(keyspace);
     let places = partitions?.get(partition);
     if (places !== undefined)
@@ -152,7 +105,7 @@ export class AccessRecorder {
     this.places += 1;
     if (partitions === undefined) this.counters.set(keyspace, (partitions = new Map()));
     if (places === undefined) partitions.set(partition, (places = []));
-    const counters = new Counters(partition, node, region);
+    const counters = new AccessCounters(partition, node, region);
     places.push(counters);
     return counters;
   }

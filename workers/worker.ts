@@ -45,6 +45,8 @@ export async function runWorker(configuration: Configuration, queues: readonly Q
     const dependencies = dependenciesOf(configuration, catalog, nodes, temporal, log);
     if (queues.includes('control')) {
       await registerNodes(catalog, configuration);
+      // Where Drover's clock is behind, what routers record is old from the beginning.
+      await catalog.access.keepFrom(new Date(dependencies.now()));
       const janitor = new Janitor(dependencies);
       closing.push(() => janitor.stop());
       janitor.start();

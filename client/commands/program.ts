@@ -1,4 +1,5 @@
 import { Command, CommanderError } from 'commander';
+import { addAccessCommands } from './access.js';
 import { addAutomationCommands } from './automation.js';
 import { addDecisionCommands } from './decisions.js';
 import type { DevelopmentServers } from './development.js';
@@ -61,6 +62,7 @@ function program({ servers, runWorker }: Launchers): Command {
   addNodeCommands(drover);
   addKeyspaceCommands(drover);
   addPartitionCommands(drover);
+  addAccessCommands(drover);
   addPolicyCommands(drover);
   drover.commandsGroup('Moves:');
   addMigrateCommand(drover);

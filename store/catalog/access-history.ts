@@ -11,7 +11,7 @@ import { inRange } from './partition-range.js';
 interface AccessDocument {
   /** Start of the router's flush interval. */
   time: Date;
-  meta: { keyspace: string; partition: string; region: string; node?: string };
+  meta: { keyspace: string; partition: string; region: string; node?: string; batch?: string };
   reads: number;
   writes: number;
   errors: number;
@@ -21,13 +21,48 @@ interface AccessDocument {
   tokens: (readonly [ReturnType<typeof tokenToBson>, number])[];
 }
 
+/** How long access records are kept at least, in seconds. */
+export const RETENTION_S = 90 * 24 * 3600;
+
 /** Access records in a time-series collection, and what is asked of them. */
 export class AccessHistory {
+  /** What it was last seen to be, at least. */
+  private keptSeconds = RETENTION_S;
+
   constructor(private readonly collection: Collection<AccessDocument>) {}
 
-  async append(records: readonly AccessRecord[]): Promise<void> {
+  /** @param batch by which the records can be removed again */
+  async append(records: readonly AccessRecord[], batch?: string): Promise<void> {
     if (records.length === 0) return;
-    await this.collection.insertMany(records.map(toDocument), { ordered: false });
+    const documents = records.map((record) => toDocument(record, batch));
+    await this.collection.insertMany(documents, { ordered: false });
+  }
+
+  /** Removes what was appended under this name. */
+  async removeBatch(batch: string): Promise<void> {
+    await this.collection.deleteMany({ 'meta.batch': batch });
+  }
+
+  /**
+   * Has records from this time on be kept as long as those of today: the server deletes by their age, and what a log or a replay
+   * brings is old from the beginning.
+   */
+  async keepFrom(time: Date | undefined): Promise<void> {
+    const wanted = RETENTION_S + Math.ceil((Date.now() - (time?.getTime() ?? Infinity)) / 1000);
+    if (wanted <= RETENTION_S || wanted <= this.keptSeconds) return;
+    const { db, collectionName } = this.collection;
+    const [info] = await db
+      .listCollections<{ name: string; type: string; options?: { expireAfterSeconds?: number } }>(
+        { name: collectionName },
+        { nameOnly: false },
+      )
+      .toArray();
+    // Somewhat more than is needed, so that a log in order of time does not ask for it again and again.
+    const seconds = Math.max(wanted + RETENTION_S, info?.options?.expireAfterSeconds ?? 0);
+    if (seconds > (info?.options?.expireAfterSeconds ?? 0)) {
+      await db.command({ collMod: collectionName, expireAfterSeconds: seconds });
+    }
+    this.keptSeconds = seconds;
   }
 
   /** Windows `[from, to)` on a grid of `windowMs`, per partition and region, oldest first. */
@@ -74,14 +109,20 @@ export class AccessHistory {
     return rows.map(({ _id, ...sums }) => ({ ..._id, start: Number(_id.start), ...sums, clients: [] }));
   }
 
-  /** Requests per client network and partition since `from`, busiest first. */
+  /** Requests per client network and partition since `from`, and before `to`, busiest first. */
   async clients(
     keyspace: string,
     from: number,
+    to = Infinity,
   ): Promise<Map<string, (readonly [network: string, requests: number])[]>> {
     const rows = await this.collection
       .aggregate<{ _id: { partition: string; network: string }; requests: number }>([
-        { $match: { 'meta.keyspace': keyspace, time: { $gte: new Date(from) } } },
+        {
+          $match: {
+            'meta.keyspace': keyspace,
+            time: { $gte: new Date(from), ...(to === Infinity ? {} : { $lt: new Date(to) }) },
+          },
+        },
         { $unwind: '$clients' },
         {
           $group: {
@@ -196,12 +237,18 @@ export class AccessHistory {
   }
 }
 
-function toDocument(record: AccessRecord): AccessDocument {
+function toDocument(record: AccessRecord, batch: string | undefined): AccessDocument {
   const { keyspace, partition, region, node, time, tokens, clients, latencyMs, distinctClients, ...counts } = record;
   const { bins, ...latency } = latencyMs;
   return {
     time: new Date(time),
-    meta: { keyspace, partition, region, ...(node === undefined ? {} : { node }) },
+    meta: {
+      keyspace,
+      partition,
+      region,
+      ...(node === undefined ? {} : { node }),
+      ...(batch === undefined ? {} : { batch }),
+    },
     ...counts,
     latencyMs: { ...latency, ...(bins === undefined ? {} : { bins: [...bins] }) },
     clients: [...clients],

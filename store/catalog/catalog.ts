@@ -6,6 +6,7 @@ import { hasCode } from '../server-errors.js';
 import { AccessHistory } from './access-history.js';
 import { Decisions } from './decisions.js';
 import { Forecasts } from './forecasts.js';
+import { Ingestions } from './ingestions.js';
 import type { KeyspaceDocument } from './keyspaces.js';
 import { Keyspaces } from './keyspaces.js';
 import { Migrations } from './migrations.js';
@@ -28,6 +29,7 @@ export class Catalog {
   readonly forecasts: Forecasts;
   readonly modelChoices: ModelChoices;
   readonly access: AccessHistory;
+  readonly ingestions: Ingestions;
   readonly routers: Routers;
   readonly reservations: Reservations;
   readonly settings: Settings;
@@ -45,6 +47,7 @@ export class Catalog {
     this.forecasts = new Forecasts(db.collection('forecasts'));
     this.modelChoices = new ModelChoices(db.collection('modelChoices'));
     this.access = new AccessHistory(db.collection('access'));
+    this.ingestions = new Ingestions(db.collection('ingestions'));
     this.routers = new Routers(db.collection('routers'), db.collection('acknowledgements'));
     this.reservations = new Reservations(db.collection('reservations'));
     this.settings = new Settings(db.collection('settings'));

@@ -1,6 +1,7 @@
 import type { Db } from 'mongodb';
 import { DroverError } from '../../domain/errors.js';
 import { hasCode } from '../server-errors.js';
+import { RETENTION_S } from './access-history.js';
 import type { SettingDocument } from './settings.js';
 
 /** Versions of the catalog's schema, oldest first: each brings the one before it up to its own. All are repeatable. */
@@ -88,7 +89,7 @@ async function createTimeSeries(db: Db, name: string): Promise<void> {
   try {
     await db.createCollection(name, {
       timeseries: { timeField: 'time', metaField: 'meta', granularity: 'seconds' },
-      expireAfterSeconds: 90 * 24 * 3600,
+      expireAfterSeconds: RETENTION_S,
     });
   } catch (error) {
     // Made by another process a moment ago.

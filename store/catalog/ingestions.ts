@@ -1,0 +1,138 @@
+import type { Collection } from 'mongodb';
+import type { Mark } from '../ingest/fingerprint.js';
+import { FIRST_MARK } from '../ingest/fingerprint.js';
+import { hasCode } from '../server-errors.js';
+
+export interface BadLineNote {
+  line: number;
+  reason: string;
+}
+
+/** How far a log has been counted. All of it is of what is stored; what is being stored is `pending`. */
+export interface IngestionProgress {
+  /** Bytes of the content, uncompressed; the end of a line. */
+  position: number;
+  positionHash: string;
+  marks: Mark[];
+  /** The last line had no end: a longer version may go on with it. */
+  openEnd: boolean;
+  lines: number;
+  accesses: number;
+  /** Lines about something else than the keyspace's documents. */
+  skipped: number;
+  bad: number;
+  badLines: BadLineNote[];
+  records: number;
+  /** Time of the first and the last access. */
+  from?: Date;
+  to?: Date;
+}
+
+/** A log that is, or was, ingested into a keyspace. */
+export interface IngestionDocument extends IngestionProgress {
+  _id: string;
+  keyspace: string;
+  /** As it was given, for people. */
+  file: string;
+  /** How lines are read: has to stay the same. */
+  settings: string;
+  /** Names of the columns, in a format with a header. */
+  columns?: string[];
+  /** Name of the batch of records that may be stored, wholly or in part, but is not counted above. */
+  pending?: string;
+  /** Batches that a process which was thought dead may still store: removed once more at the end. */
+  disowned: string[];
+  /** Who is at it, and until when unless that is renewed. */
+  lease?: { holder: string; until: Date };
+  startedAt: Date;
+  updatedAt: Date;
+}
+
+export class Ingestions {
+  constructor(private readonly collection: Collection<IngestionDocument>) {}
+
+  /** Those of a keyspace whose content may begin like one with this first mark. */
+  async candidates(keyspace: string, first: Mark | undefined): Promise<IngestionDocument[]> {
+    const short = { position: { $lt: FIRST_MARK } };
+    const same = first === undefined ? [] : [{ 'marks.0.hash': first.hash }];
+    return this.collection.find({ keyspace, $or: [short, ...same] }).toArray();
+  }
+
+  async list(keyspace: string): Promise<IngestionDocument[]> {
+    return this.collection.find({ keyspace }, { sort: { startedAt: -1 } }).toArray();
+  }
+
+  /** Adds it, where there is none of that id. */
+  async insert(ingestion: IngestionDocument): Promise<void> {
+    try {
+      await this.collection.insertOne(ingestion);
+    } catch (error) {
+      if (!hasCode(error, 'duplicateKey')) throw error;
+    }
+  }
+
+  /**
+   * Takes the ingestion over, unless somebody is at it; what that one may still store is disowned. By the server's clock.
+   *
+   * @returns as it is now; undefined when somebody is at it
+   */
+  async acquire(id: string, holder: string, leaseMs: number): Promise<IngestionDocument | undefined> {
+    const free = { $or: [{ lease: { $exists: false } }, { $expr: { $lt: ['$lease.until', '$$NOW'] } }] };
+    const pending = { $cond: [{ $gt: ['$pending', null] }, ['$pending'], []] };
+    const found = await this.collection.findOneAndUpdate(
+      { _id: id, ...free },
+      [
+        {
+          $set: {
+            lease: { holder, until: { $add: ['$$NOW', leaseMs] } },
+            disowned: { $setUnion: ['$disowned', pending] },
+            updatedAt: '$$NOW',
+          },
+        },
+        { $unset: 'pending' },
+      ],
+      { returnDocument: 'after' },
+    );
+    return found ?? undefined;
+  }
+
+  /** @returns false when the lease is somebody else's by now */
+  async renew(id: string, holder: string, leaseMs: number): Promise<boolean> {
+    const until = { $add: ['$$NOW', leaseMs] };
+    const { matchedCount } = await this.collection.updateOne({ _id: id, 'lease.holder': holder }, [
+      { $set: { 'lease.until': until } },
+    ]);
+    return matchedCount === 1;
+  }
+
+  /** @returns false when the lease is somebody else's by now */
+  async beginBatch(id: string, holder: string, batch: string): Promise<boolean> {
+    const { matchedCount } = await this.collection.updateOne(
+      { _id: id, 'lease.holder': holder },
+      { $set: { pending: batch } },
+    );
+    return matchedCount === 1;
+  }
+
+  /** The batch is stored: from now on it counts. @returns false when the lease is somebody else's by now */
+  async endBatch(
+    id: string,
+    holder: string,
+    batch: string,
+    progress: IngestionProgress & Pick<IngestionDocument, 'file' | 'settings'>,
+  ): Promise<boolean> {
+    const { matchedCount } = await this.collection.updateOne(
+      { _id: id, 'lease.holder': holder, pending: batch },
+      { $set: progress, $unset: { pending: '' }, $currentDate: { updatedAt: true } },
+    );
+    return matchedCount === 1;
+  }
+
+  /** @param removed batches that have been removed once more */
+  async release(id: string, holder: string, removed: readonly string[]): Promise<void> {
+    await this.collection.updateOne(
+      { _id: id, 'lease.holder': holder },
+      { $unset: { lease: '' }, $pull: { disowned: { $in: [...removed] } } },
+    );
+  }
+}

@@ -1,0 +1,172 @@
+import type { AccessRecord } from '../../domain/access.js';
+import type { LatencyUnit } from '../../domain/access-log.js';
+import { BadLine, parseFailed, parseLatency, parseOperation, parseTime } from '../../domain/access-log.js';
+import { clientNetwork } from '../../domain/client-network.js';
+import type { Partition } from '../../domain/partition.js';
+import { tokensOf } from '../../domain/partition.js';
+import type { Token } from '../../domain/token.js';
+import { AccessCounters } from '../access-counters.js';
+import { tokenOfKey } from '../key-token.js';
+import type { LineValues } from './log-lines.js';
+
+/** Keys, networks and times whose meaning is remembered: a log repeats them. */
+const REMEMBERED = 65_536;
+/** Places are numbered, so that counting needs no text. */
+const MOST_REGIONS = 1_024;
+/** A line from further ahead is not from this world. */
+const AHEAD_MS = 24 * 3_600_000;
+
+export interface AccessMeaning {
+  readonly keyspace: string;
+  readonly partitions: readonly Partition[];
+  /** Length of a record's interval, milliseconds. */
+  readonly bucketMs: number;
+  /** Of lines that name none. */
+  readonly region?: string | undefined;
+  readonly latencyUnit: LatencyUnit;
+  /** The key as the application stores it, of what the log has; undefined for a line that is about something else. */
+  readonly keyOf: (value: unknown) => unknown;
+  /** No line can be from after this time, milliseconds since 1970. */
+  readonly now: number;
+}
+
+interface Place {
+  readonly partition: number;
+  readonly token: Token;
+}
+
+/** Turns what lines say into access records: counts per partition, region and interval. */
+export class AccessBatch {
+  private counters = new Map<number, AccessCounters>();
+  private readonly regions: string[] = [];
+  private readonly regionNumbers = new Map<string, number>();
+  private readonly sorted: readonly Partition[];
+  private readonly places = new Map<unknown, Place | null>();
+  private readonly networks = new Map<string, { readonly network: string; readonly hash: Token }>();
+  /** Intervals are numbered from that of the first line on. */
+  private firstInterval: number | undefined;
+  private lastTime: unknown;
+  private lastTimeMs = 0;
+  /** Of the lines since the last take. */
+  accesses = 0;
+  skipped = 0;
+  from = Infinity;
+  to = -Infinity;
+
+  constructor(private readonly meaning: AccessMeaning) {
+    this.sorted = [...meaning.partitions].sort((a, b) => (tokensOf(a).low < tokensOf(b).low ? -1 : 1));
+  }
+
+  /** Records that a take would give. */
+  get size(): number {
+    return this.counters.size;
+  }
+
+  /** @throws BadLine and DroverError `InvalidRequest` when the line can't be counted; then nothing of it is. */
+  count([time, key, regionName, client, operation, status, latency]: LineValues): void {
+    const { meaning } = this;
+    const at = this.timeOf(time);
+    const place = this.placeOf(key);
+    const region = this.regionOf(regionName);
+    const kind = parseOperation(operation);
+    const failed = parseFailed(status);
+    const ms = parseLatency(latency, meaning.latencyUnit);
+    const from = client === undefined || client === null || client === '' ? undefined : this.networkOf(client);
+    if (place === null) {
+      this.skipped += 1;
+      return;
+    }
+    const interval = Math.floor(at / meaning.bucketMs);
+    this.firstInterval ??= interval;
+    const counters = this.countersOf(interval - this.firstInterval, place.partition, region);
+    counters[kind] += 1;
+    if (failed) counters.errors += 1;
+    if (ms !== undefined) counters.addLatency(ms);
+    counters.tokens.add(place.token);
+    if (from !== undefined && counters.networks.add(from.network)) counters.clients.add(from.hash);
+    this.accesses += 1;
+    if (at < this.from) this.from = at;
+    if (at > this.to) this.to = at;
+  }
+
+  /** What has been counted since the last time. */
+  take(): { records: AccessRecord[]; accesses: number; skipped: number; from: number; to: number } {
+    const { keyspace, bucketMs } = this.meaning;
+    const perInterval = this.sorted.length * MOST_REGIONS;
+    const first = this.firstInterval ?? 0;
+    const records = [...this.counters].map(([place, counters]) =>
+      counters.record(keyspace, (first + Math.floor(place / perInterval)) * bucketMs),
+    );
+    const { accesses, skipped, from, to } = this;
+    this.counters = new Map();
+    Object.assign(this, { accesses: 0, skipped: 0, from: Infinity, to: -Infinity });
+    return { records, accesses, skipped, from, to };
+  }
+
+  private countersOf(interval: number, partition: number, region: number): AccessCounters {
+    const place = (interval * this.sorted.length + partition) * MOST_REGIONS + region;
+    let counters = this.counters.get(place);
+    if (counters === undefined) {
+      counters = new AccessCounters(this.sorted[partition]!.name, undefined, this.regions[region]!);
+      this.counters.set(place, counters);
+    }
+    return counters;
+  }
+
+  private timeOf(time: unknown): number {
+    if (time !== this.lastTime || time === undefined) {
+      const ms = parseTime(time);
+      if (ms > this.meaning.now + AHEAD_MS) throw new BadLine(`${new Date(ms).toISOString()} is in the future`);
+      this.lastTime = time;
+      this.lastTimeMs = ms;
+    }
+    return this.lastTimeMs;
+  }
+
+  private placeOf(value: unknown): Place | null {
+    const known = this.places.get(value);
+    if (known !== undefined) return known;
+    if (value === undefined || value === null || value === '') throw new BadLine('it has no key');
+    const key = this.meaning.keyOf(value);
+    const place = key === undefined ? null : this.locate(tokenOfKey(key));
+    if (this.places.size === REMEMBERED) this.places.clear();
+    // Objects are never the same one again.
+    if (typeof value !== 'object') this.places.set(value, place);
+    return place;
+  }
+
+  private locate(token: Token): Place {
+    let low = 0;
+    let high = this.sorted.length - 1;
+    while (low < high) {
+      const middle = (low + high + 1) >> 1;
+      if (tokensOf(this.sorted[middle]!).low <= token) low = middle;
+      else high = middle - 1;
+    }
+    return { partition: low, token };
+  }
+
+  private regionOf(value: unknown): number {
+    const name = value === undefined || value === null || value === '' ? this.meaning.region : value;
+    if (typeof name !== 'string') throw new BadLine('it has no region (--region names one for lines without)');
+    let number = this.regionNumbers.get(name);
+    if (number === undefined) {
+      if (this.regions.length === MOST_REGIONS) throw new BadLine(`there are more than ${MOST_REGIONS} regions`);
+      number = this.regions.push(name) - 1;
+      this.regionNumbers.set(name, number);
+    }
+    return number;
+  }
+
+  private networkOf(value: unknown): { readonly network: string; readonly hash: Token } {
+    if (typeof value !== 'string') throw new BadLine('its client is not a text');
+    let known = this.networks.get(value);
+    if (known === undefined) {
+      const network = clientNetwork(value);
+      known = { network, hash: tokenOfKey(network) };
+      if (this.networks.size === REMEMBERED) this.networks.clear();
+      this.networks.set(value, known);
+    }
+    return known;
+  }
+}
