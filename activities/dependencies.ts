@@ -1,5 +1,6 @@
 import type { Client } from '@temporalio/client';
 import type { Logger } from '@temporalio/common';
+import type { OwnershipPolicy } from '../domain/ownership-score.js';
 import type { WatchPolicy } from '../domain/watch.js';
 import type { Catalog } from '../store/catalog/catalog.js';
 import type { NodePool } from '../store/node-pool.js';
@@ -48,10 +49,6 @@ export interface PlanPolicy {
   readonly maxNodeLoad: number;
 }
 
-export interface ScorePolicy {
-  readonly weights: { readonly frequency: number; readonly affinity: number; readonly modification: number };
-}
-
 export interface DecisionPolicy {
   /** Real time in which a person may answer, milliseconds. */
   readonly expireAfter: number;
@@ -64,7 +61,7 @@ export interface Dependencies {
   readonly temporal: Client;
   readonly migration: MigrationPolicy;
   readonly mode: Mode;
-  readonly score: ScorePolicy;
+  readonly score: OwnershipPolicy;
   readonly forecast: ForecastPolicy;
   readonly plan: PlanPolicy;
   readonly decisions: DecisionPolicy;

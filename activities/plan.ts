@@ -1,4 +1,5 @@
 import type { AccessWindow } from '../domain/access.js';
+import { ownershipWeights } from '../domain/ownership-score.js';
 import type { Partition } from '../domain/partition.js';
 import type { PlacementInput, PlacementNode, PlacementPartition } from '../domain/placement-input.js';
 import { planMoves } from '../domain/placement.js';
@@ -75,15 +76,11 @@ export async function planFrom(
     nodes: nodes.map((node) => placementNode(node, dependencies.clockRate)),
     partitions: partitions.map((partition) => ({
       ...placementPartition(partition, recent.get(partition.name) ?? []),
+      weights: ownershipWeights(dependencies.score, keyspace, partition.name),
       observedMs: scoreWindowMs(grid),
       forecast: partitionForecast(forecasts.get(partition.name) ?? []),
     })),
     policy: {
-      weights: {
-        accessFrequency: dependencies.score.weights.frequency,
-        clientAffinity: dependencies.score.weights.affinity,
-        modificationRate: dependencies.score.weights.modification,
-      },
       migrationTrigger: plan.trigger,
       scoreWindowSteps: grid.horizon,
       minimumProbability: MINIMUM_PROBABILITY,

@@ -14,6 +14,8 @@ export {
   type IngestionResult,
   type KeyType,
 } from './access-ingestion.js';
+export type { PartitionScores } from './access-scores.js';
+export { topAccesses, type AccessTopReport, type AccessTopRequest } from './access-top.js';
 export { adoptKeyspace, planAdoption, type AdoptionPlan, type AdoptionRequest } from './adoption.js';
 export { startAutomation, stopAutomation, type AffectedMigration, type AutomationChange } from './automation.js';
 export { openControl, type ControlContext } from './context.js';

@@ -1,8 +1,11 @@
+import type { UsedTogether } from '../domain/access-correlation.js';
 import type { AccessLatency, AccessWindow } from '../domain/access.js';
 import type { Partition } from '../domain/partition.js';
 import { collectionOn, tokensOf } from '../domain/partition.js';
 import type { Interval } from '../domain/token.js';
 import type { MigrationDocument } from '../store/catalog/migrations.js';
+import type { PartitionScores, ScoredSpan } from './access-scores.js';
+import { rateOf, scoresOf, seriesOf } from './access-scores.js';
 import type { ControlContext } from './context.js';
 import { partitionSizes } from './partition-size.js';
 
@@ -38,6 +41,10 @@ export interface PartitionDetails extends PartitionSummary {
   readonly networks: readonly (readonly [network: string, requests: number])[];
   /** How many different client networks there were in the last hour; to 6 % beyond 256. */
   readonly distinctNetworks: number;
+  /** How it is used, over the last hour. */
+  readonly scores: PartitionScores;
+  /** Partitions that the same clients used within a minute, those that belong to it most first. */
+  readonly together: readonly UsedTogether[];
   /** Newest first. */
   readonly migrations: readonly MigrationDocument[];
 }
@@ -69,13 +76,16 @@ export async function showPartition(
   const { catalog } = context;
   const partition = await catalog.partitions.get(keyspace, name);
   const since = context.now() - HOUR_MS;
-  const [[summary], windows, latencies, networks, distinct, migrations] = await Promise.all([
+  const span = { keyspace, from: since, to: since + HOUR_MS };
+  const [[summary], windows, latencies, networks, distinct, migrations, scores, together] = await Promise.all([
     summaries(context, keyspace, [partition]),
     lastHour(context, keyspace),
     catalog.access.latencies(keyspace, since, [0.5, 0.99]),
     catalog.access.clients(keyspace, since),
     catalog.access.distinctClients(keyspace, since),
     catalog.migrations.list({ keyspace, partition: name }, 10),
+    scoresNow(context, partition),
+    catalog.access.top.usedTogether(span, 1_000),
   ]);
   return {
     ...summary!,
@@ -88,8 +98,35 @@ export async function showPartition(
     ),
     networks: networks.get(name)?.slice(0, 10) ?? [],
     distinctNetworks: distinct.get(name) ?? networks.get(name)?.length ?? 0,
+    scores,
+    together: together.filter(({ a, b }) => a === name || b === name).slice(0, 5),
     migrations,
   };
+}
+
+/** Over the last hour, in windows of the policy. */
+async function scoresNow(context: ControlContext, { keyspace, name, route }: Partition): Promise<PartitionScores> {
+  const { catalog, configuration } = context;
+  const windowMs = configuration.policy.access.window;
+  const to = context.now();
+  const span: ScoredSpan = { from: Math.floor((to - HOUR_MS) / windowMs) * windowMs, to, windowMs };
+  const [windows, networks, forecasts, nodes, partitions] = await Promise.all([
+    catalog.access.windows(keyspace, span.from, to, windowMs),
+    catalog.access.clients(keyspace, span.from),
+    catalog.forecasts.latest(keyspace, name),
+    catalog.nodes.list(),
+    catalog.partitions.list(keyspace),
+  ]);
+  const region = nodes.find(({ _id }) => _id === route.source)?.region;
+  const own = windows.filter(({ partition }) => partition === name);
+  const meanRate = rateOf(seriesOf(windows, span)) / Math.max(1, partitions.length);
+  return scoresOf(
+    context,
+    keyspace,
+    { name, region, windows: own, networks: networks.get(name) ?? [], forecasts },
+    span,
+    meanRate,
+  );
 }
 
 async function summaries(

@@ -100,6 +100,17 @@ const score = z
       .record(z.string().min(1), someScoreWeights)
       .default({})
       .describe('Weights per partition type; a weight that is left out is the one of `weights`. Default none.'),
+    types: z
+      .record(z.string().min(1), z.string().min(1))
+      .default({})
+      .describe('Types of partitions, by keyspace (shop.orders) or by partition (shop.orders/p3). Default none.'),
+  })
+  .superRefine(({ perType, types }, context) => {
+    for (const [name, type] of Object.entries(types)) {
+      if (Object.hasOwn(perType, type)) continue;
+      const message = `there is no type "${type}" in perType; there is ${Object.keys(perType).join(', ') || 'none'}`;
+      context.addIssue({ code: 'custom', message, path: ['types', name] });
+    }
   })
   .prefault({})
   .transform((value) => ({

@@ -24,9 +24,9 @@ export function assess(
   policy: PlacementPolicy,
   now: number,
 ): Called | PlannedStay {
-  const { forecast } = partition;
+  const { forecast, weights } = partition;
   const metrics = source && ownershipMetrics(partition.windows, source.region);
-  const score = metrics && ownershipScore(metrics, policy.weights);
+  const score = metrics && ownershipScore(metrics, weights);
   let findings: Findings = {
     partition: partition.name,
     source: partition.owner,
@@ -59,7 +59,7 @@ export function assess(
     forecast,
     source.region,
     metrics,
-    policy.weights,
+    weights,
     policy.migrationTrigger,
     policy.scoreWindowSteps,
   );
@@ -70,7 +70,7 @@ export function assess(
       ? undefined
       : forecast.start + crossing.firstStep * forecast.stepMs;
   const probability = belowNow ? 1 : crossing.largestProbability;
-  const predictedScore = predictedOwnershipScore(forecast, source.region, metrics, policy.weights);
+  const predictedScore = predictedOwnershipScore(forecast, source.region, metrics, weights);
   findings = { ...findings, predictedScore, crossingAt, probability };
 
   const byRegion = forecastRequestsByRegion(forecast);

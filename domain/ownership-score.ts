@@ -11,6 +11,32 @@ export interface OwnershipWeights {
   readonly modificationRate: number;
 }
 
+/** The same weights as the policy names them. */
+export interface ScoreWeights {
+  readonly frequency: number;
+  readonly affinity: number;
+  readonly modification: number;
+}
+
+export interface OwnershipPolicy {
+  readonly weights: ScoreWeights;
+  /** Weights by the type of a partition. */
+  readonly perType: Readonly<Record<string, ScoreWeights>>;
+  /** Types by keyspace (`shop.orders`), or by partition (`shop.orders/p3`), which comes first. */
+  readonly types: Readonly<Record<string, string>>;
+}
+
+/** The weights for one partition: those of its type, where it has one. */
+export function ownershipWeights(
+  { weights, perType, types }: OwnershipPolicy,
+  keyspace: string,
+  partition: string,
+): OwnershipWeights {
+  const type = types[`${keyspace}/${partition}`] ?? types[keyspace];
+  const { frequency, affinity, modification } = (type === undefined ? undefined : perType[type]) ?? weights;
+  return { accessFrequency: frequency, clientAffinity: affinity, modificationRate: modification };
+}
+
 /** The three metrics of the score, each in [0, 1]. */
 export interface OwnershipMetrics {
   readonly accessFrequency: number;

@@ -24,6 +24,8 @@ export interface PlacementPartition {
   readonly lastMovedAt?: number | undefined;
   /** The node it is moving to, while it does. */
   readonly movingTo?: string | undefined;
+  /** Of its ownership score: those of its type. */
+  readonly weights: OwnershipWeights;
   /** Its latest windows, all regions: the score window. */
   readonly windows: readonly AccessWindow[];
   /** Time that `windows` cover, in milliseconds. */
@@ -33,7 +35,6 @@ export interface PlacementPartition {
 }
 
 export interface PlacementPolicy {
-  readonly weights: OwnershipWeights;
   /** A partition may move when its ownership score is, or is forecast to fall, below this. */
   readonly migrationTrigger: number;
   /** Forecast steps that make up the score window; 1 or more. */

@@ -3,9 +3,12 @@ import type { Command } from 'commander';
 import { InvalidArgumentError, Option } from 'commander';
 import type { AccessLogField, AccessLogFormat, LatencyUnit } from '../../domain/access-log.js';
 import { ACCESS_LOG_FIELDS, ACCESS_LOG_FORMATS, LATENCY_UNITS } from '../../domain/access-log.js';
+import { DroverError } from '../../domain/errors.js';
+import type { Catalog } from '../../store/catalog/catalog.js';
 import type { FieldMapping } from '../../store/ingest/log-lines.js';
 import type { IngestionResult, KeyType } from '../access-ingestion.js';
-import { given, wholeNumber } from './arguments.js';
+import { topTables } from './access-view.js';
+import { durationMs, given, moments, positiveInteger, wholeNumber } from './arguments.js';
 import { withControl } from './invocation.js';
 import { count, moment, some } from './presentation.js';
 
@@ -19,6 +22,14 @@ interface IngestOptions {
   readonly delimiter?: string;
   readonly latencyUnit?: LatencyUnit;
   readonly showBad: number;
+}
+
+interface TopOptions {
+  readonly keyspace?: string;
+  readonly since?: number;
+  readonly from?: number;
+  readonly to?: number;
+  readonly limit: number;
 }
 
 const FIELDS = `Fields for --map: ${ACCESS_LOG_FIELDS.join(', ')}. Without a mapping a column of the field's own name is taken, for the key one of
@@ -35,6 +46,7 @@ Examples:
 export function addAccessCommands(program: Command): void {
   const access = program.command('access').description('access history: what is used, from where, how often');
 
+  addTopCommand(access);
   access
     .command('ingest <file>')
     .description('count a log from elsewhere into the access history; - is standard input, gzip is recognised')
@@ -91,6 +103,36 @@ export function addAccessCommands(program: Command): void {
         }
       }),
     );
+}
+
+function addTopCommand(access: Command): void {
+  access
+    .command('top')
+    .description('busiest partitions with their scores, entities, regions and client networks; what is used together')
+    .option('--keyspace <keyspace>', 'of which one; needed where there are several')
+    .option('--since <time>', 'how far back to look: 1h, 7d (default: 1h)', durationMs)
+    .option('--from <time>', 'begin of the time, ISO 8601', moments)
+    .option('--to <time>', 'end of the time, ISO 8601 (default: now)', moments)
+    .option('--limit <number>', 'how many of each', positiveInteger, 10)
+    .action(
+      withControl<TopOptions>(async ({ control, options, terminal }) => {
+        const { since, from, to, limit } = options;
+        const { topAccesses } = await import('../access-top.js');
+        const end = to ?? control.now();
+        const begin = from ?? (since === undefined ? undefined : end - since);
+        const keyspace = options.keyspace ?? (await onlyKeyspace(control.catalog));
+        const report = await topAccesses(control, { keyspace, to: end, atMost: limit, ...given({ from: begin }) });
+        terminal.result(report, topTables(report));
+      }),
+    );
+}
+
+/** @throws DroverError `InvalidRequest` where there are several, or none */
+async function onlyKeyspace({ keyspaces }: Catalog): Promise<string> {
+  const names = (await keyspaces.list()).map(({ _id }) => _id);
+  if (names.length === 1) return names[0]!;
+  const known = names.length === 0 ? 'there is none yet' : `there are ${names.join(', ')}`;
+  throw new DroverError('InvalidRequest', `--keyspace says which keyspace is meant: ${known}`);
 }
 
 const progressBar = () =>

@@ -44,6 +44,13 @@ export function durationMs(text: string): number {
   return parsed;
 }
 
+/** Milliseconds since 1970 of `2026-01-31` or `2026-01-31T12:00:00Z`. */
+export function moments(text: string): number {
+  const time = /^\d{4}-\d{2}-\d{2}/.test(text) ? Date.parse(text) : NaN;
+  if (Number.isNaN(time)) throw new InvalidArgumentError('It must be a time, such as 2026-01-31T12:00:00Z.');
+  return time;
+}
+
 /** `control,data`. */
 export function listOf<Name extends string>(names: readonly Name[]): (text: string) => readonly Name[] {
   return (text) => {

@@ -1,7 +1,8 @@
 import type { Command } from 'commander';
+import type { PartitionScores } from '../access-scores.js';
 import type { PartitionDetails, PartitionSummary } from '../partitions.js';
 import { withControl } from './invocation.js';
-import { ago, count, facts, milliseconds, size, table } from './presentation.js';
+import { ago, count, facts, fraction, milliseconds, percent, size, table } from './presentation.js';
 
 export function addPartitionCommands(program: Command): void {
   const partition = program.command('partition').description('the parts of a keyspace: what is routed and moved');
@@ -53,6 +54,18 @@ const partitionTable = (partitions: readonly PartitionSummary[]): string =>
     'This keyspace has no partitions.',
   );
 
+/** Those that say something; all are between 0 and 1, but the growth. */
+const scoreFacts = (scores: PartitionScores): string =>
+  facts([
+    ['ownership score', scores.band === null ? 'unknown' : `${fraction(scores.ownershipScore)} (${scores.band})`],
+    ['access frequency', fraction(scores.accessFrequency)],
+    ['client affinity', fraction(scores.clientAffinity)],
+    ['modification rate', fraction(scores.modificationRate)],
+    ['mobility score', fraction(scores.mobilityScore)],
+    ['heat', fraction(scores.heat)],
+    ['growth of load', scores.growthPerDay === null ? undefined : `${percent(scores.growthPerDay)} a day`],
+  ]);
+
 function describe(shown: PartitionDetails): string {
   const { tokens, target, regions, networks, migrations } = shown;
   const parts = [
@@ -82,6 +95,13 @@ function describe(shown: PartitionDetails): string {
       'No requests in the last hour.',
     ),
   ];
+  parts.push('', scoreFacts(shown.scores));
+  if (shown.together.length > 0) {
+    const named = shown.together.map(
+      ({ a, b, jaccard }) => `${a === shown.partition ? b : a} (${percent(jaccard)} of the sessions of both)`,
+    );
+    parts.push('', `Used together with: ${named.join(', ')}`);
+  }
   if (networks.length > 0) {
     const named = networks.slice(0, 5).map(([network, requests]) => `${network} (${count(requests)})`);
     parts.push('', `Busiest of ${count(shown.distinctNetworks)} client networks: ${named.join(', ')}`);

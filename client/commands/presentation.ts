@@ -79,6 +79,9 @@ export const moment = (time: Date | null | undefined): string | undefined =>
 
 export const milliseconds = (value: number): string => `${value < 10 ? value.toFixed(1) : Math.round(value)} ms`;
 
+/** A score: `0.73`. */
+export const fraction = (value: number | null | undefined): string | undefined => value?.toFixed(2);
+
 export const percent = (share: number | undefined): string | undefined =>
   share === undefined ? undefined : `${Math.round(share * 100)} %`;
 

@@ -7,6 +7,7 @@ import { tokenFromBson, tokenToBson } from '../codec.js';
 import { latenciesAt } from '../latency-sketch.js';
 import type { PartitionRange } from './partition-range.js';
 import { inRange } from './partition-range.js';
+import { AccessTop } from './access-top.js';
 
 interface AccessDocument {
   /** Start of the router's flush interval. */
@@ -29,7 +30,11 @@ export class AccessHistory {
   /** What it was last seen to be, at least. */
   private keptSeconds = RETENTION_S;
 
-  constructor(private readonly collection: Collection<AccessDocument>) {}
+  readonly top: AccessTop;
+
+  constructor(private readonly collection: Collection<AccessDocument>) {
+    this.top = new AccessTop(collection as unknown as Collection);
+  }
 
   /** @param batch by which the records can be removed again */
   async append(records: readonly AccessRecord[], batch?: string): Promise<void> {

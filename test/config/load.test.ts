@@ -23,6 +23,7 @@ describe('defaults', () => {
           weights: { frequency: 1, affinity: 0.5, modification: 0.25 },
           bands: { high: 0.8, medium: 0.4 },
           perType: {},
+          types: {},
         },
         forecast: {
           every: 5 * MINUTE,

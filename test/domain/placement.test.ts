@@ -16,8 +16,8 @@ const MINUTE = 60_000;
 const HOUR = 60 * MINUTE;
 const NOW = 1_000 * HOUR;
 
+const weights = { accessFrequency: 1, clientAffinity: 0, modificationRate: 0 };
 const policy: PlacementPolicy = {
-  weights: { accessFrequency: 1, clientAffinity: 0, modificationRate: 0 },
   migrationTrigger: 0.5,
   scoreWindowSteps: 1,
   minimumProbability: 0,
@@ -69,6 +69,7 @@ const windows = (requests: Readonly<Record<string, number>>): AccessWindow[] =>
 const drifting = (name: string, part: Partial<PlacementPartition> = {}): PlacementPartition => ({
   name,
   owner: 'e1',
+  weights,
   windows: windows({ east: 1000, west: 100 }),
   observedMs: HOUR,
   forecast: forecast({ east: [1000, 800, 300, 100, 100, 100], west: [100, 500, 900, 1500, 1500, 1500] }),
@@ -272,6 +273,7 @@ describe('whatever the cluster looks like', () => {
         partitions: partitions.map((p, i): PlacementPartition => ({
           name: `p${i}`,
           owner: name(p.owner),
+          weights,
           movingTo: p.movingTo === undefined ? undefined : name(p.movingTo),
           lastMovedAt: p.ago === undefined ? undefined : NOW - p.ago,
           windows: windows(Object.fromEntries(regions.map((region, r) => [region, p.now[r] ?? 0]))),

@@ -1,0 +1,170 @@
+import type { Document } from 'mongodb';
+import { Long } from 'mongodb';
+import type { UsedTogether } from '../domain/access-correlation.js';
+import { DroverError } from '../domain/errors.js';
+import { mobilityScore } from '../domain/mobility-score.js';
+import type { Partition } from '../domain/partition.js';
+import { collectionOn, readOwner } from '../domain/partition.js';
+import { TOKEN_END } from '../domain/token.js';
+import type { Token } from '../domain/token.js';
+import type { EntityRequests } from '../store/catalog/access-top.js';
+import { keyValue } from '../store/key-token.js';
+import type { PartitionScores, ScoredSpan } from './access-scores.js';
+import { rateOf, scoresOf, seriesOf } from './access-scores.js';
+import type { ControlContext } from './context.js';
+
+const HOUR_MS = 3_600_000;
+
+export interface AccessTopRequest {
+  readonly keyspace: string;
+  /** Begin and end of the time, Drover's, milliseconds. Default: the last hour. */
+  readonly from?: number;
+  readonly to?: number;
+  /** How many of each. Default 10. */
+  readonly atMost?: number;
+}
+
+export interface TopPartition extends PartitionScores {
+  readonly partition: string;
+  readonly owner: string;
+  /** Of all requests to the keyspace, in [0, 1]. */
+  readonly share: number;
+}
+
+export interface TopEntity {
+  /** Its key; undefined where its owner could not be asked, or has no document of it. */
+  readonly key: unknown;
+  readonly token: Token;
+  readonly partition: string;
+  /** At least: of each access record the busiest entities alone are known. */
+  readonly requests: number;
+  readonly share: number;
+  /** By its requests of this time, as if they went on; in [0, 1]. */
+  readonly mobilityScore: number | null;
+}
+
+export interface AccessTopReport {
+  readonly keyspace: string;
+  readonly from: Date;
+  readonly to: Date;
+  readonly requests: number;
+  readonly partitions: readonly TopPartition[];
+  readonly entities: readonly TopEntity[];
+  readonly regions: readonly { readonly region: string; readonly requests: number; readonly share: number }[];
+  readonly networks: readonly { readonly network: string; readonly requests: number; readonly share: number }[];
+  readonly together: readonly UsedTogether[];
+}
+
+/**
+ * What is used most: partitions with their scores, entities, regions, client networks, and partitions that are used together.
+ *
+ * @throws DroverError `InvalidRequest` when there is no such keyspace, or the time is none
+ */
+export async function topAccesses(context: ControlContext, request: AccessTopRequest): Promise<AccessTopReport> {
+  const { catalog, configuration } = context;
+  const { keyspace, to = context.now(), from = to - HOUR_MS, atMost = 10 } = request;
+  if (!(from < to)) throw new DroverError('InvalidRequest', 'the time must begin before it ends');
+  await catalog.keyspaces.get(keyspace);
+  const windowMs = configuration.policy.access.window;
+  const span: ScoredSpan = { from: Math.floor(from / windowMs) * windowMs, to, windowMs };
+  const asked = { keyspace, from: span.from, to };
+  const [windows, partitions, nodes, clients, entities, networks, together] = await Promise.all([
+    catalog.access.windows(keyspace, span.from, to, windowMs),
+    catalog.partitions.list(keyspace),
+    catalog.nodes.list(),
+    catalog.access.clients(keyspace, span.from, to),
+    catalog.access.top.entities(asked, atMost),
+    catalog.access.top.networks(asked, atMost),
+    catalog.access.top.usedTogether(asked, atMost),
+  ]);
+  const total = windows.reduce((sum, { reads, writes }) => sum + reads + writes, 0);
+  const byPartition = groupBy(windows, ({ partition }) => partition);
+  const regionOf = new Map(nodes.map(({ _id, region }) => [_id, region]));
+  const busiest = partitions
+    .map((partition) => {
+      const own = byPartition.get(partition.name) ?? [];
+      return { partition, own, requests: own.reduce((sum, { reads, writes }) => sum + reads + writes, 0) };
+    })
+    .sort((a, b) => b.requests - a.requests);
+  const meanRate = rateOf(seriesOf(windows, span)) / Math.max(1, partitions.length);
+  const share = (requests: number) => (total > 0 ? requests / total : 0);
+  const top = await Promise.all(
+    busiest.slice(0, atMost).map(async ({ partition: { name, route }, own, requests }): Promise<TopPartition> => {
+      const scored = {
+        name,
+        region: regionOf.get(route.source),
+        windows: own,
+        networks: clients.get(name) ?? [],
+        forecasts: await catalog.forecasts.latest(keyspace, name),
+      };
+      const scores = scoresOf(context, keyspace, scored, span, meanRate);
+      return { partition: name, owner: route.source, share: share(requests), ...scores };
+    }),
+  );
+  const regions = [...groupBy(windows, ({ region }) => region)].map(([region, own]) => {
+    const requests = own.reduce((sum, { reads, writes }) => sum + reads + writes, 0);
+    return { region, requests, share: share(requests) };
+  });
+  const named = new Map(partitions.map((partition) => [partition.name, partition]));
+  return {
+    keyspace,
+    from: new Date(span.from),
+    to: new Date(to),
+    requests: total,
+    partitions: top.filter(({ requests }) => requests > 0),
+    entities: await Promise.all(
+      entities.map(async (entity) => {
+        const partition = named.get(entity.partition);
+        const owner = partition && readOwner(partition, entity.token);
+        const region = owner === undefined ? undefined : regionOf.get(owner);
+        const mobility = region === undefined ? undefined : mobilityScore(entity.byRegion, region);
+        return {
+          key: partition && (await keyOf(context, partition, entity)),
+          token: entity.token,
+          partition: entity.partition,
+          requests: entity.requests,
+          share: share(entity.requests),
+          mobilityScore: mobility ?? null,
+        };
+      }),
+    ),
+    regions: regions.sort((a, b) => b.requests - a.requests).slice(0, atMost),
+    networks: networks.map((each) => ({ ...each, share: share(each.requests) })),
+    together,
+  };
+}
+
+/** Access records have tokens alone: the key stands in any document of the entity, which its owner finds by the key's hashed index. */
+async function keyOf(
+  { catalog, nodes }: ControlContext,
+  partition: Partition,
+  { token }: EntityRequests,
+): Promise<unknown> {
+  if (token + 1n === TOKEN_END) return undefined;
+  const { database, dimensions } = await catalog.keyspaces.get(partition.keyspace);
+  const { field } = dimensions[0];
+  const owner = readOwner(partition, token);
+  const client = await nodes.get(owner).catch(() => undefined);
+  // A node that is away must not keep the rest from being told.
+  const document = await client
+    ?.db(database)
+    .collection(collectionOn(partition, owner))
+    .find<Document>({}, { projection: { _id: 0, [field]: 1 } })
+    .hint({ [field]: 'hashed' })
+    .min({ [field]: Long.fromBigInt(token) })
+    .max({ [field]: Long.fromBigInt(token + 1n) })
+    .limit(1)
+    .next()
+    .catch(() => undefined);
+  return document === undefined || document === null ? undefined : keyValue(document, field);
+}
+
+function groupBy<T>(items: readonly T[], keyOfItem: (item: T) => string): Map<string, T[]> {
+  const groups = new Map<string, T[]>();
+  for (const item of items) {
+    const group = groups.get(keyOfItem(item));
+    if (group === undefined) groups.set(keyOfItem(item), [item]);
+    else group.push(item);
+  }
+  return groups;
+}

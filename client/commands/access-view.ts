@@ -1,0 +1,77 @@
+import type { AccessTopReport } from '../access-top.js';
+import { count, fraction, moment, percent, table } from './presentation.js';
+
+export function topTables({ from, to, requests, ...top }: AccessTopReport): string {
+  const parts = [`${count(requests)} requests from ${moment(from)} to ${moment(to)}.`];
+  if (requests === 0) return parts.join('\n');
+  parts.push(
+    table(
+      top.partitions,
+      [
+        { title: 'partition', value: ({ partition }) => partition },
+        { title: 'owner', value: ({ owner }) => owner },
+        { title: 'requests', value: (row) => count(row.requests), right: true },
+        { title: 'share', value: ({ share }) => percent(share), right: true },
+        { title: 'heat', value: ({ heat }) => fraction(heat), right: true },
+        { title: 'growth/d', value: ({ growthPerDay }) => percent(growthPerDay ?? undefined), right: true },
+        { title: 'frequency', value: ({ accessFrequency }) => fraction(accessFrequency), right: true },
+        { title: 'affinity', value: ({ clientAffinity }) => fraction(clientAffinity), right: true },
+        { title: 'writes', value: ({ modificationRate }) => percent(modificationRate ?? undefined), right: true },
+        { title: 'ownership', value: ({ ownershipScore }) => fraction(ownershipScore), right: true },
+        { title: 'band', value: ({ band }) => band },
+        { title: 'mobility', value: ({ mobilityScore }) => fraction(mobilityScore), right: true },
+      ],
+      'No partition was used.',
+    ),
+    table(
+      top.entities,
+      [
+        { title: 'entity', value: ({ key, token }) => (key === undefined ? `token ${token}` : spoken(key)) },
+        { title: 'partition', value: ({ partition }) => partition },
+        { title: 'requests', value: (row) => count(row.requests), right: true },
+        { title: 'share', value: ({ share }) => percent(share), right: true },
+        { title: 'mobility', value: ({ mobilityScore }) => fraction(mobilityScore), right: true },
+      ],
+      'No entity is known by itself.',
+    ),
+    shareTable(
+      'region',
+      top.regions.map(({ region: name, ...row }) => ({ name, ...row })),
+    ),
+    shareTable(
+      'client network',
+      top.networks.map(({ network: name, ...row }) => ({ name, ...row })),
+    ),
+  );
+  if (top.together.length > 0) {
+    parts.push(
+      table(
+        top.together,
+        [
+          { title: 'used together', value: ({ a, b }) => `${a}, ${b}` },
+          { title: 'sessions', value: ({ sessions }) => count(sessions), right: true },
+          { title: 'of both', value: ({ jaccard }) => percent(jaccard), right: true },
+          { title: 'times chance', value: ({ lift }) => lift.toFixed(1), right: true },
+        ],
+        '',
+      ),
+    );
+  }
+  return parts.join('\n\n');
+}
+
+const spoken = (key: unknown): string => (typeof key === 'string' ? key : JSON.stringify(key));
+
+const shareTable = (
+  title: string,
+  rows: readonly { readonly name: string; readonly requests: number; readonly share: number }[],
+): string =>
+  table(
+    rows,
+    [
+      { title, value: ({ name }) => name },
+      { title: 'requests', value: ({ requests }) => count(requests), right: true },
+      { title: 'share', value: ({ share }) => percent(share), right: true },
+    ],
+    `No ${title} is known.`,
+  );

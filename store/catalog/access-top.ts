@@ -1,0 +1,115 @@
+import type { Collection, Document } from 'mongodb';
+import { AccessCorrelation } from '../../domain/access-correlation.js';
+import type { UsedTogether } from '../../domain/access-correlation.js';
+import type { Token } from '../../domain/token.js';
+import { tokenFromBson } from '../codec.js';
+
+/** Of which windows is spoken: Drover's time, milliseconds; `to` does not belong to them. */
+export interface AccessSpan {
+  readonly keyspace: string;
+  readonly from: number;
+  readonly to: number;
+}
+
+/** Requests for one entity, at least: of each record only the busiest entities are known. */
+export interface EntityRequests {
+  readonly partition: string;
+  readonly token: Token;
+  readonly requests: number;
+  readonly byRegion: ReadonlyMap<string, number>;
+}
+
+/** What a client uses within this time is used together. */
+const SESSION_MS = 60_000;
+/** Sessions that are looked at, the newest. */
+const MOST_SESSIONS = 200_000;
+
+/** The busiest of what access records tell of. */
+export class AccessTop {
+  constructor(private readonly collection: Collection) {}
+
+  async entities(span: AccessSpan, atMost: number): Promise<EntityRequests[]> {
+    const rows = await this.collection
+      .aggregate<{
+        _id: { partition: string; token: unknown };
+        requests: number;
+        regions: { region: string; requests: number }[];
+      }>([
+        { $match: matching(span) },
+        { $unwind: '$tokens' },
+        {
+          $group: {
+            _id: {
+              partition: '$meta.partition',
+              token: { $arrayElemAt: ['$tokens', 0] },
+              region: '$meta.region',
+            },
+            requests: { $sum: { $arrayElemAt: ['$tokens', 1] } },
+          },
+        },
+        {
+          $group: {
+            _id: { partition: '$_id.partition', token: '$_id.token' },
+            requests: { $sum: '$requests' },
+            regions: { $push: { region: '$_id.region', requests: '$requests' } },
+          },
+        },
+        { $sort: { requests: -1, '_id.token': 1 } },
+        { $limit: atMost },
+      ])
+      .toArray();
+    return rows.map(({ _id, requests, regions }) => ({
+      partition: _id.partition,
+      token: tokenFromBson(_id.token),
+      requests,
+      byRegion: new Map(regions.map((each) => [each.region, each.requests])),
+    }));
+  }
+
+  /** Requests per client network, at least: of each record only the busiest networks are known. */
+  async networks(span: AccessSpan, atMost: number): Promise<{ network: string; requests: number }[]> {
+    const rows = await this.collection
+      .aggregate<{ _id: string; requests: number }>([
+        { $match: matching(span) },
+        { $unwind: '$clients' },
+        {
+          $group: {
+            _id: { $arrayElemAt: ['$clients', 0] },
+            requests: { $sum: { $arrayElemAt: ['$clients', 1] } },
+          },
+        },
+        { $sort: { requests: -1, _id: 1 } },
+        { $limit: atMost },
+      ])
+      .toArray();
+    return rows.map(({ _id: network, requests }) => ({ network, requests }));
+  }
+
+  /** Partitions that the same clients use within a minute, those that belong together most first. */
+  async usedTogether(span: AccessSpan, atMost: number): Promise<UsedTogether[]> {
+    const time = { $toLong: '$time' };
+    const sessions = this.collection.aggregate<{ partitions: string[] }>(
+      [
+        { $match: matching(span) },
+        { $unwind: '$clients' },
+        {
+          $group: {
+            _id: { at: { $subtract: [time, { $mod: [time, SESSION_MS] }] }, client: { $arrayElemAt: ['$clients', 0] } },
+            partitions: { $addToSet: '$meta.partition' },
+          },
+        },
+        { $sort: { '_id.at': -1 } },
+        { $limit: MOST_SESSIONS },
+      ],
+      { allowDiskUse: true },
+    );
+    const correlation = new AccessCorrelation();
+    for await (const { partitions } of sessions) correlation.add(partitions);
+    return correlation.top(atMost);
+  }
+}
+
+const matching = ({ keyspace, from, to }: AccessSpan): Document => ({
+  'meta.keyspace': keyspace,
+  time: { $gte: new Date(from), $lt: new Date(to) },
+});

@@ -1,0 +1,121 @@
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { MongoClient } from 'mongodb';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { AccessTopReport } from '../../client/access-top.js';
+import type { PartitionDetails } from '../../client/partitions.js';
+import { openControl } from '../../client/context.js';
+import type { ControlContext } from '../../client/context.js';
+import { createKeyspace } from '../../client/keyspaces.js';
+import { registerNodes } from '../../client/nodes.js';
+import { loadConfiguration } from '../../config/index.js';
+import { useServers } from '../store/servers.js';
+import type { Shell } from './harness.js';
+import { passwordsOf, shell } from './harness.js';
+
+const { uris } = useServers(1);
+const KEYSPACE = 'shop.orders';
+let control: ControlContext;
+let the: Shell;
+let folder: string;
+/** Of customer c1; almost all of its requests come from the other region. */
+let partition: string;
+
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'drover-access-'));
+  const config = `catalog: '${uris[0]}'
+nodes: [{ name: eu-1, region: eu, uri: '${uris[0]}' }]
+policy: { score: { perType: { archive: { frequency: 0 } }, types: { ${KEYSPACE}/p0: archive } } }
+`;
+  the = await shell({}, folder);
+  the.secrets.push(...passwordsOf({ uri: uris[0]! }));
+  await writeFile(join(folder, 'drover.yaml'), config);
+  const configuration = await loadConfiguration({ path: join(folder, 'drover.yaml'), env: {} });
+  control = await openControl({ configuration });
+  await registerNodes(control.catalog, configuration);
+  const partitions = await createKeyspace(control, { name: KEYSPACE, key: 'customer', partitions: 2 });
+  const node = await MongoClient.connect(uris[0]!);
+  for (const { collection, name } of partitions) {
+    for (const customer of ['c1', 'c2', 'c3', 'c4']) {
+      const inserted = await node
+        .db('shop')
+        .collection(collection)
+        .insertOne({ customer })
+        .catch(() => undefined);
+      if (customer === 'c1' && inserted !== undefined) partition = name;
+    }
+  }
+  await node.close();
+});
+afterAll(async () => {
+  await control.close();
+  await rm(folder, { recursive: true, force: true });
+});
+
+describe('the command line', () => {
+  it('ingests a log with its bad lines told, and says what is used most, and how', async () => {
+    const now = Date.now() - 1_000;
+    const lines = Array.from({ length: 600 }, (_, i) =>
+      JSON.stringify({
+        ts: now - i * 5_000,
+        customer: i % 3 === 0 ? `c${2 + (i % 9) / 3}` : 'c1',
+        region: i % 10 === 0 ? 'eu' : 'us',
+        // Of one network, in the same minutes.
+        client: `10.0.0.${i % 250}`,
+        operation: i % 5 === 0 ? 'update' : 'find',
+      }),
+    );
+    await writeFile(join(folder, 'log'), `${lines.join('\n')}\noops\n`);
+    const args = ['access', 'ingest', 'log', '--keyspace', KEYSPACE, '--format', 'jsonl', '--map', 'time=ts'];
+    const { exitCode, stdout } = await the.drover(...args);
+    expect(exitCode).toBe(0);
+    expect(stdout).toMatch(
+      /Read 601 lines .*\n.*600 accesses.*\n1 bad line of 601, not counted:\n {2}line 601: it is not JSON/,
+    );
+    const again = await the.drover(...args, '--json');
+    expect(again.json()).toMatchObject({ ingestion: { linesRead: 0, accesses: 600, bad: 1 } });
+
+    const top = (await the.drover('access', 'top', '--json')).json<AccessTopReport>();
+    expect(top).toMatchObject({ keyspace: KEYSPACE, requests: 600 });
+    expect(top.partitions[0]).toMatchObject({ partition, owner: 'eu-1', clientAffinity: 1 });
+    expect(top.entities[0]).toMatchObject({ key: 'c1', partition, requests: 400 });
+    expect(top.entities[0]!.mobilityScore).toBeCloseTo(0.9);
+    expect(top.regions.map(({ region, share }) => [region, share])).toEqual([
+      ['us', 0.9],
+      ['eu', 0.1],
+    ]);
+    expect(top.networks).toEqual([{ network: '10.0.0.0/24', requests: 600, share: 1 }]);
+    const people = await the.drover('access', 'top', '--keyspace', KEYSPACE, '--since', '2h');
+    expect(people.stdout).toMatch(/ENTITY +PARTITION +REQUESTS[^]*c1 +p\d +400[^]*CLIENT NETWORK/);
+  });
+
+  it('shows the scores of a partition, by the weights of its type', async () => {
+    const shown = async (name: string) =>
+      (await the.drover('partition', 'show', KEYSPACE, name, '--json')).json<PartitionDetails>().scores;
+    const [p0, p1] = [await shown('p0'), await shown('p1')];
+    expect(p0.ownershipScore).toBeCloseTo(0.5 * p0.clientAffinity! - 0.25 * p0.modificationRate!);
+    expect(p1.ownershipScore).toBeCloseTo(p1.accessFrequency! + 0.5 * p1.clientAffinity! - 0.25 * p1.modificationRate!);
+    for (const { band, heat, mobilityScore } of [p0, p1]) {
+      expect(['High', 'Medium', 'Low']).toContain(band);
+      expect(heat).toBeGreaterThan(0);
+      expect(mobilityScore).toBeNull();
+    }
+    expect((await the.drover('partition', 'show', KEYSPACE, 'p0')).stdout).toMatch(
+      /ownership score +0\.\d\d \((Low|Medium)\)/,
+    );
+  });
+
+  it.each([
+    [['access', 'ingest', 'log', '--keyspace', KEYSPACE, '--format', 'xml'], /Allowed choices are jsonl, csv, clf/],
+    [['access', 'ingest', 'log', '--keyspace', KEYSPACE, '--format', 'csv', '--map', 'who=x'], /FIELD=COLUMN/],
+    [['access', 'ingest', 'log', '--format', 'csv'], /required option '--keyspace/],
+    [['access', 'ingest', 'gone', '--keyspace', KEYSPACE, '--format', 'jsonl'], /gone: there is no such file/],
+    [['access', 'top', '--from', 'yesterday'], /2026-01-31T12:00:00Z/],
+    [['access', 'top', '--keyspace', 'shop.nothing'], /no keyspace "shop.nothing"/],
+  ])('takes %j for wrong use', async (args, sentence) => {
+    const { exitCode, stderr } = await the.drover(...args);
+    expect(exitCode).toBe(2);
+    expect(stderr).toMatch(sentence);
+  });
+});
