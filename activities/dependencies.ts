@@ -49,6 +49,15 @@ export interface PlanPolicy {
   readonly maxNodeLoad: number;
 }
 
+/** How anomalies of the load are found; lengths of Drover's time in milliseconds. */
+export interface AnomalyPolicy {
+  /** Length of one window. */
+  readonly window: number;
+  readonly history: number;
+  /** Least time between two re-evaluations of one partition. */
+  readonly coolDown: number;
+}
+
 export interface DecisionPolicy {
   /** Real time in which a person may answer, milliseconds. */
   readonly expireAfter: number;
@@ -64,6 +73,7 @@ export interface Dependencies {
   readonly score: OwnershipPolicy;
   readonly forecast: ForecastPolicy;
   readonly plan: PlanPolicy;
+  readonly anomalies: AnomalyPolicy;
   readonly decisions: DecisionPolicy;
   /** Drover's time, milliseconds; scaled in replays. */
   readonly now: () => number;

@@ -21,6 +21,11 @@ const BATCH = 100;
 /** A week of five-minute windows of so many partitions, used from three regions, is 25 MB. */
 const PARTITIONS_PER_ACTIVITY = 500;
 
+export interface ForecastRequest {
+  readonly keyspace?: string;
+  readonly partitions?: readonly string[];
+}
+
 export interface ForecastBeginning {
   /** Drover's time that the whole run speaks of, milliseconds. */
   readonly at: number;
@@ -78,10 +83,11 @@ export function createForecastActivities(dependencies: Dependencies) {
     });
   }
 
-  async function recordedForecasts({ keyspace, at }: KeyspaceForecast) {
+  async function recordedForecasts({ keyspace, at, partitions }: KeyspaceForecast) {
     const grid = forecastGrid(dependencies.forecast, at);
     const forecasts = new Map<string, ForecastDocument[]>();
     for (const { name } of await catalog.partitions.list(keyspace)) {
+      if (partitions?.among?.includes(name) === false) continue;
       forecasts.set(name, await storedForecasts(catalog, dependencies.forecast, keyspace, name, grid));
     }
     return forecasts;
@@ -94,8 +100,13 @@ export function createForecastActivities(dependencies: Dependencies) {
   }
 
   return {
-    /** @throws DroverError `InvalidRequest` when there is no such keyspace */
-    beginForecast: async ({ keyspace }: { readonly keyspace?: string }): Promise<ForecastBeginning> => {
+    /** @throws DroverError `InvalidRequest` when there is no such keyspace or partition */
+    beginForecast: async ({ keyspace, partitions }: ForecastRequest): Promise<ForecastBeginning> => {
+      if (partitions !== undefined) {
+        if (keyspace === undefined)
+          throw new DroverError('InvalidRequest', 'partitions belong to a keyspace: name that, too');
+        for (const partition of partitions) await catalog.partitions.get(keyspace, partition);
+      }
       const keyspaces =
         keyspace === undefined ? await catalog.keyspaces.list() : [await catalog.keyspaces.get(keyspace)];
       const { mode } = dependencies;
@@ -106,7 +117,7 @@ export function createForecastActivities(dependencies: Dependencies) {
         // One mode for all; a keyspace's own will come in here.
         keyspaces: await Promise.all(
           keyspaces.map(async ({ _id: keyspace }) => {
-            const batches = await batchesOf(keyspace);
+            const batches = partitions === undefined ? await batchesOf(keyspace) : [];
             return { keyspace, mode, ...(batches.length > 1 ? { batches } : {}) };
           }),
         ),

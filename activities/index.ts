@@ -1,3 +1,5 @@
+import type { AnomalyActivities } from './anomalies.js';
+import { createAnomalyActivities } from './anomalies.js';
 import type { CopyActivities } from './copy.js';
 import { createCopyActivities } from './copy.js';
 import type { CutoverActivities } from './cutover.js';
@@ -11,7 +13,11 @@ import type { RepairActivities } from './repair.js';
 import { createRepairActivities } from './repair.js';
 
 /** Short activities that decide and steer: task queue `drover-control`. */
-export type ControlActivities = LifecycleActivities & CutoverActivities & ForecastActivities & RepairActivities;
+export type ControlActivities = LifecycleActivities &
+  CutoverActivities &
+  ForecastActivities &
+  AnomalyActivities &
+  RepairActivities;
 /** Long ones that carry data: task queue `drover-data`. */
 export type DataActivities = CopyActivities;
 
@@ -19,6 +25,7 @@ export const createControlActivities = (dependencies: Dependencies): ControlActi
   ...createLifecycleActivities(dependencies),
   ...createCutoverActivities(dependencies),
   ...createForecastActivities(dependencies),
+  ...createAnomalyActivities(dependencies),
   ...createRepairActivities(dependencies),
 });
 

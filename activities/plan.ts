@@ -94,14 +94,14 @@ export async function planFrom(
       maxMovesPerHour: Math.max(0, movesLeft) + (movesLeft > 0 ? decided.blocked.size : 0),
     },
   };
-  const planned = planMoves(input);
+  const planned = planMoves(input).filter(({ partition }) => request.partitions?.among?.includes(partition) !== false);
   const moves = planned
     .filter((each): each is PlannedMove => each.kind === 'move' && !decided.blocked.has(each.partition))
     .slice(0, Math.max(0, Math.min(movesLeft - movesHere(partitions, at), request.atMost)));
   const stays = countBy(planned.filter((each): each is PlannedStay => each.kind === 'stay').map((s) => s.whyNot.code));
   const alreadyDecided = planned.filter((each) => each.kind === 'move' && decided.blocked.has(each.partition)).length;
   return {
-    partitions: partitions.length,
+    partitions: request.partitions?.among?.length ?? partitions.length,
     decisions: recorded.length > 0 ? recorded : moves.map((move) => decisionOf(request, move)),
     stays: { ...stays, ...(alreadyDecided > 0 ? { 'already-decided': alreadyDecided } : {}) },
   };

@@ -1,4 +1,5 @@
 import { parseArgs } from 'node:util';
+import { anomalies } from './anomalies.js';
 import type { Bench, Comparison } from './bench.js';
 import { copy } from './copy.js';
 import { cutover } from './cutover.js';
@@ -16,6 +17,7 @@ import { comparisonTable, toJson } from './report.js';
  * of standard output is the result; everything else goes beside it.
  */
 const BENCHES: Readonly<Record<string, Bench>> = {
+  anomalies,
   copy,
   cutover,
   forecast,

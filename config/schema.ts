@@ -170,6 +170,19 @@ const plan = z
   .prefault({})
   .describe('Plans of moves.');
 
+const anomalies = z
+  .strictObject({
+    every: duration(1)
+      .exactOptional()
+      .describe('How often anomalies of the load are looked for. Default: policy.access.window.'),
+    history: duration(1).prefault('28d').describe('How far back the usual load is learnt from. Default 28d.'),
+    coolDown: duration()
+      .prefault('30m')
+      .describe('Least time between two re-evaluations of one partition because of anomalies. Default 30m.'),
+  })
+  .prefault({})
+  .describe('Anomalies of the load: spikes, other levels, lost traffic.');
+
 const migration = z
   .strictObject({
     concurrency: count(1).default(2).describe('Migrations at one time. Default 2.'),
@@ -248,6 +261,7 @@ export const policySchema = z
     score,
     forecast,
     plan,
+    anomalies,
     migration,
     decisions: z
       .strictObject({
@@ -259,6 +273,7 @@ export const policySchema = z
   .transform((value) => ({
     ...value,
     forecast: { ...value.forecast, window: value.forecast.window ?? value.access.window },
+    anomalies: { ...value.anomalies, every: value.anomalies.every ?? value.access.window },
   }));
 
 export const MODES = ['observe', 'recommend', 'automatic'] as const;

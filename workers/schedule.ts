@@ -1,30 +1,63 @@
 import type { Client, ScheduleOptions } from '@temporalio/client';
 import { ScheduleAlreadyRunning, ScheduleOverlapPolicy } from '@temporalio/client';
-import { CONTROL_QUEUE, FORECAST_SCHEDULE_ID } from '../workflows/messages.js';
+import { ANOMALY_SCHEDULE_ID, CONTROL_QUEUE, FORECAST_SCHEDULE_ID } from '../workflows/messages.js';
 
-/**
- * Makes the schedule of forecasts, or brings its period up to date; a paused one stays paused. Several workers may do it at once.
- *
- * @param everyMs real time between two forecasts, milliseconds
- */
-export async function ensureForecastSchedule(client: Client, { everyMs }: { readonly everyMs: number }): Promise<void> {
+/** Real time between two looks for anomalies is never less, however fast Drover's clock is. */
+const LEAST_BETWEEN_LOOKS_MS = 10_000;
+
+interface Periodic {
+  readonly scheduleId: string;
+  readonly everyMs: number;
+  readonly workflowType: string;
+  readonly workflowId: string;
+  readonly input: readonly unknown[];
+  readonly summary: string;
+}
+
+/** @param everyMs real time between two forecasts, milliseconds */
+export const ensureForecastSchedule = (client: Client, { everyMs }: { readonly everyMs: number }): Promise<void> =>
+  ensureSchedule(client, {
+    scheduleId: FORECAST_SCHEDULE_ID,
+    everyMs,
+    workflowType: 'forecastWorkflow',
+    workflowId: 'forecast',
+    input: [{}],
+    summary: 'Forecasts, and the moves that follow from them',
+  });
+
+/** @param everyMs real time between two looks, milliseconds */
+export const ensureAnomalySchedule = (client: Client, { everyMs }: { readonly everyMs: number }): Promise<void> =>
+  ensureSchedule(client, {
+    scheduleId: ANOMALY_SCHEDULE_ID,
+    everyMs: Math.max(LEAST_BETWEEN_LOOKS_MS, everyMs),
+    workflowType: 'anomalyWorkflow',
+    workflowId: 'anomalies',
+    input: [],
+    summary: 'Looks whether the load is as expected; what is not is evaluated anew',
+  });
+
+/** Makes a schedule, or brings its period up to date; a paused one stays paused. Several workers may do it at once. */
+async function ensureSchedule(
+  client: Client,
+  { scheduleId, everyMs, workflowType, workflowId, input, summary }: Periodic,
+): Promise<void> {
   const schedule = {
     spec: { intervals: [{ every: Math.max(1_000, Math.round(everyMs)) }] },
     action: {
       type: 'startWorkflow',
-      workflowType: 'forecastWorkflow',
-      workflowId: 'forecast',
+      workflowType,
+      workflowId,
       taskQueue: CONTROL_QUEUE,
-      args: [{}],
-      staticSummary: 'Forecasts, and the moves that follow from them',
+      args: [...input],
+      staticSummary: summary,
     },
-    // One forecast at a time; those missed while Temporal or the workers were away are not made up for.
+    // One at a time; those missed while Temporal or the workers were away are not made up for.
     policies: { overlap: ScheduleOverlapPolicy.SKIP, catchupWindow: '1m' },
   } satisfies Omit<ScheduleOptions, 'scheduleId'>;
   try {
-    await client.schedule.create({ scheduleId: FORECAST_SCHEDULE_ID, ...schedule });
+    await client.schedule.create({ scheduleId, ...schedule });
   } catch (error) {
     if (!(error instanceof ScheduleAlreadyRunning)) throw error;
-    await client.schedule.getHandle(FORECAST_SCHEDULE_ID).update(({ state }) => ({ ...schedule, state }));
+    await client.schedule.getHandle(scheduleId).update(({ state }) => ({ ...schedule, state }));
   }
 }

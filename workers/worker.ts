@@ -12,7 +12,7 @@ import { NodePool } from '../store/node-pool.js';
 import { CONTROL_QUEUE, DATA_QUEUE } from '../workflows/messages.js';
 import { workflowBundle } from './bundle.js';
 import { FailureInterceptor } from './failure-interceptor.js';
-import { ensureForecastSchedule } from './schedule.js';
+import { ensureAnomalySchedule, ensureForecastSchedule } from './schedule.js';
 
 export const QUEUES = ['control', 'data'] as const;
 export type Queue = (typeof QUEUES)[number];
@@ -59,6 +59,7 @@ export async function runWorker(configuration: Configuration, queues: readonly Q
       // The schedule runs by real time, the policy speaks of Drover's.
       const { clock, policy } = configuration;
       await ensureForecastSchedule(temporal, { everyMs: policy.forecast.every / clock.rate });
+      await ensureAnomalySchedule(temporal, { everyMs: policy.anomalies.every / clock.rate });
     }
     const failures = new FailureInterceptor(
       (text) => secrets.redact(text),
@@ -113,7 +114,7 @@ function dependenciesOf(
   temporal: Client,
   log: Logger,
 ): Dependencies {
-  const { migration, score, forecast, plan, decisions } = configuration.policy;
+  const { access, anomalies, migration, score, forecast, plan, decisions } = configuration.policy;
   return {
     catalog,
     nodes,
@@ -123,6 +124,7 @@ function dependenciesOf(
     score,
     forecast,
     plan,
+    anomalies: { ...anomalies, window: access.window },
     decisions,
     now: createClock(configuration),
     clockRate: configuration.clock.rate,

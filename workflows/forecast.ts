@@ -21,16 +21,18 @@ type Decided = ForecastSummary['decisions'][number];
  */
 export async function forecastWorkflow(input: ForecastInput = {}): Promise<ForecastSummary> {
   const dryRun = input.dryRun === true;
-  const { mode, at, stopped, keyspaces, expireAfterMs } = await control.beginForecast(
-    input.keyspace === undefined ? {} : { keyspace: input.keyspace },
-  );
+  const only = input.partitions === undefined ? {} : { partitions: { among: input.partitions } };
+  const { mode, at, stopped, keyspaces, expireAfterMs } = await control.beginForecast({
+    ...(input.keyspace === undefined ? {} : { keyspace: input.keyspace }),
+    ...(input.partitions === undefined ? {} : { partitions: input.partitions }),
+  });
   if (stopped && !dryRun) return { ...NOTHING, mode, note: 'all automation is stopped: nothing was forecast' };
   if (!dryRun) await control.probeNodes();
 
   let summary: ForecastSummary = { ...NOTHING, mode };
   for (const { keyspace, mode: mayDo, batches } of keyspaces) {
     // Keyspaces have partitions of the same names: the run is named after both.
-    const request = { keyspace, run: `${workflowInfo().runId}/${keyspace}`, at };
+    const request = { keyspace, run: `${workflowInfo().runId}/${keyspace}`, at, ...only };
     if (!dryRun && batches === undefined) await steps.forecastKeyspace(request);
     if (!dryRun && batches !== undefined) {
       await eachOf(batches, (partitions) => steps.forecastKeyspace({ ...request, partitions }));

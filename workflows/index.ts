@@ -1,4 +1,5 @@
 export { admissionWorkflow } from './admission.js';
+export { anomalyWorkflow } from './anomaly.js';
 export { decisionWorkflow } from './decision.js';
 export { forecastWorkflow } from './forecast.js';
 export { migrationWorkflow } from './migration.js';

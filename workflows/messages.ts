@@ -9,6 +9,10 @@ export const DATA_QUEUE = 'drover-data';
 export const ADMISSION_WORKFLOW_ID = 'drover-admission';
 export const REPAIR_WORKFLOW_ID = 'drover-repair';
 export const FORECAST_SCHEDULE_ID = 'drover-forecast';
+export const ANOMALY_SCHEDULE_ID = 'drover-anomalies';
+/** Of one keyspace after the window that ended then, milliseconds of Drover's time. */
+export const reevaluationWorkflowId = (keyspace: string, windowEnd: number): string =>
+  `forecast/anomaly/${keyspace}/${new Date(windowEnd).toISOString()}`;
 /** Temporal adds the time to it, as the schedule starts one run after the other. */
 export const FORECAST_WORKFLOW_ID = 'forecast';
 export const migrationWorkflowId = (keyspace: string, partition: string): string =>
@@ -156,6 +160,8 @@ export const admissionState = defineQuery<Admission>('admissionState');
 export interface ForecastInput {
   /** Only this keyspace; all of them when absent. */
   readonly keyspace?: string;
+  /** Only these partitions of it. */
+  readonly partitions?: readonly string[];
   /** Plan and print, record nothing, start nothing. */
   readonly dryRun?: boolean;
 }
@@ -177,6 +183,17 @@ export interface ForecastSummary {
   /** How many partitions stay where they are, by the code of the reason. */
   readonly stays: Readonly<Record<string, number>>;
   /** Why nothing was done, where that is so. */
+  readonly note?: string;
+}
+
+/** What a look for anomalies found, and had evaluated anew. */
+export interface AnomalySummary {
+  readonly found: number;
+  readonly reevaluations: readonly {
+    readonly keyspace: string;
+    readonly partitions: readonly string[];
+    readonly workflowId: string;
+  }[];
   readonly note?: string;
 }
 

@@ -1,3 +1,4 @@
+import type { AnomalyDocument } from '../../store/catalog/anomalies.js';
 import type { AccessTopReport } from '../access-top.js';
 import { count, fraction, moment, percent, table } from './presentation.js';
 
@@ -74,4 +75,25 @@ const shareTable = (
       { title: 'share', value: ({ share }) => percent(share), right: true },
     ],
     `No ${title} is known.`,
+  );
+
+export const anomalyTable = (anomalies: readonly AnomalyDocument[]): string =>
+  table(
+    anomalies,
+    [
+      { title: 'window', value: ({ at }) => moment(at) },
+      {
+        title: 'of',
+        value: ({ of, keyspace, subject }) =>
+          of === 'node' ? `node ${subject}, ${keyspace}` : `${keyspace}/${subject}`,
+      },
+      { title: 'what', value: ({ kind, direction }) => (kind === 'level-shift' ? `${kind} ${direction}` : kind) },
+      { title: 'requests', value: ({ value }) => count(value), right: true },
+      { title: 'expected', value: ({ expected }) => count(expected), right: true },
+      {
+        title: 'evaluated anew',
+        value: ({ reevaluation }) => (reevaluation === null ? 'shortly before' : (reevaluation ?? 'no')),
+      },
+    ],
+    'Nothing unexpected has been found.',
   );

@@ -7,10 +7,10 @@ import { DroverError } from '../../domain/errors.js';
 import type { Catalog } from '../../store/catalog/catalog.js';
 import type { FieldMapping } from '../../store/ingest/log-lines.js';
 import type { IngestionResult, KeyType } from '../access-ingestion.js';
-import { topTables } from './access-view.js';
+import { anomalyTable, topTables } from './access-view.js';
 import { durationMs, given, moments, positiveInteger, wholeNumber } from './arguments.js';
 import { withControl } from './invocation.js';
-import { count, moment, some } from './presentation.js';
+import { count, identified, moment, some } from './presentation.js';
 
 interface IngestOptions {
   readonly keyspace: string;
@@ -47,6 +47,7 @@ export function addAccessCommands(program: Command): void {
   const access = program.command('access').description('access history: what is used, from where, how often');
 
   addTopCommand(access);
+  addAnomaliesCommand(access);
   access
     .command('ingest <file>')
     .description('count a log from elsewhere into the access history; - is standard input, gzip is recognised')
@@ -133,6 +134,22 @@ async function onlyKeyspace({ keyspaces }: Catalog): Promise<string> {
   if (names.length === 1) return names[0]!;
   const known = names.length === 0 ? 'there is none yet' : `there are ${names.join(', ')}`;
   throw new DroverError('InvalidRequest', `--keyspace says which keyspace is meant: ${known}`);
+}
+
+function addAnomaliesCommand(access: Command): void {
+  access
+    .command('anomalies')
+    .description('what was not as expected: spikes, other levels, lost traffic; and what was evaluated anew for it')
+    .option('--keyspace <keyspace>', 'only of this one')
+    .option('--limit <number>', 'how many, newest first', positiveInteger, 20)
+    .action(
+      withControl<{ keyspace?: string; limit: number }>(async ({ control, options, terminal }) => {
+        const { keyspace, limit } = options;
+        if (keyspace !== undefined) await control.catalog.keyspaces.get(keyspace);
+        const anomalies = await control.catalog.anomalies.list(given({ keyspace }), limit);
+        terminal.result({ anomalies: anomalies.map(identified) }, anomalyTable(anomalies));
+      }),
+    );
 }
 
 const progressBar = () =>

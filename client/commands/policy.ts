@@ -17,6 +17,7 @@ const DURATIONS: ReadonlySet<string> = new Set([
   'stepTimeout',
   'watchWriters',
   'expireAfter',
+  'coolDown',
 ]);
 
 export function addPolicyCommands(program: Command): void {

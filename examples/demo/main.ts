@@ -145,6 +145,7 @@ function configuration() {
     policy: {
       access: { window: '6h' },
       forecast: { every: 12_000 * RATE, window: '6h', history: '56d', horizon: '7d', season: ['1d', '7d'] },
+      anomalies: { every: 12_000 * RATE },
       plan: { trigger: 0.6, minimumGain: 0.1, minimumRequests: 20, dwell: '7d' },
       migration: { concurrency: 3, perNode: 3, dwell: '500ms', soak: '1s' },
     },

@@ -4,6 +4,7 @@ import type { Partition, SharedCollection } from '../../domain/partition.js';
 import { connect } from '../connect.js';
 import { hasCode } from '../server-errors.js';
 import { AccessHistory } from './access-history.js';
+import { Anomalies } from './anomalies.js';
 import { Decisions } from './decisions.js';
 import { Forecasts } from './forecasts.js';
 import { Ingestions } from './ingestions.js';
@@ -30,6 +31,7 @@ export class Catalog {
   readonly modelChoices: ModelChoices;
   readonly access: AccessHistory;
   readonly ingestions: Ingestions;
+  readonly anomalies: Anomalies;
   readonly routers: Routers;
   readonly reservations: Reservations;
   readonly settings: Settings;
@@ -47,6 +49,7 @@ export class Catalog {
     this.forecasts = new Forecasts(db.collection('forecasts'));
     this.modelChoices = new ModelChoices(db.collection('modelChoices'));
     this.access = new AccessHistory(db.collection('access'));
+    this.anomalies = new Anomalies(db.collection('anomalies'));
     this.ingestions = new Ingestions(db.collection('ingestions'));
     this.routers = new Routers(db.collection('routers'), db.collection('acknowledgements'));
     this.reservations = new Reservations(db.collection('reservations'));

@@ -60,6 +60,7 @@ describe('defaults', () => {
             lag: 30 * SECOND,
           },
         },
+        anomalies: { every: 5 * MINUTE, history: 28 * DAY, coolDown: 30 * MINUTE },
         decisions: { expireAfter: HOUR },
       },
       clock: { rate: 1 },

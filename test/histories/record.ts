@@ -7,13 +7,20 @@ import { historyToJSON } from '@temporalio/common/lib/proto-utils.js';
 import { approveDecision, listDecisions } from '../../client/decisions.js';
 import { runForecast } from '../../client/forecasts.js';
 import { amendWeights, migrate, migrationProgress, steer, waitForMigration } from '../../client/migrations.js';
-import { ADMISSION_WORKFLOW_ID, decisionWorkflowId, migrationWorkflowId } from '../../workflows/messages.js';
+import type { AnomalySummary } from '../../workflows/messages.js';
+import {
+  ADMISSION_WORKFLOW_ID,
+  CONTROL_QUEUE,
+  decisionWorkflowId,
+  migrationWorkflowId,
+} from '../../workflows/messages.js';
 import type { Order, Scene } from '../e2e/harness.js';
 import { scene, until } from '../e2e/harness.js';
 import { moveTheLoad } from '../e2e/load-history.js';
 
 /** This runs compiled; the histories stand beside the source. */
 const FOLDER = fileURLToPath(new URL('../../../test/histories/', import.meta.url));
+const HOUR_MS = 3_600_000;
 const ROOT = fileURLToPath(new URL('../../../', import.meta.url));
 
 /** What a machine leaves in a history, which is not for others to see and differs each time. */
@@ -88,6 +95,26 @@ async function record(the: Scene): Promise<void> {
   await save('admission', temporal.workflow.getHandle(ADMISSION_WORKFLOW_ID));
 }
 
+/** In the last hour, a partition is used much more than ever before: it is evaluated anew. */
+export async function recordAnomaly({ control, keyspace }: Scene): Promise<void> {
+  const time = Math.floor(Date.now() / HOUR_MS - 1) * HOUR_MS;
+  await control.catalog.access.append([
+    {
+      ...{ keyspace, partition: 'p0', region: 'us-east', time, reads: 5_000, writes: 0, errors: 0 },
+      ...{ latencyMs: { sum: 5_000, max: 2 }, clients: [], tokens: [] },
+    },
+  ]);
+  const temporal = await control.temporal();
+  const handle = await temporal.workflow.start('anomalyWorkflow', {
+    workflowId: 'anomalies',
+    taskQueue: CONTROL_QUEUE,
+    args: [],
+  });
+  const { reevaluations } = (await handle.result()) as AnomalySummary;
+  if (reevaluations.length === 0) throw new Error('nothing was evaluated anew');
+  await save('anomaly', handle);
+}
+
 async function main(): Promise<void> {
   await mkdir(dirname(FOLDER), { recursive: true });
   const the = await scene({
@@ -100,6 +127,7 @@ async function main(): Promise<void> {
   });
   try {
     await record(the);
+    await recordAnomaly(the);
   } finally {
     await the.stop();
   }

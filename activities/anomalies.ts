@@ -1,0 +1,145 @@
+import type { AnomalyDocument } from '../store/catalog/anomalies.js';
+import type { Found } from './anomaly-watch.js';
+import { AnomalyWatch } from './anomaly-watch.js';
+import type { Dependencies } from './dependencies.js';
+import { withHeartbeat } from './heartbeat.js';
+
+/** Windows are at least so long, whatever the policy says: detection remembers weeks of them. */
+const LEAST_WINDOW_MS = 60_000;
+/** Records of a window that is over may still be on their way. */
+const GRACE_MS = 2_000;
+/** More than a plan decides on at a time. */
+const MOST_PARTITIONS = 200;
+/** What was found in windows longer ago, such as by a worker that has just begun, starts nothing any more. */
+const FRESH_WINDOWS = 2;
+
+/** Partitions of one keyspace whose load is not as it was expected. */
+export interface Reevaluation {
+  readonly keyspace: string;
+  /** End of the last window that was looked at, Drover's time. */
+  readonly window: number;
+  readonly partitions: readonly string[];
+  /** What was found, in a sentence. */
+  readonly reason: string;
+  readonly anomalies: readonly string[];
+}
+
+export interface AnomalyCheck {
+  readonly found: number;
+  readonly reevaluations: readonly Reevaluation[];
+  readonly note?: string;
+}
+
+export function createAnomalyActivities(dependencies: Dependencies) {
+  const { catalog, anomalies: policy } = dependencies;
+  const windowMs = policy.window * Math.ceil(LEAST_WINDOW_MS / policy.window);
+  const watches = new Map<string, AnomalyWatch>();
+  /** One look after the other: a watch takes each window once. */
+  let looking: Promise<unknown> = Promise.resolve();
+
+  async function look(keyspace: string, now: number, signal: AbortSignal): Promise<Found[]> {
+    const end = Math.floor((now - GRACE_MS) / windowMs) * windowMs;
+    const partitions = await catalog.partitions.list(keyspace);
+    const owners = new Map(partitions.map(({ name, route }) => [name, route.source]));
+    let watch = watches.get(keyspace);
+    if (watch === undefined) {
+      watch = new AnomalyWatch(catalog.access, keyspace, windowMs, policy.history);
+      watches.set(keyspace, watch);
+    }
+    try {
+      const found = await watch.lookUpTo(end, owners, signal);
+      const fresh = found.filter(({ at }) => at >= end - FRESH_WINDOWS * windowMs);
+      await catalog.anomalies.record(fresh.map((each) => documentOf(keyspace, each, owners, now)));
+      return fresh;
+    } catch (error) {
+      // It may stand in the middle of a window: a new one learns from the history.
+      watches.delete(keyspace);
+      throw error;
+    }
+  }
+
+  /** Of what was found and not evaluated yet; what was evaluated a short time before is left out. */
+  async function due(keyspace: string, now: number): Promise<Reevaluation | undefined> {
+    const from = new Date(now - policy.coolDown - (FRESH_WINDOWS + 1) * windowMs);
+    const open = await catalog.anomalies.list({ keyspace, from, reevaluation: { $exists: false } });
+    if (open.length === 0) return undefined;
+    const lately = await catalog.anomalies.reevaluatedSince(keyspace, new Date(now - policy.coolDown));
+    const names = [...new Set(open.flatMap(({ partitions }) => partitions))].filter((name) => !lately.has(name));
+    const ids = open.map(({ _id }) => _id);
+    if (names.length === 0) {
+      await catalog.anomalies.setReevaluation(ids, null, new Date(now));
+      return undefined;
+    }
+    return {
+      keyspace,
+      window: Math.max(...open.map(({ at }) => at.getTime())) + windowMs,
+      partitions: names.slice(0, MOST_PARTITIONS),
+      reason: open.slice(0, 3).map(describeAnomaly).join('; '),
+      anomalies: ids,
+    };
+  }
+
+  return {
+    /** Looks at the windows that have ended since the last look. */
+    findAnomalies: (): Promise<AnomalyCheck> =>
+      withHeartbeat(async (_report, signal) => {
+        const earlier = looking;
+        let done!: () => void;
+        looking = new Promise<void>((resolve) => (done = resolve));
+        await earlier;
+        try {
+          const now = dependencies.now();
+          const keyspaces = (await catalog.keyspaces.list()).map(({ _id }) => _id);
+          let found = 0;
+          for (const keyspace of keyspaces) found += (await look(keyspace, now, signal)).length;
+          for (const known of watches.keys()) if (!keyspaces.includes(known)) watches.delete(known);
+          if (await catalog.settings.automationStopped()) {
+            return { found, reevaluations: [], note: 'all automation is stopped: nothing is evaluated anew' };
+          }
+          const reevaluations = await Promise.all(keyspaces.map((keyspace) => due(keyspace, now)));
+          return { found, reevaluations: reevaluations.filter((each) => each !== undefined) };
+        } finally {
+          done();
+        }
+      }),
+
+    recordReevaluation: async ({ anomalies, workflowId }: ReevaluationRecord): Promise<void> => {
+      await catalog.anomalies.setReevaluation(anomalies, workflowId, new Date(dependencies.now()));
+    },
+  };
+}
+
+export interface ReevaluationRecord {
+  readonly anomalies: readonly string[];
+  readonly workflowId: string;
+}
+
+export type AnomalyActivities = ReturnType<typeof createAnomalyActivities>;
+
+function documentOf(
+  keyspace: string,
+  { of, subject, at, anomaly }: Found,
+  owners: ReadonlyMap<string, string>,
+  now: number,
+): AnomalyDocument {
+  const { kind, direction, value, expected, windows, score } = anomaly;
+  const onNode = [...owners].filter(([, node]) => node === subject).map(([name]) => name);
+  return {
+    _id: `${keyspace}/${subject}/${new Date(at).toISOString()}`,
+    ...{ keyspace, subject, of, kind, direction, value, expected, windows, score },
+    partitions: of === 'partition' ? [subject] : onNode.slice(0, MOST_PARTITIONS),
+    at: new Date(at),
+    foundAt: new Date(now),
+  };
+}
+
+const SAYS: Readonly<Record<AnomalyDocument['kind'], string>> = {
+  spike: 'a spike',
+  drop: 'a drop',
+  'level-shift': 'another level',
+  record: 'more than in all of the last weeks',
+  'lost-traffic': 'lost traffic',
+};
+
+const describeAnomaly = ({ subject, kind, value, expected }: AnomalyDocument): string =>
+  `${subject}: ${SAYS[kind]} (${Math.round(value)} requests instead of ${Math.round(expected)})`;
