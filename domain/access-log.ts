@@ -17,6 +17,7 @@ export class BadLine extends Error {
 const MONTHS = ['Jan', 'Feb', 'Mar', 'Apr', 'May', 'Jun', 'Jul', 'Aug', 'Sep', 'Oct', 'Nov', 'Dec'];
 const CLF_TIME = /^(\d{2})\/([A-Z][a-z]{2})\/(\d{4}):(\d{2}):(\d{2}):(\d{2}) ([+-])(\d{2})(\d{2})$/;
 const ISO_TIME = /^\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}(:\d{2}([.,]\d+)?)?( ?(Z|UTC|[+-]\d{2}:?\d{2}))?)?$/;
+const USUAL_TIME = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{3})?Z$/;
 const NUMBER = /^-?\d+(\.\d+)?$/;
 
 /**
@@ -32,6 +33,8 @@ export function parseTime(value: unknown): number {
 }
 
 function timeOfText(text: string): number {
+  // Most logs have it like this, on every line: what follows would take longer than all else.
+  if (USUAL_TIME.test(text)) return Date.parse(text);
   if (ISO_TIME.test(text)) {
     const iso = text.replace(' UTC', 'Z').replace(',', '.').replace(' ', 'T').replace(' ', '');
     return Date.parse(iso.length > 10 && !/(Z|[+-]\d{2}:?\d{2})$/.test(iso) ? `${iso}Z` : iso);

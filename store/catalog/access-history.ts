@@ -1,4 +1,5 @@
-import type { Collection } from 'mongodb';
+import type { Collection, Document, ErrorDescription } from 'mongodb';
+import { MongoServerError } from 'mongodb';
 import type { AccessLatency, AccessRecord, AccessWindow } from '../../domain/access.js';
 import { distinctIn, HASHES_KEPT } from '../../domain/distinct-count.js';
 import type { Served } from '../../domain/watch.js';
@@ -22,6 +23,9 @@ interface AccessDocument {
   tokens: (readonly [ReturnType<typeof tokenToBson>, number])[];
 }
 
+/** Records in one command: some megabytes. */
+const AT_ONCE = 1_000;
+
 /** How long access records are kept at least, in seconds. */
 export const RETENTION_S = 90 * 24 * 3600;
 
@@ -40,7 +44,23 @@ export class AccessHistory {
   async append(records: readonly AccessRecord[], batch?: string): Promise<void> {
     if (records.length === 0) return;
     const documents = records.map((record) => toDocument(record, batch));
-    await this.collection.insertMany(documents, { ordered: false });
+    if (batch === undefined) await this.collection.insertMany(documents, { ordered: false });
+    else await this.appendMany(documents);
+  }
+
+  /** Without what `insertMany` does to each document beforehand, which takes as long as writing it. A caller repeats what fails. */
+  private async appendMany(documents: readonly AccessDocument[]): Promise<void> {
+    const { db, collectionName } = this.collection;
+    for (let at = 0; at < documents.length; at += AT_ONCE) {
+      const { writeErrors = [], writeConcernError } = await db.command({
+        insert: collectionName,
+        documents: documents.slice(at, at + AT_ONCE),
+        ordered: false,
+        writeConcern: { w: 'majority' },
+      });
+      const [failure = writeConcernError] = writeErrors as Document[];
+      if (failure !== undefined) throw new MongoServerError(failure as ErrorDescription);
+    }
   }
 
   /** Removes what was appended under this name. */
