@@ -106,13 +106,19 @@ export function sendMarker(world: World, { direction, marker }: Effect & { reado
   });
 }
 
+/** What the comparison of gates would do as well, within the bounds: without these it is left out, too. */
+const COVERED_BY_GATES: readonly (Element | undefined)[] = [
+  'attempt in the catalog',
+  'dropping gates of other partitions',
+];
+
 function advance(world: World, held: Partition, event: HandoverEvent, leftOut: Element | undefined): Done {
   const next = afterEvent(held, event, leftOut);
   const now = entryOf(world, held.id);
   const same =
     now.epoch === held.epoch &&
-    ((now.attempt === held.attempt && isDeepStrictEqual(now.gates, held.gates)) ||
-      leftOut === 'attempt in the catalog') &&
+    (now.attempt === held.attempt || leftOut === 'attempt in the catalog') &&
+    (isDeepStrictEqual(now.gates, held.gates) || COVERED_BY_GATES.includes(leftOut)) &&
     now.handover?.migration === held.handover?.migration &&
     now.handover?.state.kind === held.handover?.state.kind;
   if (next === held) return { world, value: held };
