@@ -23,6 +23,9 @@ interface AccessDocument {
   tokens: (readonly [ReturnType<typeof tokenToBson>, number])[];
 }
 
+/** Records of this age are left alone: most of their time is still to come. */
+const YOUNG_S = 30 * 24 * 3600;
+
 /** Records in one command: some megabytes. */
 const AT_ONCE = 1_000;
 
@@ -70,11 +73,12 @@ export class AccessHistory {
 
   /**
    * Has records from this time on be kept as long as those of today: the server deletes by their age, and what a log or a replay
-   * brings is old from the beginning.
+   * brings may be old from the beginning.
    */
   async keepFrom(time: Date | undefined): Promise<void> {
-    const wanted = RETENTION_S + Math.ceil((Date.now() - (time?.getTime() ?? Infinity)) / 1000);
-    if (wanted <= RETENTION_S || wanted <= this.keptSeconds) return;
+    const age = Math.ceil((Date.now() - (time?.getTime() ?? Infinity)) / 1000);
+    const wanted = RETENTION_S + age;
+    if (age <= YOUNG_S || wanted <= this.keptSeconds) return;
     const { db, collectionName } = this.collection;
     const [info] = await db
       .listCollections<{ name: string; type: string; options?: { expireAfterSeconds?: number } }>(
@@ -82,11 +86,11 @@ export class AccessHistory {
         { nameOnly: false },
       )
       .toArray();
-    // Somewhat more than is needed, so that a log in order of time does not ask for it again and again.
-    const seconds = Math.max(wanted + RETENTION_S, info?.options?.expireAfterSeconds ?? 0);
-    if (seconds > (info?.options?.expireAfterSeconds ?? 0)) {
-      await db.command({ collMod: collectionName, expireAfterSeconds: seconds });
-    }
+    this.keptSeconds = info?.options?.expireAfterSeconds ?? RETENTION_S;
+    if (wanted <= this.keptSeconds) return;
+    // More than is needed, so that it does not have to be changed again soon.
+    const seconds = wanted + RETENTION_S;
+    await db.command({ collMod: collectionName, expireAfterSeconds: seconds });
     this.keptSeconds = seconds;
   }
 
