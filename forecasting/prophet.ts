@@ -14,7 +14,7 @@ const FOURIER_ORDER = 4;
 /** Changes of the trend, fewer than Prophet's 25: a history is a few weeks here, not years. */
 const CHANGEPOINTS = 10;
 
-/** Prophet (source documents 2 and 4 call for it): a trend with changes, and seasons as Fourier series. */
+/** Prophet: a trend with changes, and seasons as Fourier series. */
 export const prophet: ModelFamily = (seasons) =>
   seasons.length === 0
     ? []
@@ -23,6 +23,8 @@ export const prophet: ModelFamily = (seasons) =>
           name: 'prophet',
           costly: true,
           forecast: (series, { seasons, horizon }) => {
+            // It has no scale then, and ends by a trap.
+            if (series.every((value) => value === series[0])) return new Float64Array(horizon).fill(series[0]!);
             // Times only have to be evenly spaced: the shortest season is called a day.
             const stepS = Math.round(DAY_S / seasons[0]!);
             const at = (t: number) => t * stepS;
