@@ -3,7 +3,7 @@ import type { Collection, Document } from 'mongodb';
 import { MongoBulkWriteError, MongoInvalidArgumentError } from 'mongodb';
 import { beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import type { Dependencies } from '../../activities/index.js';
-import { createControlActivities } from '../../activities/index.js';
+import { createLifecycleActivities } from '../../activities/lifecycle.js';
 import { TOKEN_MIN } from '../../domain/token.js';
 import type { Entrance } from '../../router/entrance.js';
 import type { DroverClient, DroverCollection } from '../../router/index.js';
@@ -294,7 +294,7 @@ describe('a router that was there before a migration', () => {
   const activities = () => {
     const [a, b] = cluster.uris as [string, string];
     const dependencies = { catalog: cluster.catalog, nodes: new NodePool(new Map(Object.entries({ a, b }))) };
-    return { ...dependencies, ...createControlActivities(dependencies as Dependencies) };
+    return { ...dependencies, ...createLifecycleActivities(dependencies as Dependencies) };
   };
 
   it('does not keep it from being given up before its target was published', async () => {
