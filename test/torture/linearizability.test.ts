@@ -193,9 +193,10 @@ describe('any history', () => {
 
   it('is checked in a moment, also with thousands of operations', () => {
     const history = simulate(7, 4, 5_000, 0.005);
-    const startedAt = performance.now();
+    const before = process.cpuUsage();
     expect(check(history).kind).toBe('linearizable');
-    expect(performance.now() - startedAt).toBeLessThan(5_000);
+    // Of this process: what else runs on the machine does not count.
+    expect(process.cpuUsage(before).user / 1_000).toBeLessThan(5_000);
   });
 
   it('is refused when an acknowledged insert is taken out of a log whose answers have seen it', () => {
