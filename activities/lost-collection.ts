@@ -4,11 +4,12 @@ import type { NodeName, Partition } from '../domain/partition.js';
 import { collectionOn, isSharedOn, tokensOf } from '../domain/partition.js';
 import type { World } from '../domain/step.js';
 import { run } from '../domain/step.js';
+import { scopeFromBson } from '../store/codec.js';
 import { readDefinition } from '../store/collection-definition.js';
 import type { CollectionState } from '../store/fenced-collection.js';
 import { createFenced } from '../store/fenced-collection.js';
 import type { Dependencies } from './dependencies.js';
-import { keptOf } from './kept-definition.js';
+import { keptFrom } from './kept-definition.js';
 import type { MoveContext } from './move-context.js';
 
 /** What becomes of a move when somebody drops or renames one of its collections. */
@@ -38,8 +39,8 @@ export async function leaveAlone(
 }
 
 /**
- * Whether the source's collection is another one now, or none, while the partition can't simply go back to it: what the target owns is
- * there alone.
+ * Whether the source's collection is another one now, or none, or was so for a while, and the partition can't simply go back to it: what
+ * the target owns is there alone, or was when a step back was completed by another attempt.
  *
  * @returns why nothing can be handed back, in a sentence; undefined where it can
  */
@@ -47,10 +48,15 @@ export async function noWayBack(dependencies: Dependencies, context: MoveContext
   const { catalog, log } = dependencies;
   const { partition, keyspace, move } = context;
   const { source, target, migration } = move;
-  const kept = await keptOf(catalog, migration);
-  if (kept === undefined || isAtSource(partition)) return undefined;
+  const record = await catalog.migrations.find(migration);
+  if (record?.sourceLost === true) return record.error ?? `nothing can be handed back to "${source}"`;
+  const known = record && keptFrom(record)?.uuids[source];
+  if (known === undefined || (isAtSource(partition) && !(await wasHandedOver(context)))) return undefined;
   const collection = collectionOn(partition, source);
-  if ((await readDefinition(context.db(source), collection))?.uuid === kept.uuids[source]) return undefined;
+  const back = await context.checkpoint('back').find();
+  const isThere = (await readDefinition(context.db(source), collection))?.uuid === known;
+  // Under its own UUID it may be there again: what was left out meanwhile is not in it.
+  if (isThere && back?.sourceGone !== true) return undefined;
   const isWhollyAtTarget = partition.route.boundary === tokensOf(partition).high;
   const reason =
     `${keyspace.database}.${collection} on "${source}" was dropped or renamed while "${target}" owned ` +
@@ -65,6 +71,12 @@ export async function noWayBack(dependencies: Dependencies, context: MoveContext
 
 const isAtSource = ({ route, handover, box: [{ low }] }: Partition): boolean =>
   route.boundary === low && handover?.state.kind === 'idle';
+
+/** Also of a step that was undone. */
+async function wasHandedOver(context: MoveContext): Promise<boolean> {
+  const forward = await context.checkpoint('forward').find();
+  return forward !== undefined && scopeFromBson(forward.scope).handedOver > 0;
+}
 
 /**
  * Makes what the catalog says hold again at a source whose collection is gone: with a collection of its name, or the one that somebody

@@ -159,8 +159,12 @@ export function handoverWorld(dependencies: Dependencies, context: MoveContext):
       await context.markers(direction).write(id, migration, direction, { boundary: marker });
       // By what it did: the checkpoint names the last marker only, and others may follow it at once.
       const handedOver = ({ scope }: CheckpointDocument) => scopeFromBson(scope).handedOver === marker.epoch;
-      if (await markerRead(context.checkpoint(direction), handedOver, stepTimeout())) return;
-      throw new DroverError('StepUndone', `replication (${direction}) did not reach the marker in time`);
+      if (!(await markerRead(context.checkpoint(direction), handedOver, stepTimeout()))) {
+        throw new DroverError('StepUndone', `replication (${direction}) did not reach the marker in time`);
+      }
+      // What was not written to a collection that is gone must not be owned there.
+      if (direction === 'forward' || (await hasSource(dependencies, context))) return;
+      throw new DroverError('StepUndone', `the collection on "${source}" was dropped or renamed`);
     },
 
     readTime: ({ node }) => operationTime(db(node)),
@@ -194,6 +198,12 @@ export function handoverWorld(dependencies: Dependencies, context: MoveContext):
       throw new DroverError('StepUndone', `somebody has just changed the collection ${collection} on "${node}"`);
     },
   };
+}
+
+/** Whether the source's collection is the one that the move knows. */
+async function hasSource({ catalog }: Dependencies, { move, names, db }: MoveContext): Promise<boolean> {
+  const known = (await keptOf(catalog, move.migration))?.uuids[move.source];
+  return known === undefined || (await inspect(db(move.source), names.source)).uuid === known;
 }
 
 /** Sends a marker through a direction of replication. @returns whether it arrived in time */

@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { ClientSession, Collection, Db, ResumeToken } from 'mongodb';
-import { MongoServerError } from 'mongodb';
+import { MongoServerError, UUID } from 'mongodb';
 import { DroverError } from '../domain/errors.js';
 import type { ClusterTime, Direction } from '../domain/partition.js';
 import type { ReplicationScope } from '../domain/replication.js';
@@ -304,7 +304,11 @@ export class ChangeApplier {
     return documents;
   }
 
-  /** Inside the transaction. */
+  /**
+   * Inside the transaction.
+   *
+   * @throws DroverError `SourceChanged` at the marker of a step to a source whose collection was gone
+   */
   private async write(
     outcomes: readonly Outcome[],
     documents: Documents,
@@ -314,15 +318,21 @@ export class ChangeApplier {
     const set = {
       ...(resumeToken === undefined ? {} : { resumeToken }),
       ...(marker === undefined ? {} : { marker: marker._id }),
+      // Together with the position, which passes what is left out: the collection may come back, and that does not.
+      ...(this.isSourceGone ? { sourceGone: true } : {}),
     };
     const before = await this.checkpoint.advance(this.attempt, set, this.session);
     const scope = scopeFromBson(before.scope);
     this.scope = scope;
 
+    this.isSourceGone ||= before.sourceGone === true;
     const written = this.isSourceGone ? 0 : await this.writeDocuments(outcomes, documents, predecessors, scope);
     const boundary = marker && markerBoundary(marker);
     const next = boundary === undefined ? scope : handOver(scope, boundary);
     if (next !== scope) {
+      if (this.isSourceGone) {
+        throw new DroverError('SourceChanged', `${this.copy.namespace} was gone: nothing can be handed back to it`);
+      }
       await this.checkpoint.setScope(this.attempt, next, this.session);
       this.scope = next;
     }
@@ -350,6 +360,7 @@ export class ChangeApplier {
     const deletes: RawDocument[] = [];
     const updates: RawDocument[] = [];
     const inserts: RawDocument[] = [];
+    let areThere = true;
     for (const { outcome, document } of changes) {
       const { id, at, deletedAt } = outcome;
       const there = present.get(identity(id));
@@ -363,7 +374,10 @@ export class ChangeApplier {
       }
       if (there !== undefined && isApplied(scope, tokenOfRaw(there), deletedAt ?? at)) deletes.push(deletion(id));
       if (document !== undefined) inserts.push(document);
+      areThere &&= there !== undefined || deletedAt === undefined;
     }
+    // In a collection that is gone, nothing is there either.
+    if (!areThere) await this.confirmCopy();
     await this.command('delete', deletes);
     await this.command('update', updates);
     await this.command('insert', inserts);
@@ -390,6 +404,14 @@ export class ChangeApplier {
     const { keyField } = this.options;
     const found = await findRaw(this.copy, ids, { projection: { _id: 1, [keyField]: 1 }, session: this.session });
     return new Map(found!.map((document) => [identity(field(document, '_id')!), fieldAt(document, keyField)!]));
+  }
+
+  /** Refused by the server, as writes are, when another collection has the name of the copy, or none. */
+  private async confirmCopy(): Promise<void> {
+    const { destination, copyUuid } = this.options;
+    if (copyUuid === undefined) return;
+    const command = { find: this.copy.collectionName, projection: { _id: 1 }, limit: 1, singleBatch: true };
+    await destination.command({ ...command, collectionUUID: new UUID(copyUuid) }, { session: this.session });
   }
 
   private async command(command: 'insert' | 'update' | 'delete', writes: readonly RawDocument[]): Promise<void> {

@@ -30,6 +30,8 @@ export interface CheckpointDocument {
   marker?: string;
   /** Ids of the last few, as several may be read at once. */
   markers?: string[];
+  /** Changes were left out, as the destination's collection was gone: it can't be handed anything any more (back direction only). */
+  sourceGone?: boolean;
   /** Of the backfill, when it is over (forward direction only). */
   copyDone?: boolean;
   documents: number;

@@ -1,6 +1,7 @@
 import type { Db } from 'mongodb';
 import { MongoWriteConcernError } from 'mongodb';
 import { nanoid } from 'nanoid';
+import { DroverError } from '../domain/errors.js';
 import { hasCode } from './server-errors.js';
 import { storageStats } from './storage-stats.js';
 
@@ -38,7 +39,12 @@ export function newGates(partition: string, attempt: number): string[] {
   return Array.from({ length: MADE_AT_ONCE }, (_, i) => [PREFIX, partition, attempt, batch, i].join(':'));
 }
 
+/** @throws DroverError `SourceChanged` when there is no such collection: an index would make one, without a fence */
 export async function makeGates(db: Db, collection: string, names: readonly string[]): Promise<void> {
+  const found = await db.listCollections({ name: collection }, { nameOnly: true }).toArray();
+  if (found.length === 0) {
+    throw new DroverError('SourceChanged', `${db.databaseName}.${collection} was dropped or renamed: it gets no gates`);
+  }
   const indexes = names.map((name) => ({ name, key: { [name]: 1 }, sparse: true, hidden: true }));
   await db.command({ createIndexes: collection, indexes, ...MAJORITY });
 }

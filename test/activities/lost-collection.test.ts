@@ -1,0 +1,164 @@
+import type { Collection, Db } from 'mongodb';
+import { afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { definitionToCopy, keepDefinition } from '../../activities/definition.js';
+import { noWayBack } from '../../activities/lost-collection.js';
+import type { MoveContext } from '../../activities/move-context.js';
+import { openHandover } from '../../activities/move-context.js';
+import { handoverWorld, ping } from '../../activities/world.js';
+import type { Partition } from '../../domain/partition.js';
+import { TOKEN_MIN } from '../../domain/token.js';
+import { operationTime } from '../../store/change-log.js';
+import { Markers } from '../../store/checkpoint.js';
+import { scopeFromBson } from '../../store/codec.js';
+import { createFenced, inspect } from '../../store/fenced-collection.js';
+import { follow } from '../../store/follower.js';
+import { makeGates, newGates } from '../../store/gates.js';
+import { tokenOfKey } from '../../store/key-token.js';
+import { half, keyspaceDocument, record, useNodes } from './nodes.js';
+
+interface Parcel {
+  _id: string;
+  customerId: string;
+  seen?: boolean;
+}
+
+const NAME = 'parcels.p0';
+const MIDDLE = -(2n ** 62n);
+const WHOLE = { low: TOKEN_MIN, high: 0n };
+/** Of these tokens the target is the owner. */
+const MOVED = { low: TOKEN_MIN, high: MIDDLE };
+const keys = Array.from({ length: 40 }, (_, i) => `customer-${i}`).filter((key) => tokenOfKey(key) < MIDDLE);
+const PAST = { bypassDocumentValidation: true } as const;
+
+describe("a move whose source's collection is gone", () => {
+  const the = useNodes();
+  let moves = 0;
+  let migration = '';
+  let [source, target]: [Db, Db] = [undefined as never, undefined as never];
+  let copy: Collection<Parcel>;
+  let context: MoveContext;
+  let stopping: AbortController;
+  let following: Promise<unknown>[] = [];
+
+  beforeAll(() => the.catalog.addKeyspace(keyspaceDocument(), [half('p0')]));
+
+  /** The target owns a part, which was handed over in the step of epoch 2. */
+  beforeEach(async () => {
+    migration = `m${moves++}`;
+    [source, target] = [await the.db('n0'), await the.db('n1')];
+    await Promise.all([source.dropDatabase(), target.dropDatabase()]);
+    await createFenced(source, NAME, { keyField: 'customerId', accepted: [{ low: MIDDLE, high: 0n }] });
+    await createFenced(target, NAME, { keyField: 'customerId', accepted: [MOVED] });
+    copy = target.collection<Parcel>(NAME);
+    const documents = keys.map((customerId, i) => ({ _id: `${i}`, customerId }));
+    for (const db of [source, target]) await db.collection<Parcel>(NAME).insertMany(documents, PAST);
+    const state = { kind: 'idle' } as const;
+    const route = { source: 'n0', target: 'n1', boundary: MIDDLE, fence: null };
+    const partition = half('p0', { epoch: 3, attempt: 1, route, handover: { migration, target: 'n1', state } });
+    await the.catalog.migrations.insert(record(migration));
+    context = await openHandover(the.dependencies(), partition);
+    await keepDefinition(the.dependencies(), context, await definitionToCopy(the.dependencies(), context), undefined);
+    const since = await operationTime(target);
+    await context.checkpoint('forward').create(WHOLE, await operationTime(source));
+    await context.checkpoint('back').create(WHOLE, since);
+    await context.checkpoint('back').receive({ epoch: 2, interval: MOVED, since });
+    stopping = new AbortController();
+  });
+  afterEach(async () => {
+    stopping.abort();
+    await Promise.all(following);
+    following = [];
+  });
+
+  const followBack = async () => {
+    const copyUuid = (await inspect(source, NAME)).uuid;
+    const [origin, destination] = [await the.nodes.get('n1'), await the.nodes.get('n0')];
+    const end = follow({
+      ...{ migration, direction: 'back', origin, destination, database: 'shop', collection: NAME, copyUuid },
+      ...{ keyField: 'customerId', signal: stopping.signal, onProgress: () => undefined },
+    }).catch((error: unknown) => error);
+    following.push(end);
+    return end;
+  };
+  const arrived = () => ping(context, 'back', 10_000);
+  const lost = (partition?: Partition) =>
+    noWayBack(the.dependencies(), partition === undefined ? context : { ...context, partition });
+  const atSource = (): Partition => ({
+    ...context.partition,
+    route: { ...context.partition.route, boundary: TOKEN_MIN },
+  });
+
+  it.each([
+    ['an update and a delete', async () => copy.updateOne({ _id: '0' }, { $set: { seen: true } }, PAST)],
+    ['a delete alone', () => Promise.resolve()],
+  ])('gets nothing handed back when it was renamed away and back meanwhile, with %s', async (_, update) => {
+    const end = followBack();
+    expect(await arrived()).toBe(true);
+    await source.renameCollection(NAME, 'elsewhere');
+    await update();
+    await copy.deleteOne({ _id: '1' });
+    expect(await arrived()).toBe(true);
+    await source.renameCollection('elsewhere', NAME);
+    // Also who has not seen it be away knows it.
+    stopping.abort();
+    expect(await end).toBeUndefined();
+    stopping = new AbortController();
+    const second = followBack();
+    await copy.updateOne({ _id: '2' }, { $set: { seen: true } }, PAST);
+    expect(await arrived()).toBe(true);
+    expect(await source.collection<Parcel>(NAME).findOne({ _id: '2' })).not.toHaveProperty('seen');
+
+    await new Markers(target).write(`${migration}/step`, migration, 'back', {
+      boundary: { epoch: 4, interval: MOVED },
+    });
+    expect(await second).toMatchObject({ code: 'SourceChanged' });
+    const { scope } = await context.checkpoint('back').get();
+    expect(scopeFromBson(scope).owned).toMatchObject([MOVED]);
+    expect(await lost()).toContain('"n0" was dropped or renamed while "n1" owned a part');
+    expect(await the.catalog.migrations.find(migration)).toMatchObject({ sourceLost: true });
+    expect(await copy.countDocuments()).toBe(keys.length - 1);
+  });
+
+  it('is one as before when nothing was written while it was away', async () => {
+    void followBack();
+    await source.renameCollection(NAME, 'elsewhere');
+    expect(await arrived()).toBe(true);
+    await source.renameCollection('elsewhere', NAME);
+    await copy.updateOne({ _id: '2' }, { $set: { seen: true } }, PAST);
+    expect(await arrived()).toBe(true);
+    expect(await source.collection<Parcel>(NAME).findOne({ _id: '2' })).toMatchObject({ seen: true });
+    expect(await lost()).toBeUndefined();
+  });
+
+  it('stays one that is lost, whatever is there later', async () => {
+    await the.catalog.migrations.update(migration, { $set: { sourceLost: true, error: 'it was dropped' } });
+    expect(await lost()).toBe('it was dropped');
+    expect(await lost(atSource())).toBe('it was dropped');
+  });
+
+  it('keeps the copy also when the last step back had been made, unless the target never owned anything', async () => {
+    await source.dropCollection(NAME);
+    expect(await lost(atSource())).toBeUndefined();
+    await context.checkpoint('forward').takeBack({ begun: 1, undone: 2 });
+    expect(await lost(atSource())).toContain('was dropped or renamed');
+  });
+
+  it('is not the owner of what a step hands back, although its marker was read', async () => {
+    void followBack();
+    await source.dropCollection(NAME);
+    const marker = { epoch: 4, interval: MOVED };
+    const passing = handoverWorld(the.dependencies({ stepTimeout: 10_000 }), context).passMarker({
+      ...{ do: 'passMarker', direction: 'back', marker },
+    });
+    await expect(passing).rejects.toMatchObject({
+      code: 'StepUndone',
+      message: expect.stringContaining('dropped') as string,
+    });
+  });
+
+  it('is not made anew by a gate', async () => {
+    await source.dropCollection(NAME);
+    await expect(makeGates(source, NAME, newGates('p0', 1))).rejects.toMatchObject({ code: 'SourceChanged' });
+    expect((await inspect(source, NAME)).exists).toBe(false);
+  });
+});
