@@ -104,11 +104,13 @@ export function createCutoverActivities(dependencies: Dependencies) {
       withHeartbeat(async (_report, signal) => {
         // Before the partition is read: what another activity of this process does meanwhile must not count for it.
         const id = partitionId(move.keyspace, move.partition);
-        const mine = atRest.get(id);
+        let mine = atRest.get(id);
         atRest.delete(id);
         let context = await openMove(dependencies, move);
         if (move.sourceLost === true) {
           context = { ...context, partition: await fenceAnew(context, handoverWorld(dependencies, context)) };
+          // It has a gate at the source: later ones have none.
+          mine = context.partition.attempt;
         } else if (move.weight > 0) await followDefinition(dependencies, context, { signal });
         const { partition } = context;
         const tokens = tokensOf(partition);

@@ -12,7 +12,7 @@ import { scopeFromBson } from '../store/codec.js';
 import type { PingOptions } from '../store/follower.js';
 import { markerRead, ping as passPing } from '../store/follower.js';
 import type { Gate } from '../store/gates.js';
-import { dropGates, indexBuilds, makeGates, newGates, OUTSIDE } from '../store/gates.js';
+import { dropGates, gatesOf, indexBuilds, makeGates, newGates, OUTSIDE } from '../store/gates.js';
 import { endIndexBuilds } from '../store/shadow-indexes.js';
 import { stepMarkerId } from '../store/step-marker.js';
 import type { Dependencies } from './dependencies.js';
@@ -144,6 +144,17 @@ export function handoverWorld(dependencies: Dependencies, context: MoveContext):
     awaitRouters: async ({ partition, patiently }) => {
       if (patiently) moment.begin();
       await routersAcknowledge(dependencies, partition, patiently ? ROUTERS_FOLLOW_MS : stepTimeout());
+    },
+
+    makeMissingGate: async ({ partition }) => {
+      const gate = partition.gates[0]!;
+      for (const node of nodesOf(partition)) {
+        const collection = collectionOn(partition, node);
+        if ((await gatesOf(db(node), collection)).some(({ name }) => name === gate)) continue;
+        await confirmAttempt(catalog, partition);
+        await makeGates(db(node), collection, [gate]);
+      }
+      await confirmAttempt(catalog, partition);
     },
 
     awaitReplication: async ({ direction }) => {

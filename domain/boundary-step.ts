@@ -53,7 +53,12 @@ const SPARE_GATES = 3;
  * @returns the partition with no step under way
  */
 export function* takeOver(held: Partition): Step {
-  let taken = yield* shutOut(held);
+  return yield* settle(yield* shutOut(held));
+}
+
+/** Brings a step that is under way to one of its two ends. */
+function* settle(held: Partition): Step {
+  let taken = held;
   const state = taken.handover?.state.kind ?? 'idle';
   if (state === 'idle' || state === 'retiring') return taken;
   if (taken.gates.length === 0) taken = yield* makeGates(taken);
@@ -82,15 +87,23 @@ export function* makeGates(taken: Partition): Step {
  * Takes over: an active attempt begins again, as it can't know what its fences were worth meanwhile.
  */
 export function* restoreFences(held: Partition): Step {
-  let taken = yield* takeOver(held);
-  if (taken.gates.length === 0) taken = yield* makeGates(taken);
+  return yield* setFences(yield* takeOver(held));
+}
+
+function* setFences(held: Partition): Step {
+  const taken = held.gates.length === 0 ? yield* makeGates(held) : held;
   for (const node of nodesOf(taken)) yield* setAccepted(taken, node);
   return taken.handover === null ? yield* removeGates(taken) : taken;
 }
 
-/** The same where one of the collections is not the one any more that gates were made in: by new ones. */
+/**
+ * The same where one of the collections is not the one any more that gates were made in: this attempt's own is made there. Those of
+ * later attempts are not: the message could come after such an attempt was shut out, and give it its gate back.
+ */
 export function* restoreLostFences(held: Partition): Step {
-  return yield* restoreFences(yield* makeGates(yield* removeGates(yield* shutOut(held))));
+  const taken = yield* shutOut(held);
+  if (taken.gates.length > 0) yield* perform<'makeMissingGate'>({ do: 'makeMissingGate', partition: taken });
+  return yield* setFences(yield* settle(taken));
 }
 
 export function* removeGates(taken: Partition): Step {

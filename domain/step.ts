@@ -20,6 +20,11 @@ export type Effect =
   | { readonly do: 'dropGates'; readonly partition: Partition }
   /** Makes gates with new names on all nodes of the partition. */
   | { readonly do: 'makeGates'; readonly partition: Partition }
+  /**
+   * Makes the gate of this attempt, the first one of the entry, on those of the partition's nodes where it is missing. Throws
+   * `Superseded` when the attempt, looked at after that, is not the one of the catalog any more.
+   */
+  | { readonly do: 'makeMissingGate'; readonly partition: Partition }
   /** Waits until all routers have acknowledged the epoch, or have lost their lease. Patiently: where nobody waits for it. */
   | { readonly do: 'awaitRouters'; readonly partition: Partition; readonly patiently: boolean }
   /**
@@ -53,6 +58,7 @@ export interface Outcomes {
   readonly advance: Partition;
   readonly dropGates: void;
   readonly makeGates: readonly string[];
+  readonly makeMissingGate: void;
   readonly awaitRouters: void;
   readonly awaitTransactions: void;
   readonly awaitReplication: boolean;

@@ -1,20 +1,22 @@
 import type { Collection, Db } from 'mongodb';
 import { afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { definitionToCopy, keepDefinition } from '../../activities/definition.js';
-import { noWayBack } from '../../activities/lost-collection.js';
+import { fenceAnew, noWayBack } from '../../activities/lost-collection.js';
 import type { MoveContext } from '../../activities/move-context.js';
 import { openHandover } from '../../activities/move-context.js';
 import { handoverWorld, ping } from '../../activities/world.js';
+import { makeGates as gated } from '../../domain/boundary-step.js';
 import type { Partition } from '../../domain/partition.js';
+import { run } from '../../domain/step.js';
 import { TOKEN_MIN } from '../../domain/token.js';
 import { operationTime } from '../../store/change-log.js';
 import { Markers } from '../../store/checkpoint.js';
 import { scopeFromBson } from '../../store/codec.js';
 import { createFenced, inspect } from '../../store/fenced-collection.js';
 import { follow } from '../../store/follower.js';
-import { makeGates, newGates } from '../../store/gates.js';
+import { gatesOf, makeGates, newGates } from '../../store/gates.js';
 import { tokenOfKey } from '../../store/key-token.js';
-import { half, keyspaceDocument, record, useNodes } from './nodes.js';
+import { half, KEYSPACE, keyspaceDocument, record, useNodes } from './nodes.js';
 
 interface Parcel {
   _id: string;
@@ -154,6 +156,25 @@ describe("a move whose source's collection is gone", () => {
       code: 'StepUndone',
       message: expect.stringContaining('dropped') as string,
     });
+  });
+
+  it('gets one gate, and the copy keeps those that it has', async () => {
+    const world = (at: Partition) =>
+      openHandover(the.dependencies(), at).then((found) => handoverWorld(the.dependencies(), found));
+    const { catalog } = the;
+    const idle = await catalog.partitions.get(KEYSPACE, 'p0');
+    const claimed = await catalog.partitions.advance(idle, { kind: 'claim', migration, target: 'n1' });
+    const published = await catalog.partitions.advance(claimed, { kind: 'publish' });
+    const { gates } = await run(gated(published), await world(published));
+    await source.dropCollection(NAME);
+    for (const used of [1, 2]) {
+      const moving = await openHandover(the.dependencies(), await catalog.partitions.get(KEYSPACE, 'p0'));
+      const fenced = await fenceAnew(moving, await world(moving.partition));
+      expect(fenced.gates).toEqual(gates.slice(used));
+      expect((await gatesOf(target, NAME)).map(({ name }) => name).sort()).toEqual(gates.slice(used));
+      expect((await gatesOf(source, NAME)).map(({ name }) => name)).toEqual([gates[used]]);
+      expect(await inspect(source, NAME)).toMatchObject({ fenced: true, empty: true });
+    }
   });
 
   it('is not made anew by a gate', async () => {

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { moveBoundary, restoreFences, takeOver } from '../../domain/boundary-step.js';
+import { moveBoundary, restoreFences, restoreLostFences, takeOver } from '../../domain/boundary-step.js';
 import { removeOldCopy, removeShadow, retire, withdraw } from '../../domain/ending.js';
 import { DroverError } from '../../domain/errors.js';
 import { stateName, transition } from '../../domain/handover.js';
@@ -264,6 +264,12 @@ describe('restoring fences', () => {
   it('sets those of both nodes, and leaves the gates to the migration', () => {
     const { effects } = play(restoreFences(published));
     expect(effects).toEqual(['takeOver', 'dropGates', 'fence a through g2', 'fence b through g2']);
+  });
+
+  it('keeps the gates where a collection is lost, and makes one there', () => {
+    const { effects, ended } = play(restoreLostFences(published));
+    expect(effects).toEqual(['takeOver', 'dropGates', 'makeMissingGate', 'fence a through g2', 'fence b through g2']);
+    expect((ended as Partition).gates).toEqual(['g2', 'g3', 'g4', 'g5']);
   });
 
   it('leaves no gate where there is no migration', () => {

@@ -41,6 +41,12 @@ export function perform(
       return [{ world: leftOut === 'dropping older gates' ? world : dropGates(world, effect.partition, leftOut) }];
     case 'makeGates':
       return [makeGates(world, effect.partition)];
+    case 'makeMissingGate':
+      // Looked at again when it is there.
+      if (entryOf(world, effect.partition.id).attempt !== effect.partition.attempt) {
+        throw new DroverError('Superseded', 'somebody has taken over');
+      }
+      return [{ world: makeMissingGate(world, effect.partition) }];
     case 'awaitRouters':
       return awaitRouters(world, effect.partition.epoch, leftOut).map((after) => ({ world: after }));
     // Both only make it likely that what follows does not take long.
@@ -87,6 +93,7 @@ export function arrive(
   try {
     if (effect.do === 'passMarker') return sendMarker(world, effect);
     if (effect.do === 'closeCopy') return replaceByClosed(world, effect);
+    if (effect.do === 'makeMissingGate') return makeMissingGate(world, effect.partition);
     return perform(world, effect, sharing, leftOut)[0]!.world;
   } catch (error) {
     if (error instanceof DroverError) return world;
@@ -172,12 +179,17 @@ function dropGates(world: World, partition: Partition, leftOut: Element | undefi
 
 function makeGates(world: World, partition: Partition): Done {
   const names = Array.from({ length: MADE_AT_ONCE }, (_, i) => `${partition.id}/${partition.attempt}/${i}`);
-  const after = nodesOf(partition).reduce<World>((before, node) => {
+  return { world: withGates(world, partition, names), value: names };
+}
+
+const makeMissingGate = (world: World, partition: Partition): World =>
+  withGates(world, partition, partition.gates.slice(0, 1));
+
+const withGates = (world: World, partition: Partition, names: readonly Gate[]): World =>
+  nodesOf(partition).reduce<World>((before, node) => {
     const { gates } = before.servers[node as Site];
     return withServer(before, node as Site, { gates: [...new Set([...gates, ...names])].sort() });
   }, world);
-  return { world: after, value: names };
-}
 
 function setAccepted(
   world: World,

@@ -42,3 +42,10 @@ export const fencesRestored: Program = restoreFences;
 
 /** What is done where somebody has dropped the source's collection: with what the model has of it, a mover among others. */
 export const lostFencesRestored: Program = restoreLostFences;
+
+/** And then what is left to do: by the gate that was made for it. */
+export const throughLost = (boundary: number): Program =>
+  function* (held) {
+    const restored = yield* restoreLostFences(held);
+    return yield* moveBoundary(restored, BigInt(boundary), restored.attempt);
+  };

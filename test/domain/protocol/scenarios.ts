@@ -8,6 +8,7 @@ import {
   shadowRemoved,
   retired,
   through,
+  throughLost,
   to,
   withdrawn,
 } from './programs.js';
@@ -124,7 +125,17 @@ export const SCENARIOS = {
     partitions: [unclaimed('p', 0, 1)],
     left: { attempts: 1, zombies: 1, faults: 1 },
   },
-  'fences are restored by new gates while the partition moves': {
+  'the source has no gates any more': {
+    goals: [[throughLost(1)]],
+    lost: true,
+    tokens: 1,
+    // Of more, a janitor that takes over would use up one that is missing with each look.
+    gates: 3,
+    routers: [STALE],
+    kinds: ['put'],
+    left: { operations: 1, attempts: 2, zombies: 1 },
+  },
+  'lost fences are restored while the partition moves': {
     goals: [[to(1)], [lostFencesRestored]],
     movers: ['p', 'p'],
     tokens: 1,

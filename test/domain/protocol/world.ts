@@ -168,6 +168,8 @@ export interface Beginning {
   readonly routers?: readonly Router[];
   /** Gates that stand ready, so that nobody has to make new ones. */
   readonly gates?: number;
+  /** Somebody has made the source's collection anew: none of them is there. */
+  readonly lost?: boolean;
   readonly documents?: Version;
   readonly left: Partial<Budget>;
 }
@@ -178,6 +180,7 @@ export function beginning({
   movers,
   routers = [],
   gates = 0,
+  lost = false,
   documents = 0,
   left,
 }: Beginning): World {
@@ -186,7 +189,7 @@ export function beginning({
   const all = Array.from({ length: tokens }, (_, token) => token);
   const server = (site: Site): Server => ({
     accepts: site === 'A' ? all : [],
-    gates: made,
+    gates: site === 'A' && lost ? [] : made,
     documents: all.map(() => documents),
     time: 0,
     log: [],
