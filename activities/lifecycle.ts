@@ -192,14 +192,17 @@ export async function hasEnded(
   }
 }
 
-const closeRecord = (catalog: Catalog, migration: string, error: string): Promise<void> =>
-  catalog.migrations.end(migration, {
+/** With what somebody has to look at, where that was noted before. */
+async function closeRecord(catalog: Catalog, migration: string, reason: string): Promise<void> {
+  const noted = (await catalog.migrations.find(migration))?.error;
+  await catalog.migrations.end(migration, {
     state: 'rolledBack',
     phase: 'rolledBack',
     weight: 0,
     endedAt: new Date(),
-    error,
+    error: noted === undefined || reason.includes(noted) ? reason : `${reason}; ${noted}`,
   });
+}
 
 /** The last steps of a retired migration: also the janitor's, when nobody else takes them. */
 export async function completeMove(dependencies: Dependencies, context: MoveContext): Promise<void> {
