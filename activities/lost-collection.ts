@@ -4,6 +4,7 @@ import type { NodeName, Partition } from '../domain/partition.js';
 import { collectionOn, isSharedOn, tokensOf } from '../domain/partition.js';
 import type { World } from '../domain/step.js';
 import { run } from '../domain/step.js';
+import { operationTime } from '../store/change-log.js';
 import { scopeFromBson } from '../store/codec.js';
 import { readDefinition } from '../store/collection-definition.js';
 import type { CollectionState } from '../store/fenced-collection.js';
@@ -96,5 +97,7 @@ export async function fenceAnew(context: MoveContext, world: World): Promise<Par
       .collection(collection)
       .createIndex({ [fence.keyField]: 'hashed' });
   }
+  // It was in the database: nothing is handed back, but steps ask for it.
+  await context.checkpoint('back').create(tokensOf(partition), await operationTime(db(move.target)));
   return run(restoreLostFences(partition), world);
 }

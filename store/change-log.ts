@@ -68,7 +68,8 @@ export async function* changeLog(
           $changeStream:
             position.resumeToken === undefined
               ? { startAtOperationTime: position.startAt }
-              : { resumeAfter: position.resumeToken },
+              : // Other than `resumeAfter` also behind the end that dropping the database makes.
+                { startAfter: position.resumeToken },
         },
         ...stages(followed),
       ],

@@ -1,6 +1,6 @@
 import { EventEmitter } from 'node:events';
 import { setTimeout as delay } from 'node:timers/promises';
-import type { Db, MongoClient } from 'mongodb';
+import type { Db, MongoClient, ResumeToken } from 'mongodb';
 import { nanoid } from 'nanoid';
 import { DroverError } from '../domain/errors.js';
 import type { Direction } from '../domain/partition.js';
@@ -49,6 +49,8 @@ const IDLE_POSITION_MS = 1_000;
  * the scope, writes the documents past the fence, and stores the new position. What the scope does not cover is an echo or
  * belongs to the other side.
  *
+ * Ends where the origin's database was dropped, if that is known: to be begun anew, behind that.
+ *
  * @throws DroverError `Superseded` (another attempt has taken over), `ChangeLogLost`, `SourceChanged`, `DuplicateId`
  */
 export async function follow(options: FollowerOptions): Promise<void> {
@@ -71,7 +73,7 @@ export async function follow(options: FollowerOptions): Promise<void> {
 
 async function followFrom(
   { startAt, resumeToken }: CheckpointDocument,
-  { origin, database, collection, keyField, signal, onProgress }: FollowerOptions,
+  { origin, database, collection, keyField, originWasDropped, signal, onProgress }: FollowerOptions,
   applier: ChangeApplier,
 ): Promise<void> {
   let applied = 0;
@@ -79,6 +81,7 @@ async function followFrom(
   let askedAt = -Infinity;
   let conflictSince: number | undefined;
   let pending: Change[] = [];
+  let end: ResumeToken;
   const log = changeLog(
     origin,
     origin.db(database),
@@ -88,6 +91,7 @@ async function followFrom(
   );
   for await (const { changes, resumeToken: position, lagSeconds } of log) {
     pending.push(...changes);
+    end = position;
     const waitMs =
       pending.length === 0 ? IDLE_POSITION_MS : pending.some((each) => applier.concerns(each)) ? 0 : QUIET_MS;
     if (performance.now() - storedAt >= waitMs || pending.length >= BATCH_CHANGES) {
@@ -114,8 +118,13 @@ async function followFrom(
       await delay(GATHER_MS, undefined, { signal }).catch(() => undefined);
     }
   }
-  if (!signal.aborted)
+  if (signal.aborted) return;
+  if (originWasDropped !== true) {
     throw new DroverError('SourceChanged', `the change stream of ${database}.${collection} has ended`);
+  }
+  // With the database: another stream tells what has happened since.
+  const { conflict } = await applier.apply(pending, end);
+  if (conflict !== undefined) throw conflict;
 }
 
 /** One direction of a migration's replication. */

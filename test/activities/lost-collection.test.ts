@@ -1,5 +1,6 @@
 import type { Collection, Db } from 'mongodb';
 import { afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { createLifecycleActivities } from '../../activities/lifecycle.js';
 import { definitionToCopy, keepDefinition } from '../../activities/definition.js';
 import { fenceAnew, noWayBack } from '../../activities/lost-collection.js';
 import type { MoveContext } from '../../activities/move-context.js';
@@ -42,7 +43,7 @@ describe("a move whose source's collection is gone", () => {
   let stopping: AbortController;
   let following: Promise<unknown>[] = [];
 
-  beforeAll(() => the.catalog.addKeyspace(keyspaceDocument(), [half('p0')]));
+  beforeAll(() => the.catalog.addKeyspace(keyspaceDocument(), [half('p0'), half('p1')]));
 
   /** The target owns a part, which was handed over in the step of epoch 2. */
   beforeEach(async () => {
@@ -166,7 +167,7 @@ describe("a move whose source's collection is gone", () => {
     const claimed = await catalog.partitions.advance(idle, { kind: 'claim', migration, target: 'n1' });
     const published = await catalog.partitions.advance(claimed, { kind: 'publish' });
     const { gates } = await run(gated(published), await world(published));
-    await source.dropCollection(NAME);
+    await source.dropDatabase();
     for (const used of [1, 2]) {
       const moving = await openHandover(the.dependencies(), await catalog.partitions.get(KEYSPACE, 'p0'));
       const fenced = await fenceAnew(moving, await world(moving.partition));
@@ -174,7 +175,43 @@ describe("a move whose source's collection is gone", () => {
       expect((await gatesOf(target, NAME)).map(({ name }) => name).sort()).toEqual(gates.slice(used));
       expect((await gatesOf(source, NAME)).map(({ name }) => name)).toEqual([gates[used]]);
       expect(await inspect(source, NAME)).toMatchObject({ fenced: true, empty: true });
+      expect(await moving.checkpoint('back').find()).toBeDefined();
     }
+  });
+
+  it('is followed behind the end of its database', async () => {
+    const [origin, destination] = [await the.nodes.get('n0'), await the.nodes.get('n1')];
+    const forward = (originWasDropped: boolean) =>
+      follow({
+        ...{
+          migration,
+          direction: 'forward',
+          origin,
+          destination,
+          database: 'shop',
+          collection: NAME,
+          originWasDropped,
+        },
+        ...{ keyField: 'customerId', signal: stopping.signal, onProgress: () => undefined },
+      });
+    await source.dropDatabase();
+    await source.collection<Parcel>(NAME).insertOne({ _id: 'since', customerId: keys[0]! });
+    await expect(forward(false)).rejects.toMatchObject({ code: 'SourceChanged' });
+    await forward(true);
+    const second = forward(true);
+    following.push(second.catch((error: unknown) => error));
+    expect(await Promise.race([second, ping(context, 'forward', 10_000)])).toBe(true);
+    expect(await copy.findOne({ _id: 'since' })).not.toBeNull();
+    // What was dropped with the old one is not taken for deleted.
+    expect(await copy.countDocuments()).toBe(keys.length + 1);
+  });
+
+  it('leaves what somebody has to look at in the record of a rollback', async () => {
+    await the.catalog.migrations.update(migration, { $set: { error: 'rename it, or drop it' } });
+    const { releaseClaim } = createLifecycleActivities(the.dependencies());
+    await releaseClaim({ migration, keyspace: KEYSPACE, partition: 'p1', reason: 'asked for' });
+    const error = 'asked for; rename it, or drop it';
+    expect(await the.catalog.migrations.find(migration)).toMatchObject({ state: 'rolledBack', error });
   });
 
   it('is not made anew by a gate', async () => {
