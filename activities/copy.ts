@@ -108,7 +108,7 @@ export function createCopyActivities(dependencies: Dependencies) {
         const db = context.db(move.target);
         const noted = await keptOf(catalog, move.migration);
         const definition = await definitionToCopy(dependencies, context);
-        await makeEmptyCopy(dependencies, context, definition);
+        await makeEmptyCopy(dependencies, context, definition, noted);
         await keepDefinition(dependencies, context, definition, noted);
         // In a shared one they would be everybody's: that they are the same is looked at before documents are copied.
         if (isSharedOn(context.partition, move.target)) await followDefinition(dependencies, context, { signal });
@@ -123,6 +123,7 @@ export function createCopyActivities(dependencies: Dependencies) {
       withHeartbeat(async (report, signal) => {
         const context = await openMove(dependencies, move);
         await confirmCollections(dependencies, context);
+        const copyUuid = (await keptOf(catalog, move.migration))?.uuids[move.target];
         const { startAt } = await context.checkpoint('forward').get();
         const log = new LogWatch(context, startAt.getHighBitsUnsigned(), (error) => {
           dependencies.log.warn('the change log could not be looked at', { migration: move.migration, error });
@@ -137,7 +138,7 @@ export function createCopyActivities(dependencies: Dependencies) {
           reporter.tell({ documents, bytes, work: pace.figures(counted, read, toRead - read) });
         });
         const { documents, bytes } = await givingWayAtBoth(context, work.throttle, () =>
-          backfill({ ...work, migration: move.migration }),
+          backfill({ ...work, migration: move.migration, copyUuid }),
         );
         const follow = () => followDefinition(dependencies, context, { signal, withoutUnique: true });
         await build(context, reporter, follow);

@@ -12,6 +12,7 @@ import {
   readDefinition,
   withExpiry,
 } from '../store/collection-definition.js';
+import { inspect } from '../store/fenced-collection.js';
 import { applyChanges, changesBetween, described, unchangeable } from '../store/definition-changes.js';
 import { indexBuilds } from '../store/gates.js';
 import { hasCode } from '../store/server-errors.js';
@@ -52,7 +53,7 @@ export async function definitionToCopy(dependencies: Dependencies, context: Move
  * Notes what the copy was begun with.
  *
  * @param before what an earlier attempt had noted when this one began
- * @throws DroverError `Superseded`
+ * @throws DroverError `Superseded`, `SourceChanged` when the copy is not the one any more that was made for it
  */
 export async function keepDefinition(
   { catalog }: Dependencies,
@@ -62,6 +63,11 @@ export async function keepDefinition(
 ): Promise<void> {
   const { source, target } = context.move;
   const copy = await present(context, target);
+  const there = await inspect(context.db(target), context.names.target);
+  const isOwn = isSharedOn(context.partition, target) || (there.fenced && there.empty);
+  if (there.uuid !== copy.uuid || !isOwn) {
+    throw new DroverError('SourceChanged', `the copy ${nameOf(context)} on "${target}" was dropped while it was made`);
+  }
   await keep(catalog, context, { ...definition, uuids: { [source]: definition.uuid, [target]: copy.uuid } }, before);
 }
 

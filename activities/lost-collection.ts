@@ -29,7 +29,7 @@ export async function leaveAlone(
   if ((fenced && empty) || uuid === undefined) return;
   const name = `${keyspace.database}.${collection}`;
   const what =
-    `${name} on "${node}" is not the collection that was moved: somebody has dropped that one and made another of its name. ` +
+    `${name} on "${node}" is not a collection of the move: somebody has made it under that name. ` +
     (isSharedOn(partition, node)
       ? `Documents of ${partition.id} that are in it are not deleted: look at what it holds`
       : 'Its documents are left as they are, and no partition has them: rename it, or drop it');

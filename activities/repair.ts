@@ -136,7 +136,9 @@ export async function clear(dependencies: Dependencies, leftover: Leftover): Pro
         const now = await catalog.partitions.get(leftover.keyspace, leftover.partition!);
         if (nodesOf(now).includes(node)) throw new DroverError('Superseded', `${now.id} is moving to ${node}`);
       };
-      return void (await replaceByClosed(db, collection, fenceOf(keyspace), nanoid(), stillForeign));
+      const replaces = leftover.uuid;
+      if (await replaceByClosed(db, collection, fenceOf(keyspace), nanoid(), stillForeign, { replaces })) return;
+      throw new DroverError('StepUndone', `${collection} on "${node}" was replaced by somebody meanwhile: look again`);
     }
     case 'expiry': {
       const partition = await catalog.partitions.get(leftover.keyspace, leftover.partition!);

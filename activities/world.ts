@@ -199,13 +199,15 @@ export function handoverWorld(dependencies: Dependencies, context: MoveContext):
       // Where the move was given up before it made a copy, there is nothing to put a closed collection in place of.
       if (!there.exists) return;
       const known = (await keptOf(catalog, move.migration))?.uuids[node];
-      if (known !== undefined && there.uuid !== known)
-        return leaveAlone(dependencies, context, node, collection, there);
+      // A copy that was given up before it was noted is closed and empty, as what an earlier stay has left: all else is somebody's.
+      const isForeign =
+        known === undefined ? node === move.target && !isSharedOn(partition, node) : there.uuid !== known;
+      if (isForeign) return leaveAlone(dependencies, context, node, collection, there);
       if (isSharedOn(partition, node)) return removeFromShared(dependencies, context, partition, node, known);
       await endIndexBuilds(db(node), collection);
       const name = `${move.migration}-${partition.attempt}`;
       const confirm = () => confirmAttempt(catalog, partition);
-      if (await replaceByClosed(db(node), collection, context.fence, name, confirm, { replaces: known })) return;
+      if (await replaceByClosed(db(node), collection, context.fence, name, confirm, { replaces: there.uuid })) return;
       throw new DroverError('StepUndone', `somebody has just changed the collection ${collection} on "${node}"`);
     },
   };

@@ -1,7 +1,7 @@
 import type { Db, Timestamp } from 'mongodb';
 import type { BulkWork } from './bulk-work.js';
 import { Checkpoint } from './checkpoint.js';
-import type { Copied, CopiedBatches, CopyLane } from './copy-lane.js';
+import type { Copied, CopiedBatches, CopiedInto, CopyLane } from './copy-lane.js';
 import { takeLanes } from './copy-lane.js';
 import type { Part } from './part.js';
 import { countOf, tokenOf } from './part.js';
@@ -11,7 +11,7 @@ import { batchSizeFor, inNaturalOrder, inTokenOrder, lastRecord, readAhead } fro
 import type { CopyPlace } from './record-place.js';
 import { goOnBehind, memberOf, tokenAt, tokenPlace } from './record-place.js';
 
-export interface BackfillOptions extends BulkWork<CopyProgress> {
+export interface BackfillOptions extends BulkWork<CopyProgress>, Pick<CopiedInto, 'copyUuid'> {
   readonly migration: string;
 }
 
@@ -37,10 +37,10 @@ const POSITIONS = 5;
  * The next documents are read while others are written, by several inserts under way. Each insert is one transaction with
  * its position: a repeated attempt goes on there, and one that was taken over can't write.
  *
- * @throws DroverError `Superseded`
+ * @throws DroverError `Superseded`, `SourceChanged` when the copy is gone, or another collection has its name
  */
 export async function backfill(options: BackfillOptions): Promise<CopyProgress> {
-  const { source, target, database, collection, part, migration } = options;
+  const { source, target, database, collection, part, copyUuid, migration } = options;
   const [from, to] = [source.db(database), target.db(database)];
   const checkpoint = new Checkpoint(to, migration, 'forward');
   const reading = source.startSession();
@@ -50,7 +50,7 @@ export async function backfill(options: BackfillOptions): Promise<CopyProgress> 
     const count = part === undefined ? inCollection : await countOf(from.collection(collection), part);
     const inAll = { documentsInAll: count, read: 0, toRead: 0 };
     if (before.copyDone === true) return { documents: before.documents, bytes: before.bytes, ...inAll };
-    const { lanes, copied } = await takeLanes(to, options.copy ?? collection, migration, attempt, part);
+    const { lanes, copied } = await takeLanes(to, options.copy ?? collection, migration, attempt, { part, copyUuid });
     try {
       const settings = { session: reading, afterClusterTime: startAt, batchSize };
       const order =

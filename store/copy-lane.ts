@@ -45,6 +45,14 @@ export interface Copied {
   readonly bytes: number;
 }
 
+/** What is copied, and into what. */
+export interface CopiedInto {
+  /** The partition's documents, where the collection holds others, too. */
+  readonly part?: Part | undefined;
+  /** The copy, where it is known: another collection of its name is not written to. */
+  readonly copyUuid?: string | undefined;
+}
+
 const idsOf = (migration: string) => Array.from({ length: LANES }, (_, lane) => `${migration}/copy/${lane}`);
 
 /** Idempotent: a repeated attempt keeps what is there. */
@@ -75,9 +83,9 @@ export async function takeLanes(
   collection: string,
   migration: string,
   attempt: number,
-  part?: Part,
+  { part, copyUuid }: CopiedInto = {},
 ): Promise<{ lanes: CopyLane[]; copied: Copied }> {
-  const lanes = idsOf(migration).map((_id) => new CopyLane(target, collection, _id, attempt, part));
+  const lanes = idsOf(migration).map((_id) => new CopyLane(target, collection, _id, attempt, part, copyUuid));
   try {
     const found: LaneDocument[] = [];
     for (const lane of lanes) found.push(await lane.takeOver());
@@ -108,6 +116,7 @@ export class CopyLane {
     private readonly _id: string,
     private readonly attempt: number,
     private readonly part?: Part,
+    private readonly copyUuid?: string,
   ) {
     this.documents = target.collection(CHECKPOINTS);
     this.session = target.client.startSession();
@@ -166,6 +175,7 @@ export class CopyLane {
     for (;;) {
       const refused = await this.transaction(missing, batches);
       if (refused === undefined) break;
+      if (hasCode(refused, 'collectionUuidMismatch')) throw this.copyIsGone(refused);
       if (!hasCode(refused, 'duplicateKey')) throw new MongoServerError(refused);
       const rest = await this.missing(missing);
       missing = rest.length < missing.length ? rest : missing.filter((_, i) => i !== refused.index);
@@ -187,7 +197,7 @@ export class CopyLane {
         const { matchedCount } = await this.documents.updateOne({ _id, attempt }, update, { session });
         if (matchedCount === 0) throw this.superseded();
         if (documents.length === 0) return;
-        refused = await writeRaw(this.target, 'insert', this.collection, documents, session);
+        refused = await writeRaw(this.target, 'insert', this.collection, documents, session, this.copyUuid);
         if (refused !== undefined) await session.abortTransaction();
       },
       { writeConcern: { w: 'majority' } },
@@ -216,6 +226,12 @@ export class CopyLane {
       `${this.collection} has ${documents.length} or more documents of other partitions with the _id of one that is to be ` +
         `copied there: ${some.join(', ')}; give them another _id`,
     );
+  }
+
+  private copyIsGone(refused: RefusedWrite): DroverError {
+    const name = `${this.target.databaseName}.${this.collection}`;
+    const cause = new MongoServerError(refused);
+    return new DroverError('SourceChanged', `the copy ${name} was dropped or renamed while it moves`, { cause });
   }
 
   private superseded(): DroverError {

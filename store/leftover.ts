@@ -15,6 +15,8 @@ export interface Leftover {
   /** Id of the migration that left it, where that is known. */
   readonly migration?: string;
   readonly collection: string;
+  /** Of a `copy`: which collection it was that was looked at. */
+  readonly uuid?: string;
   /** In a sentence. */
   readonly what: string;
 }

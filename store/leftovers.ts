@@ -167,13 +167,14 @@ async function brokenFences(catalog: Catalog, places: readonly Place[]): Promise
 async function copyOrForeign(
   { migrations }: Catalog,
   { db, node, keyspace, collection, partitions }: Place,
-): Promise<Pick<Leftover, 'kind' | 'what'>> {
+): Promise<Pick<Leftover, 'kind' | 'what' | 'uuid'>> {
   const { uuid } = await inspect(db, collection);
   if (uuid !== undefined && (await migrations.hasLeftAlone(keyspace._id, partitions[0]!.name, node, uuid))) {
     const what = 'a collection that somebody has made under the name of a copy, closed: rename it, or drop it';
     return { kind: 'foreign', what };
   }
-  return { kind: 'copy', what: 'a copy that belongs to no migration, closed but not empty' };
+  const what = 'a copy that belongs to no migration, closed but not empty';
+  return { kind: 'copy', ...(uuid === undefined ? {} : { uuid }), what };
 }
 
 async function strayGates(places: readonly Place[]): Promise<Leftover[]> {

@@ -1,10 +1,11 @@
 import type { Collection, Db, Document } from 'mongodb';
 import { Binary, Decimal128, Double, Int32, Long, MinKey, ObjectId, Timestamp } from 'mongodb';
 import { beforeEach, describe, expect, it } from 'vitest';
-import type { CopyProgress } from '../../store/backfill.js';
+import type { BackfillOptions } from '../../store/backfill.js';
 import { backfill } from '../../store/backfill.js';
 import { Checkpoint } from '../../store/checkpoint.js';
 import { createLanes } from '../../store/copy-lane.js';
+import { inspect } from '../../store/fenced-collection.js';
 import { Throttle } from '../../store/throttle.js';
 import type { RawValue } from '../../store/raw-bson.js';
 import { compose } from '../../store/raw-bson.js';
@@ -28,9 +29,7 @@ const expectSame = async () =>
   expect((await storedBytes(copy)).join('\n') === (await storedBytes(orders)).join('\n')).toBe(true);
 
 describe('the backfill', () => {
-  const copyAll = (
-    options: { signal?: AbortSignal; throttle?: Throttle; onProgress?: (now: CopyProgress) => void } = {},
-  ) =>
+  const copyAll = (options: Partial<Pick<BackfillOptions, 'signal' | 'throttle' | 'onProgress' | 'copyUuid'>> = {}) =>
     backfill({
       migration: 'm',
       source: clients[0]!,
@@ -40,6 +39,7 @@ describe('the backfill', () => {
       throttle: options.throttle ?? unlimited(),
       signal: options.signal ?? new AbortController().signal,
       onProgress: options.onProgress ?? (() => undefined),
+      copyUuid: options.copyUuid,
     });
 
   /** Ids of every type, in their order, and documents so big that a batch holds two or three of them. */
@@ -70,6 +70,27 @@ describe('the backfill', () => {
     await expectSame();
     expect(result).toMatchObject({ documents: 2_500, documentsInAll: 2_500 });
     expect(seen.at(-1)).toBe(2_500);
+  });
+
+  it('ends when its copy is dropped and made again by somebody, and writes nothing there', async () => {
+    await fill();
+    const { uuid } = await inspect(target, 'orders');
+    let batches = 0;
+    // Two are under way at most, and more than that are left.
+    const remake = async () => {
+      await copy.drop();
+      await copy.insertOne({ _id: 'somebody else' as never });
+    };
+    let remade: Promise<void> | undefined;
+    const slow = new Throttle(0);
+    const take = slow.take.bind(slow);
+    slow.take = async (bytes, signal) => {
+      if (++batches > 2) await (remade ??= remake());
+      await take(bytes, signal);
+    };
+    await expect(copyAll({ copyUuid: uuid!, throttle: slow })).rejects.toMatchObject({ code: 'SourceChanged' });
+    expect(remade).toBeDefined();
+    expect(await copy.find().toArray()).toEqual([{ _id: 'somebody else' }]);
   });
 
   it('that is aborted while it may read no faster ends at once', async () => {
