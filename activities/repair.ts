@@ -1,6 +1,6 @@
 import { WorkflowExecutionAlreadyStartedError } from '@temporalio/client';
 import { nanoid } from 'nanoid';
-import { removeGates, restoreFences, shutOut, takeOver } from '../domain/boundary-step.js';
+import { removeGates, restoreFences, restoreLostFences, shutOut, takeOver } from '../domain/boundary-step.js';
 import { retire } from '../domain/ending.js';
 import { DroverError } from '../domain/errors.js';
 import type { Partition } from '../domain/partition.js';
@@ -11,8 +11,8 @@ import type { Catalog } from '../store/catalog/catalog.js';
 import { fenceOf } from '../store/catalog/keyspaces.js';
 import type { MigrationDocument } from '../store/catalog/migrations.js';
 import { removeReplication } from '../store/checkpoint.js';
-import { dropIfExists, replaceByClosed } from '../store/fenced-collection.js';
-import { dropGates, indexBuilds, parseGate } from '../store/gates.js';
+import { dropIfExists, inspect, replaceByClosed } from '../store/fenced-collection.js';
+import { dropGates, gatesOf, indexBuilds, parseGate } from '../store/gates.js';
 import type { Leftover } from '../store/leftover.js';
 import { findLeftovers, findStandstills } from '../store/leftovers.js';
 import type { RepairReport } from '../workflows/messages.js';
@@ -125,7 +125,8 @@ export async function clear(dependencies: Dependencies, leftover: Leftover): Pro
       const partition = await catalog.partitions.get(leftover.keyspace, leftover.partition!);
       await refuseWhileGatesAreMade(dependencies, partition);
       if (nodesOf(partition).includes(node)) {
-        return onPartition(dependencies, partition, kind === 'fence' ? restoreFences : clearGates);
+        const step = kind === 'gates' ? clearGates : (await hasLostGates(dependencies, partition)) ? restoreLostFences : restoreFences; // prettier-ignore
+        return onPartition(dependencies, partition, step);
       }
       // Nothing of the partition is on this node.
       if (kind === 'gates') return void (await dropGates(db, collection, () => true));
@@ -177,6 +178,20 @@ export async function awaitsGates({ catalog, nodes }: Dependencies, partition: P
     if (builds.some((index) => parseGate(index)?.partition === partition.name)) return true;
   }
   return false;
+}
+
+/** Gates go with a collection that somebody drops: another one of its name has none that would let its fence be set. */
+async function hasLostGates({ catalog, nodes }: Dependencies, partition: Partition): Promise<boolean> {
+  const { database } = await catalog.keyspaces.get(partition.keyspace);
+  const missing: boolean[] = [];
+  for (const node of nodesOf(partition)) {
+    const [db, collection] = [(await nodes.get(node)).db(database), collectionOn(partition, node)];
+    // Making gates would make the collection as well, without a fence.
+    if (!(await inspect(db, collection)).exists) return false;
+    const there = (await gatesOf(db, collection)).map(({ name }) => name);
+    missing.push(partition.gates.some((gate) => !there.includes(gate)));
+  }
+  return missing.includes(true);
 }
 
 async function refuseWhileGatesAreMade(dependencies: Dependencies, partition: Partition): Promise<void> {

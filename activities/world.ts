@@ -6,7 +6,7 @@ import type { World } from '../domain/step.js';
 import { operationTime } from '../store/change-log.js';
 import { removeLanes } from '../store/copy-lane.js';
 import { removeVerifyPosition } from '../store/verify-position.js';
-import { inspect, replaceByClosed, setAccepted } from '../store/fenced-collection.js';
+import { createClosed, inspect, replaceByClosed, setAccepted } from '../store/fenced-collection.js';
 import type { CheckpointDocument } from '../store/checkpoint.js';
 import { scopeFromBson } from '../store/codec.js';
 import type { PingOptions } from '../store/follower.js';
@@ -18,6 +18,7 @@ import { stepMarkerId } from '../store/step-marker.js';
 import type { Dependencies } from './dependencies.js';
 import type { MoveContext, PartitionContext } from './move-context.js';
 import { confirmAttempt } from './move-context.js';
+import { closeForeign } from './foreign-collection.js';
 import { keptOf } from './kept-definition.js';
 import { leaveAlone } from './lost-collection.js';
 import { endOrphanedTransactions, routersAcknowledge } from './routers.js';
@@ -138,8 +139,9 @@ export function handoverWorld(dependencies: Dependencies, context: MoveContext):
   const moment = new Moment();
   // A follower that was killed leaves its transaction open at its destination.
   const endOwn = (node: NodeName) => context.checkpoint(node === move.target ? 'forward' : 'back').endTransaction();
+  const fencing = fencingWorld(dependencies, context, endOwn);
   return {
-    ...fencingWorld(dependencies, context, endOwn),
+    ...fencing,
 
     awaitRouters: async ({ partition, patiently }) => {
       if (patiently) moment.begin();
@@ -196,13 +198,24 @@ export function handoverWorld(dependencies: Dependencies, context: MoveContext):
     closeCopy: async ({ partition, node }) => {
       const collection = collectionOn(partition, node);
       const there = await inspect(db(node), collection);
-      // Where the move was given up before it made a copy, there is nothing to put a closed collection in place of.
-      if (!there.exists) return;
-      const known = (await keptOf(catalog, move.migration))?.uuids[node];
+      const kept = await keptOf(catalog, move.migration);
+      const known = kept?.uuids[node];
+      if (!there.exists) {
+        // Where the move was given up before it made a copy, there is nothing to put a closed collection in place of.
+        if (kept === undefined || isSharedOn(partition, node)) return;
+        await confirmAttempt(catalog, partition);
+        // A name that is free is one that a router with an old route would make a collection of.
+        return createClosed(db(node), collection, context.fence, kept.options);
+      }
       // A copy that was given up before it was noted is closed and empty, as what an earlier stay has left: all else is somebody's.
       const isForeign =
         known === undefined ? node === move.target && !isSharedOn(partition, node) : there.uuid !== known;
-      if (isForeign) return leaveAlone(dependencies, context, node, collection, there);
+      if (isForeign) {
+        if (known !== undefined) {
+          await closeForeign(dependencies, context, partition, node, there, fencing.setAccepted);
+        }
+        return leaveAlone(dependencies, context, node, collection, there);
+      }
       if (isSharedOn(partition, node)) return removeFromShared(dependencies, context, partition, node, known);
       await endIndexBuilds(db(node), collection);
       const name = `${move.migration}-${partition.attempt}`;

@@ -161,6 +161,21 @@ export async function createFenced(db: Db, collection: string, fence: Fence, opt
   }
 }
 
+/** The same for one that accepts nothing. @throws DroverError `StepUndone` when somebody was faster: it is to be looked at again */
+export async function createClosed(
+  db: Db,
+  collection: string,
+  fence: Omit<Fence, 'accepted'>,
+  options: RawOptions,
+): Promise<void> {
+  try {
+    await createFenced(db, collection, { ...fence, accepted: [] }, options);
+  } catch (error) {
+    if (!(error instanceof DroverError) || error.code !== 'Refused') throw error;
+    throw new DroverError('StepUndone', error.message, { cause: error });
+  }
+}
+
 const CLOSED = '.closed-';
 
 /** Which collection one that was made to replace a copy was for, and by whose attempt. */

@@ -1,13 +1,17 @@
 import { MockActivityEnvironment } from '@temporalio/testing';
+import type { Collection } from 'mongodb';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { createCopyActivities } from '../../activities/copy.js';
+import { Janitor } from '../../activities/janitor.js';
 import { keptOf } from '../../activities/kept-definition.js';
 import { openHandover } from '../../activities/move-context.js';
 import { clear } from '../../activities/repair.js';
 import { handoverWorld } from '../../activities/world.js';
-import { removeShadow } from '../../domain/ending.js';
+import { makeGates } from '../../domain/boundary-step.js';
+import { removeOldCopy, removeShadow } from '../../domain/ending.js';
 import { run } from '../../domain/step.js';
 import { createFenced, inspect } from '../../store/fenced-collection.js';
+import { gatesOf } from '../../store/gates.js';
 import { findLeftovers } from '../../store/leftovers.js';
 import { half, KEYSPACE, keyspaceDocument, record, useNodes } from './nodes.js';
 
@@ -62,6 +66,51 @@ describe('a collection that somebody makes', () => {
     const again = await inspect(target, 'parcels.p0');
     expect(again).toMatchObject({ fenced: true, empty: true });
     expect((await keptOf(the.catalog, 'm'))?.uuids['n1']).toBe(again.uuid);
+  });
+
+  /** All of it is at the second node, and the first one's collection is not the one any more that was moved. */
+  const retiringFrom = async (change: (old: Collection) => Promise<unknown>) => {
+    await createShadow();
+    const partition = await now();
+    await the.catalog['client'].db('drover').collection<{ _id: string }>('partitions').updateOne(
+      { _id: partition.id },
+      { $set: { 'route.source': 'n1', 'handover.state': { kind: 'retiring', formerSource: 'n0' } } },
+    ); // prettier-ignore
+    const old = (await the.db('n0')).collection('parcels.p0');
+    await old.drop();
+    await change(old);
+    return old;
+  };
+  const late = { customerId: 'c' };
+
+  it('under the name of the old copy right before the move ends is closed', async () => {
+    const old = await retiringFrom((made) => made.insertOne(theirs));
+    await run(removeOldCopy(await now()), await world());
+    await expect(old.insertOne(late)).rejects.toMatchObject({ code: 121 });
+    expect(await old.find().toArray()).toEqual([theirs]);
+    expect(await gatesOf(await the.db('n0'), 'parcels.p0')).toEqual([]);
+    const { leftAlone } = (await the.catalog.migrations.find('m'))!;
+    expect(leftAlone).toEqual([{ node: 'n0', uuid: (await inspect(await the.db('n0'), 'parcels.p0')).uuid }]);
+  });
+
+  it('by the first write of an old route can not be made when the old copy is gone', async () => {
+    const old = await retiringFrom(() => Promise.resolve());
+    await run(removeOldCopy(await now()), await world());
+    await expect(old.insertOne(late)).rejects.toMatchObject({ code: 121 });
+  });
+
+  it('while the partition has gates gets a fence by new ones', async () => {
+    const old = await retiringFrom(() => Promise.resolve());
+    await createFenced(await the.db('n0'), 'parcels.p0', { ...fence, accepted: [] });
+    await run(makeGates(await now()), await world());
+    await old.drop();
+    // Where there is no collection none is made.
+    await new Janitor(the.dependencies()).lookAtFences();
+    expect(await inspect(await the.db('n0'), 'parcels.p0')).toMatchObject({ exists: false });
+    await old.insertOne(theirs);
+    await new Janitor(the.dependencies()).lookAtFences();
+    await expect(old.insertOne(late)).rejects.toMatchObject({ code: 121 });
+    expect((await gatesOf(await the.db('n0'), 'parcels.p0')).map(({ name }) => name).sort()).toEqual((await now()).gates.toSorted()); // prettier-ignore
   });
 
   it('after a copy that belongs to nobody was found is not replaced in its stead', async () => {

@@ -260,6 +260,8 @@ describe('a collection that moves', () => {
       expect(await waitForMigration(the.control, KEYSPACE, 'p0')).toMatchObject({ outcome: 'completed' });
       expect(await (await at(target)).collection(physical).countDocuments()).toBeGreaterThan(10);
       expect(await old.collection(physical).find().toArray()).toEqual([{ _id: 'somebody else' }]);
+      // Nobody looks after its fence any more.
+      expect((await inspect(old, physical)).fenced).toBe(true);
       const [record] = await the.control.catalog.migrations.list({ partition: 'p0' });
       expect(record).toMatchObject({ state: 'completed', error: expect.stringContaining('rename it, or drop it') as string }); // prettier-ignore
       // Nor does who clears what is left take it for a copy.
