@@ -218,12 +218,12 @@ async function nodeOf(
 }
 
 /**
- * A gate for a change of the fence from outside of any migration. Those of others, which broke off, are dropped first, and
- * `confirm` looks at the catalog again after this one is there: so what sleeps and wakes up when somebody else has long gone
- * on can neither open nor take away a fence.
+ * A gate for a change of the fence from outside of any migration. Those of others, which broke off, are dropped first, once
+ * `confirm` has looked at the catalog; it looks again after this one is there: so what sleeps and wakes up when somebody else
+ * has long gone on can neither open nor take away a fence, nor drop the gates of a migration that has begun since.
  */
 export async function enter(db: Db, collection: string, confirm: () => Promise<void>): Promise<string> {
-  await dropAllGates(db, collection);
+  await dropAllGates(db, collection, confirm);
   const [gate] = newGates(OUTSIDE, 0) as [string];
   await makeGates(db, collection, [gate]);
   try {
@@ -245,12 +245,16 @@ export async function through(change: () => Promise<boolean>, name: string): Pro
   }
 }
 
-const dropGate = (db: Db, collection: string, gate: string): Promise<void> =>
+export const dropGate = (db: Db, collection: string, gate: string): Promise<void> =>
   through(() => dropGates(db, collection, (each) => each.name === gate), collection);
 
-/** Where no partition can be moved, none of them is anybody's that is at work. */
-export async function dropAllGates(db: Db, collection: string): Promise<void> {
-  await through(() => dropGates(db, collection, () => true), collection);
+/**
+ * Where no partition can be moved, none of them is anybody's that is at work.
+ *
+ * @param confirm throws when partitions can be moved: those of a migration are made after it, and were not listed before
+ */
+export async function dropAllGates(db: Db, collection: string, confirm: () => Promise<void>): Promise<void> {
+  await through(() => dropGates(db, collection, () => true, confirm), collection);
 }
 
 /** @param firstEpoch higher than any that routers may still know of an earlier keyspace of this name */

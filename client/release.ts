@@ -4,7 +4,7 @@ import type { Partition, SharedCollection } from '../domain/partition.js';
 import type { KeyspaceDocument } from '../store/catalog/keyspaces.js';
 import { fenceOf } from '../store/catalog/keyspaces.js';
 import { inspect, removeFence } from '../store/fenced-collection.js';
-import { dropAllGates, enter, through } from './adoption.js';
+import { dropAllGates, dropGate, enter, through } from './adoption.js';
 import type { ControlContext } from './context.js';
 import { gather, moveTogether, planGathering } from './gathering.js';
 
@@ -81,15 +81,17 @@ export async function releaseKeyspace(
   // From here on nothing can begin to move.
   if (keyspace.releasing === undefined) await catalog.beginRelease(name, plan);
   const db = (await nodes.get(plan.node)).db(keyspace.database);
-  const gate = await enter(db, plan.collection, async () => {
+  const confirm = async () => {
     if ((await catalog.keyspaces.find(name))?.releasing !== undefined) return;
     throw new DroverError('Superseded', `somebody else has released ${name} meanwhile`);
-  });
+  };
+  const gate = await enter(db, plan.collection, confirm);
   // A release that was repeated finds what its user has set since.
   if ((await inspect(db, plan.collection)).fenced) {
     await through(() => removeFence(db, plan.collection, fenceOf(keyspace).validator, gate), name);
   }
-  await dropAllGates(db, plan.collection);
+  await dropGate(db, plan.collection, gate);
+  await dropAllGates(db, plan.collection, confirm);
   await catalog.keyspaces.removeReleased(keyspace);
   return plan;
 }
