@@ -8,7 +8,7 @@ import { fenceOf } from '../store/catalog/keyspaces.js';
 import type { CollectionDefinition } from '../store/collection-definition.js';
 import { differentIndexes, differentOptions, readDefinition } from '../store/collection-definition.js';
 import { equalIds } from '../store/equal-ids.js';
-import { createFenced, inspect } from '../store/fenced-collection.js';
+import { createFenced, inspect, isFencedBy } from '../store/fenced-collection.js';
 import { buildIndexes } from '../store/shadow-indexes.js';
 import { MAX_SHARING } from './adoption.js';
 import type { ControlContext } from './context.js';
@@ -50,9 +50,7 @@ export async function planGathering(
   }
   const state = await inspect((await nodes.get(node)).db(database), collection);
   if (state.exists && !(state.fenced && state.empty)) {
-    throw refused(
-      `${database}.${collection} already exists on "${node}": rename or drop it there first, or name another node`,
-    );
+    throw taken(keyspace, { node, collection });
   }
   const own = await Promise.all(
     partitions.map(async (partition) => {
@@ -89,9 +87,10 @@ export async function planGathering(
 }
 
 /**
- * Makes the collection, closed and empty, and has the catalog send every partition that comes to its node there. Repeatable.
+ * Makes the collection, closed and empty, and has the catalog send every partition that comes to its node there. Repeatable, and as long as
+ * no partition is there, with another place, too.
  *
- * @throws DroverError `Refused` when a partition has begun to move, or somebody else has named another place
+ * @throws DroverError `Refused` when a partition has begun to move or is in the place named before, or when the collection is somebody's
  */
 export async function gather(
   { catalog, nodes }: ControlContext,
@@ -99,8 +98,15 @@ export async function gather(
   { place, definition }: Gathering,
 ): Promise<void> {
   const db = (await nodes.get(place.node)).db(keyspace.database);
-  if (!(await inspect(db, place.collection)).exists) {
-    await createFenced(db, place.collection, { ...fenceOf(keyspace), accepted: [] }, definition.options);
+  const closed = { ...fenceOf(keyspace), accepted: [] };
+  try {
+    await createFenced(db, place.collection, closed, definition.options);
+  } catch (error) {
+    if (!(error instanceof DroverError) || error.code !== 'Refused') throw error;
+    // By a call before this one, which broke off; or by somebody since it was looked at.
+    const [state, found] = [await inspect(db, place.collection), await readDefinition(db, place.collection)];
+    const isSame = found !== undefined && differentOptions(found.options, definition.options).length === 0;
+    if (!(state.empty && isFencedBy(state.options, closed) && isSame)) throw taken(keyspace, place);
   }
   await buildIndexes(db, place.collection, definition.indexes);
   await catalog.shareCollection(keyspace._id, place);
@@ -142,6 +148,11 @@ async function freeNode({ catalog }: ControlContext, name: string, partitions: r
       `${nodes.find((node) => node !== partitions[0]!.route.source) ?? 'another-node'}", or add a node`,
   );
 }
+
+const taken = ({ database }: KeyspaceDocument, { node, collection }: SharedCollection): DroverError =>
+  refused(
+    `${database}.${collection} already exists on "${node}": rename or drop it there first, or name another node with --node`,
+  );
 
 function missing(namespace: string): never {
   throw refused(`${namespace} is gone: restore it from a backup`);

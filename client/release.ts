@@ -40,7 +40,7 @@ export async function planRelease(
   const { catalog } = context;
   const keyspace = await catalog.keyspaces.get(name);
   const partitions = await catalog.partitions.list(name);
-  if (haveOwnCollections(keyspace, partitions)) {
+  if (haveOwnCollections(keyspace, partitions) || arePreparedElsewhere(keyspace, partitions, node)) {
     const { place } = await planGathering(context, keyspace, partitions, node);
     throw refused(
       `the partitions of ${name} have a collection each. "drover keyspace release ${name} --node ${place.node}" prepares one for ` +
@@ -53,12 +53,22 @@ export async function planRelease(
 const haveOwnCollections = ({ releasing }: KeyspaceDocument, partitions: readonly Partition[]): boolean =>
   releasing === undefined && partitions.every(({ shared }) => shared === undefined);
 
+/** A collection for all of them is named, and none of them is in it yet: it may be made again, or another one. */
+const areOnlyPrepared = ({ releasing }: KeyspaceDocument, partitions: readonly Partition[]): boolean =>
+  releasing === undefined &&
+  partitions.every(({ shared, route }) => shared !== undefined && shared.node !== route.source);
+
+const arePreparedElsewhere = (keyspace: KeyspaceDocument, partitions: readonly Partition[], node?: string): boolean =>
+  node !== undefined &&
+  areOnlyPrepared(keyspace, partitions) &&
+  partitions.every(({ shared }) => shared!.node !== node);
+
 /**
  * Makes a plain collection of a keyspace whose partitions are all in one. Applications go on meanwhile: routers that are
  * connected go on with the routes that they know, which stay right, and plain drivers may write as well.
  *
  * Of a keyspace whose partitions have a collection each, it makes one on another node at first, which they share as soon as they have
- * been moved there. With `move` it moves them, without it that is refused then, with what is to be moved.
+ * been moved there; as long as none has, it may be asked for again, also with another node. With `move` it moves them, without it that is refused then, with what is to be moved.
  *
  * Every step may be repeated: a release that broke off goes on when it is asked for again.
  *
@@ -72,9 +82,10 @@ export async function releaseKeyspace(
   const { catalog, nodes } = context;
   const keyspace = await catalog.keyspaces.get(name);
   const partitions = await catalog.partitions.list(name);
-  if (haveOwnCollections(keyspace, partitions)) {
+  if (haveOwnCollections(keyspace, partitions) || areOnlyPrepared(keyspace, partitions)) {
     refuseMoving(name, partitions);
-    await gather(context, keyspace, await planGathering(context, keyspace, partitions, options.node));
+    const node = options.node ?? partitions[0]?.shared?.node;
+    await gather(context, keyspace, await planGathering(context, keyspace, partitions, node));
   }
   if (options.move === true) await moveTogether(context, name, options);
   const plan = await planRelease(context, name, options);

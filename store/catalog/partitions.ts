@@ -46,9 +46,11 @@ export class Partitions {
   async share(keyspace: string, place: SharedCollection, session: ClientSession): Promise<number> {
     const settled = { keyspace, handover: null, gates: [], 'route.source': { $ne: place.node } };
     const update = { $set: { shared: place }, $inc: { epoch: 1 } };
-    await this.collection.updateMany({ ...settled, shared: { $exists: false } }, update, { session });
-    const elsewhere = { 'shared.node': place.node, 'shared.collection': place.collection };
-    return this.collection.countDocuments({ keyspace, $nor: [elsewhere] }, { session });
+    const there = { 'shared.node': place.node, 'shared.collection': place.collection };
+    // Missing, too, is not the source.
+    const isFree = { $nor: [there], $expr: { $ne: ['$route.source', '$shared.node'] } };
+    await this.collection.updateMany({ ...settled, ...isFree }, update, { session });
+    return this.collection.countDocuments({ keyspace, $nor: [there] }, { session });
   }
 
   async list(keyspace?: string): Promise<Partition[]> {
