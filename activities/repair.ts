@@ -183,6 +183,8 @@ export async function awaitsGates({ catalog, nodes }: Dependencies, partition: P
 /** Gates go with a collection that somebody drops: another one of its name has none that would let its fence be set. */
 async function hasLostGates({ catalog, nodes }: Dependencies, partition: Partition): Promise<boolean> {
   const { database } = await catalog.keyspaces.get(partition.keyspace);
+  // Those of a repair that did not come to its end are cleared before anything else.
+  if (partition.handover === null) return false;
   const missing: boolean[] = [];
   for (const node of nodesOf(partition)) {
     const [db, collection] = [(await nodes.get(node)).db(database), collectionOn(partition, node)];
