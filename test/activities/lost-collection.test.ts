@@ -53,14 +53,14 @@ describe("a move whose source's collection is gone", () => {
     await createFenced(source, NAME, { keyField: 'customerId', accepted: [{ low: MIDDLE, high: 0n }] });
     await createFenced(target, NAME, { keyField: 'customerId', accepted: [MOVED] });
     copy = target.collection<Parcel>(NAME);
-    const documents = keys.map((customerId, i) => ({ _id: `${i}`, customerId }));
-    for (const db of [source, target]) await db.collection<Parcel>(NAME).insertMany(documents, PAST);
     const state = { kind: 'idle' } as const;
     const route = { source: 'n0', target: 'n1', boundary: MIDDLE, fence: null };
     const partition = half('p0', { epoch: 3, attempt: 1, route, handover: { migration, target: 'n1', state } });
     await the.catalog.migrations.insert(record(migration));
     context = await openHandover(the.dependencies(), partition);
     await keepDefinition(the.dependencies(), context, await definitionToCopy(the.dependencies(), context), undefined);
+    const documents = keys.map((customerId, i) => ({ _id: `${i}`, customerId }));
+    for (const db of [source, target]) await db.collection<Parcel>(NAME).insertMany(documents, PAST);
     const since = await operationTime(target);
     await context.checkpoint('forward').create(WHOLE, await operationTime(source));
     await context.checkpoint('back').create(WHOLE, since);
