@@ -15,8 +15,8 @@ export interface SeriesRequest {
   readonly past?: ErrorsByModel;
 }
 
-/** As many as there are cores, for all forecasts of the process. */
-export const FORECAST_THREADS = availableParallelism();
+/** For all forecasts of the process. One core is left to boundary steps, in which writes wait. */
+export const FORECAST_THREADS = Math.max(1, availableParallelism() - 1);
 
 /** A thread that nobody needs any more ends, and what its models hold in memory with it. */
 const IDLE_MS = 60_000;
