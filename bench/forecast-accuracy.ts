@@ -16,7 +16,6 @@ const ORIGINS_OF_AN_HOUR = 48;
 /** Errors relative to the seasonal naive, coverage and calibration, on real series; beside them, these families' errors. */
 export async function forecastAccuracy({ say }: BenchOptions, names: readonly string[]): Promise<Comparison[]> {
   const all = await realSeries();
-  if (!all.some(({ kind }) => kind === 'metric')) say('no metric series found (DROVER_BENCH_METRICS): accesses only');
   const families = await familiesNamed(names);
   const results: Comparison[] = [];
   const crossings: Evaluation['crossings'][number][] = [];

@@ -1,8 +1,7 @@
-import { existsSync } from 'node:fs';
-import { readdir, readFile } from 'node:fs/promises';
-import { fileURLToPath } from 'node:url';
 import { compareNames } from '../domain/names.js';
 import { readFlights } from '../examples/demo/flights.js';
+import type { LabelledSeries } from './labelled-series.js';
+import { labelledSeries } from './labelled-series.js';
 
 /** A series of real measurements or accesses, evenly spaced; `NaN` where nothing is known. */
 export interface RealSeries {
@@ -22,10 +21,6 @@ const HOUR_MS = 3_600_000;
 const METRIC_STEP_MS = 300_000;
 const DAY_MS = 24 * HOUR_MS;
 
-/** The folder `nab` with metric series beside the clone, or where the environment says. */
-const METRICS =
-  process.env['DROVER_BENCH_METRICS'] ?? fileURLToPath(new URL('../../../shared/data/nab', import.meta.url));
-
 /** Carriers and airports with so many accesses an hour; none alone has 20. */
 const LEAST_PER_HOUR = 5;
 
@@ -38,36 +33,27 @@ export async function realSeries(): Promise<RealSeries[]> {
 
 /** Metrics in five-minute buckets, with a week of history. Those in longer buckets are left out. */
 async function metricSeries(): Promise<Omit<RealSeries, 'half'>[]> {
-  if (!existsSync(METRICS)) return [];
-  const files = (await readdir(METRICS)).filter((file) => file.endsWith('.csv')).sort();
-  const series: Omit<RealSeries, 'half'>[] = [];
-  for (const file of files) {
-    const lines = (await readFile(`${METRICS}/${file}`, 'utf8')).trim().split('\n').slice(1);
-    const points = lines.map((line): [number, number] => {
-      const [time = '', value = ''] = line.split(',');
-      return [Date.parse(`${time.replace(' ', 'T')}Z`), Number(value)];
-    });
-    if (points[1]![0] - points[0]![0] > METRIC_STEP_MS) continue;
-    series.push({
-      name: file.replace('.csv', ''),
+  const all = await labelledSeries();
+  return all
+    .filter(({ windowMs }) => windowMs <= METRIC_STEP_MS)
+    .map((series) => ({
+      name: series.name.replace('.csv', ''),
       kind: 'metric',
-      values: bucketed(points, METRIC_STEP_MS),
+      values: bucketed(series, METRIC_STEP_MS),
       stepMs: METRIC_STEP_MS,
       history: (7 * DAY_MS) / METRIC_STEP_MS,
       seasons: [DAY_MS / METRIC_STEP_MS],
-    });
-  }
-  return series;
+    }));
 }
 
 /** Means of the values in each bucket. */
-function bucketed(points: readonly (readonly [number, number])[], stepMs: number): Float64Array {
+function bucketed({ times, values }: LabelledSeries, stepMs: number): Float64Array {
   const bucketOf = (time: number) => Math.floor(time / stepMs);
-  const first = bucketOf(points[0]![0]);
-  const sums = new Float64Array(bucketOf(points.at(-1)![0]) - first + 1);
+  const first = bucketOf(times[0]!);
+  const sums = new Float64Array(bucketOf(times.at(-1)!) - first + 1);
   const counts = new Float64Array(sums.length);
-  for (const [time, value] of points) {
-    sums[bucketOf(time) - first]! += value;
+  for (const [i, time] of times.entries()) {
+    sums[bucketOf(time) - first]! += values[i]!;
     counts[bucketOf(time) - first]! += 1;
   }
   return sums.map((sum, i) => (counts[i]! > 0 ? sum / counts[i]! : NaN));
