@@ -1,3 +1,4 @@
+import { once } from 'node:events';
 import { setTimeout as delay } from 'node:timers/promises';
 import { nanoid } from 'nanoid';
 import type { AccessRecord } from '../../domain/access.js';
@@ -71,20 +72,12 @@ export class Ingestion {
   private failure: unknown;
   private batches = 0;
   private removed: readonly string[] = [];
-  private readonly aborted: Promise<never>;
 
   constructor(
     private readonly stores: IngestionStores,
     private readonly content: Content,
     private readonly options: IngestionOptions,
-  ) {
-    const { signal } = options;
-    this.aborted = new Promise((_resolve, reject) => {
-      signal.addEventListener('abort', () => reject(signal.reason as Error), { once: true });
-    });
-    // Nobody waits for it all the time.
-    this.aborted.catch(() => undefined);
-  }
+  ) {}
 
   /** @throws DroverError `Refused`, `InvalidRequest`; what was thrown by the signal */
   async run(recognised: Recognised): Promise<IngestionReport> {
@@ -244,7 +237,16 @@ export class Ingestion {
   private async next(): Promise<Buffer | undefined> {
     this.options.signal.throwIfAborted();
     this.throwIfFailed();
-    return Promise.race([this.content.read(), this.aborted]);
+    const { signal } = this.options;
+    const read = new AbortController();
+    // A listener of its own, removed at its end: one that outlives the reads would keep what each of them has read.
+    const aborted = once(signal, 'abort', { signal: read.signal }).then(() => signal.throwIfAborted());
+    aborted.catch(() => undefined);
+    try {
+      return (await Promise.race([this.content.read(), aborted])) ?? undefined;
+    } finally {
+      read.abort();
+    }
   }
 
   private count(bytes: Buffer): void {
