@@ -1,6 +1,7 @@
 import { setImmediate } from 'node:timers/promises';
 import type { Anomaly } from '../domain/anomaly.js';
 import { AnomalyDetector } from '../domain/anomaly.js';
+import { grouped } from '../domain/grouped.js';
 import type { AccessHistory } from '../store/catalog/access-history.js';
 
 /** So much history is asked for at once. */
@@ -105,7 +106,8 @@ export class AnomalyWatch {
       this.nodes.clear();
       return;
     }
-    for (const [node, names] of partitionsByNode(this.partitions.keys(), owners)) {
+    const owned = [...this.partitions.keys()].filter((name) => owners.has(name));
+    for (const [node, names] of grouped(owned, (name) => owners.get(name)!)) {
       const total = names.reduce((sum, name) => sum + (requests.get(name) ?? 0), 0);
       const anomaly = this.nodeOf(node, names).next(total);
       if (anomaly !== undefined) yield { of: 'node', subject: node, at, anomaly };
@@ -150,16 +152,4 @@ class Series {
   next(value: number): Anomaly | undefined {
     return this.detector.next(value);
   }
-}
-
-function partitionsByNode(names: Iterable<string>, owners: ReadonlyMap<string, string>): Map<string, string[]> {
-  const byNode = new Map<string, string[]>();
-  for (const name of names) {
-    const node = owners.get(name);
-    if (node === undefined) continue;
-    const list = byNode.get(node);
-    if (list === undefined) byNode.set(node, [name]);
-    else list.push(name);
-  }
-  return byNode;
 }

@@ -15,7 +15,7 @@ import type { Token } from '../domain/token.js';
 import { CollectionBulk } from './collection-bulk.js';
 import * as guarded from './guarded-delete.js';
 import type { KeyspaceHandle } from './keyspaces.js';
-import type { Choice, Located } from './located.js';
+import type { LocatedWrite } from './located.js';
 import { writeLocated } from './located.js';
 import { majorityWithin } from './majority.js';
 import { checkReplacementKeepsKey, checkUpdateKeepsKey } from './requests.js';
@@ -47,13 +47,12 @@ export abstract class CollectionFindAndChange<TSchema extends Document> extends 
     const changes = update as UpdateFilter<Document>;
     checkUpdateKeepsKey(changes, keyspace.field);
     const nothing = foundNothing(options);
-    return this.located<unknown>(
-      keyspace,
-      'findOneAndUpdate',
+    return this.located<unknown>(keyspace, {
+      operation: 'findOneAndUpdate',
       filter,
       options,
-      not(nothing),
-      ({ token, filter: exact }) =>
+      found: not(nothing),
+      write: ({ token, filter: exact }) =>
         this.one<unknown>(keyspace, token, options, nothing, (collection, session) =>
           collection.findOneAndUpdate(exact, changes, {
             ...options,
@@ -61,7 +60,7 @@ export abstract class CollectionFindAndChange<TSchema extends Document> extends 
             writeConcern: majorityWithin(session),
           } as FindOneAndUpdateOptions),
         ),
-    );
+    });
   }
 
   async findOneAndReplace(
@@ -83,13 +82,12 @@ export abstract class CollectionFindAndChange<TSchema extends Document> extends 
     const keyspace = await this.keyspace();
     const nothing = foundNothing(options);
     const found = not(nothing);
-    return this.located<unknown>(
-      keyspace,
-      'findOneAndReplace',
+    return this.located<unknown>(keyspace, {
+      operation: 'findOneAndReplace',
       filter,
       options,
       found,
-      ({ token, filter: exact, exists }) => {
+      write: ({ token, filter: exact, exists }) => {
         if (exists) checkReplacementKeepsKey(replacement, token, keyspace.field, 'findOneAndReplace');
         return this.one<unknown>(keyspace, token, options, nothing, (collection, session) =>
           collection.findOneAndReplace(exact, replacement, {
@@ -99,7 +97,7 @@ export abstract class CollectionFindAndChange<TSchema extends Document> extends 
           } as FindOneAndReplaceOptions),
         );
       },
-    );
+    });
   }
 
   /** The document as it was before it was deleted. */
@@ -115,13 +113,12 @@ export abstract class CollectionFindAndChange<TSchema extends Document> extends 
     const options = this.resolved(given);
     const keyspace = await this.keyspace();
     const nothing = foundNothing(options);
-    return this.located<unknown>(
-      keyspace,
-      'findOneAndDelete',
+    return this.located<unknown>(keyspace, {
+      operation: 'findOneAndDelete',
       filter,
       options,
-      not(nothing),
-      ({ token, filter: exact }) =>
+      found: not(nothing),
+      write: ({ token, filter: exact }) =>
         this.router.write<unknown>(
           keyspace,
           token,
@@ -130,7 +127,7 @@ export abstract class CollectionFindAndChange<TSchema extends Document> extends 
           options?.session,
           'transactions',
         ),
-    );
+    });
   }
 
   /** A write of one document, which the server applies once however often it is sent. */
@@ -151,15 +148,8 @@ export abstract class CollectionFindAndChange<TSchema extends Document> extends 
   }
 
   /** At the owner of the document that the filter finds. */
-  protected located<T>(
-    keyspace: KeyspaceHandle,
-    operation: string,
-    filter: Filter<TSchema>,
-    options: Routed<Choice> | undefined,
-    found: (result: T) => boolean,
-    write: (located: Located) => Promise<T>,
-  ): Promise<T> {
-    return writeLocated(this.router, keyspace, operation, filter as Filter<Document>, options, found, write);
+  protected located<T>(keyspace: KeyspaceHandle, request: LocatedWrite<T, TSchema>): Promise<T> {
+    return writeLocated(this.router, keyspace, request as LocatedWrite<T>);
   }
 }
 

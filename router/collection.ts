@@ -59,11 +59,16 @@ export class DroverCollection<TSchema extends Document = Document> extends Colle
     const keyspace = await this.keyspace();
     const changes = update as UpdateFilter<Document>;
     checkUpdateKeepsKey(changes, keyspace.field);
-    return this.located(keyspace, 'updateOne', filter, options, hasMatched, ({ token, filter: exact }) =>
-      this.one(keyspace, token, options, changedNothing, (collection, session) =>
-        collection.updateOne(exact, changes, { ...options, session, writeConcern: MAJORITY }),
-      ),
-    );
+    return this.located(keyspace, {
+      operation: 'updateOne',
+      filter,
+      options,
+      found: hasMatched,
+      write: ({ token, filter: exact }) =>
+        this.one(keyspace, token, options, changedNothing, (collection, session) =>
+          collection.updateOne(exact, changes, { ...options, session, writeConcern: MAJORITY }),
+        ),
+    });
   }
 
   /**
@@ -111,27 +116,38 @@ export class DroverCollection<TSchema extends Document = Document> extends Colle
   ): Promise<UpdateResult<TSchema>> {
     const options = this.resolved(given);
     const keyspace = await this.keyspace();
-    return this.located(keyspace, 'replaceOne', filter, options, hasMatched, ({ token, filter: exact, exists }) => {
-      if (exists) checkReplacementKeepsKey(replacement, token, keyspace.field, 'replaceOne');
-      return this.one(keyspace, token, options, changedNothing, (collection, session) =>
-        collection.replaceOne(exact, replacement, { ...options, session, writeConcern: MAJORITY }),
-      );
+    return this.located(keyspace, {
+      operation: 'replaceOne',
+      filter,
+      options,
+      found: hasMatched,
+      write: ({ token, filter: exact, exists }) => {
+        if (exists) checkReplacementKeepsKey(replacement, token, keyspace.field, 'replaceOne');
+        return this.one(keyspace, token, options, changedNothing, (collection, session) =>
+          collection.replaceOne(exact, replacement, { ...options, session, writeConcern: MAJORITY }),
+        );
+      },
     });
   }
 
   async deleteOne(filter: Filter<TSchema>, given: Routed<DeleteOptions> = {}): Promise<DeleteResult> {
     const options = this.resolved(given);
     const keyspace = await this.keyspace();
-    return this.located(keyspace, 'deleteOne', filter, options, not(deletedNothing), ({ token, filter: exact }) =>
-      this.router.write(
-        keyspace,
-        token,
-        (place) => guarded.deleteOne(place, exact, options),
-        deletedNothing,
-        options?.session,
-        'transactions',
-      ),
-    );
+    return this.located(keyspace, {
+      operation: 'deleteOne',
+      filter,
+      options,
+      found: not(deletedNothing),
+      write: ({ token, filter: exact }) =>
+        this.router.write(
+          keyspace,
+          token,
+          (place) => guarded.deleteOne(place, exact, options),
+          deletedNothing,
+          options?.session,
+          'transactions',
+        ),
+    });
   }
 
   /**

@@ -31,40 +31,39 @@ export interface Located {
 /** Matches no document. */
 const NOTHING = { _id: { $in: [] } };
 
+/** A write of one document. */
+export interface LocatedWrite<T, TSchema extends Document = Document> {
+  /** Its name, for errors. */
+  readonly operation: string;
+  readonly filter: Filter<TSchema>;
+  readonly options: Routed<Choice> | undefined;
+  readonly write: (located: Located) => Promise<T>;
+  /** Whether it has met its document. */
+  readonly found: (result: T) => boolean;
+}
+
 /**
  * Sends a write of one document to the owner of its key. Where the filter does not name one key, the document is found first,
  * and then written by its key and its `_id` as long as it still matches; if another request was faster, the next one is found.
  *
- * @param found whether the write has met its document
  * @throws MongoInvalidArgumentError for an upsert that does not name the key
  */
-export function writeLocated<T>(
-  router: Router,
-  keyspace: KeyspaceHandle,
-  operation: string,
-  filter: Filter<Document>,
-  options: Routed<Choice> | undefined,
-  found: (result: T) => boolean,
-  write: (located: Located) => Promise<T>,
-): Promise<T> {
+export function writeLocated<T>(router: Router, keyspace: KeyspaceHandle, request: LocatedWrite<T>): Promise<T> {
+  const { operation, filter, options, write } = request;
   const collated = isCollated(options?.collation);
   if (options?.upsert === true) {
     return write({ token: tokenOfUpsert(operation, filter, keyspace.field, collated), filter, exists: true });
   }
   const wanted = wantedBy(filter, keyspace.field, collated);
   if (wanted !== 'all' && wanted.length === 1) return write({ token: wanted[0], filter, exists: true });
-  return writeFound(router, keyspace, wanted, operation, filter, options, found, write);
+  return writeFound(router, keyspace, wanted, request);
 }
 
 async function writeFound<T>(
   router: Router,
   keyspace: KeyspaceHandle,
   wanted: Wanted,
-  operation: string,
-  filter: Filter<Document>,
-  options: Routed<Choice> | undefined,
-  found: (result: T) => boolean,
-  write: (located: Located) => Promise<T>,
+  { operation, filter, options, write, found }: LocatedWrite<T>,
 ): Promise<T> {
   const collated = isCollated(options?.collation);
   const deadline = router.deadline();

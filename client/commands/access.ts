@@ -1,26 +1,18 @@
 import cliProgress from 'cli-progress';
 import type { Command } from 'commander';
 import { InvalidArgumentError, Option } from 'commander';
-import type { AccessLogField, AccessLogFormat, LatencyUnit } from '../../domain/access-log.js';
+import type { AccessLogField } from '../../domain/access-log.js';
 import { ACCESS_LOG_FIELDS, ACCESS_LOG_FORMATS, LATENCY_UNITS } from '../../domain/access-log.js';
 import { DroverError } from '../../domain/errors.js';
 import type { Catalog } from '../../store/catalog/catalog.js';
 import type { FieldMapping } from '../../store/ingest/log-lines.js';
-import type { IngestionResult, KeyType } from '../access-ingestion.js';
+import type { IngestionRequest, IngestionResult } from '../access-ingestion.js';
 import { anomalyTable, topTables } from './access-view.js';
 import { durationMs, given, moments, positiveInteger, wholeNumber } from './arguments.js';
 import { withControl } from './invocation.js';
 import { count, identified, moment, some } from './presentation.js';
 
-interface IngestOptions {
-  readonly keyspace: string;
-  readonly format: AccessLogFormat;
-  readonly map?: FieldMapping;
-  readonly region?: string;
-  readonly keyType?: KeyType;
-  readonly keyPattern?: string;
-  readonly delimiter?: string;
-  readonly latencyUnit?: LatencyUnit;
+interface IngestOptions extends Omit<IngestionRequest, 'file' | 'badLinesShown' | 'signal' | 'onProgress' | 'onWait'> {
   readonly showBad: number;
 }
 
