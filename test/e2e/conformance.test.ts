@@ -86,6 +86,20 @@ const ofBulk = fc.oneof(
   many.map((filter) => ({ deleteMany: { filter } })),
 ) as fc.Arbitrary<AnyBulkWriteOperation>;
 
+/** Each about another document: in which order those of one document are done, the server does not say. */
+const ofUnorderedBulk = fc.uniqueArray(id, { minLength: 1, maxLength: 8 }).chain((ids) =>
+  fc.tuple(
+    ...ids.map((each) => {
+      const filters = fc.constantFrom({ _id: each }, { _id: each, customerId: keyOf(each) });
+      return fc.oneof(
+        n.map((value) => ({ insertOne: { document: documentOf(each, value) } })),
+        fc.tuple(filters, update).map(([filter, change]) => ({ updateOne: { filter, update: change } })),
+        filters.map((filter) => ({ deleteOne: { filter } })),
+      );
+    }),
+  ),
+) as fc.Arbitrary<unknown> as fc.Arbitrary<AnyBulkWriteOperation[]>;
+
 const operation: fc.Arbitrary<readonly [string, Operation]> = fc.oneof(
   named(
     'insertOne',
@@ -164,6 +178,11 @@ const operation: fc.Arbitrary<readonly [string, Operation]> = fc.oneof(
     'bulkWrite',
     fc.array(ofBulk, { minLength: 1, maxLength: 8 }),
     (operations) => (on) => on.bulkWrite(structuredClone(operations)),
+  ),
+  named(
+    'bulkWrite in any order',
+    ofUnorderedBulk,
+    (operations) => (on) => on.bulkWrite(structuredClone(operations), { ordered: false }),
   ),
   named(
     'countDocuments',
