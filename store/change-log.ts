@@ -175,12 +175,20 @@ function lag(now: Timestamp, token: Document): number {
   return Math.max(0, now.getHighBitsUnsigned() - Number(positionOf(token) >> 32n));
 }
 
-/** The server's present logical time. */
+/**
+ * The server's present logical time.
+ *
+ * @throws DroverError `Unavailable` from a server that can't tell it yet or any more
+ */
 export async function operationTime(db: Db): Promise<ClusterTime> {
   const reply = await db.command({ ping: 1 });
   const time = reply['operationTime'] as unknown;
   if (!(time instanceof Timestamp)) {
-    throw new DroverError('Refused', `${db.databaseName} is not on a replica set: it has no change log`);
+    // What is no replica set was refused when it was registered as a node.
+    throw new DroverError(
+      'Unavailable',
+      'the server tells no logical time: it is starting, stopping, or left its replica set',
+    );
   }
   return BigInt.asUintN(64, time.toBigInt());
 }

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { WorkflowNotFoundError } from '@temporalio/client';
 import type { ControlContext } from '../../client/context.js';
-import { migrate, steer } from '../../client/migrations.js';
+import { listMigrations, migrate, steer } from '../../client/migrations.js';
 import { migrationWorkflowId } from '../../workflows/messages.js';
 import { KEYSPACE } from './operations.js';
 
@@ -13,6 +13,7 @@ const WEIGHTS = [
   [10, 20, 30, 40, 50, 60, 70, 80, 90, 100],
 ] as const;
 const POLL_MS = 200;
+const MOST_TIMEOUTS = 5;
 
 /** Moves a partition back and forth, one migration after the other, and now and then changes its mind. */
 export class Mover {
@@ -31,22 +32,35 @@ export class Mover {
   }
 
   /**
-   * Starts no more migrations, and gives the one under way time to end.
+   * Starts no more migrations, and gives the one under way time to end: as long as it comes on, but for one that never would.
    *
+   * @param timeoutMs without progress
    * @returns what has not ended by then
    */
   async settle(timeoutMs: number): Promise<readonly string[]> {
     this.running = false;
-    const deadline = performance.now() + timeoutMs;
+    const begun = performance.now();
+    let progress: string | undefined;
+    let deadline = begun + timeoutMs;
     // A request to begin one may be under way.
     await Promise.race([this.done, sleep(timeoutMs)]);
     for (;;) {
       const stuck = await this.underWay().catch((error: unknown) => [
         `asking about ${this.partition}: ${String(error)}`,
       ]);
-      if (stuck.length === 0 || performance.now() > deadline) return stuck;
+      const now = performance.now();
+      if (stuck.length === 0 || now > deadline) return stuck;
+      const seen = await this.progress().catch(() => progress);
+      if (seen !== progress && now < begun + MOST_TIMEOUTS * timeoutMs) deadline = now + timeoutMs;
+      progress = seen;
       await sleep(POLL_MS);
     }
+  }
+
+  /** Changes with every phase that is entered and every step that is made. */
+  private async progress(): Promise<string> {
+    const [record] = await listMigrations(this.control, { keyspace: KEYSPACE, partition: this.partition });
+    return `${record?._id} ${record?.phase} ${record?.steps?.length}`;
   }
 
   private async run(): Promise<void> {

@@ -90,7 +90,9 @@ async function torture(cluster: TortureCluster, options: RoundOptions, next: () 
   await faults.lift();
   log('  all faults are over');
   const stuck = (await Promise.all(movers.map((mover) => mover.settle(SETTLE_MS)))).flat();
-  findings.push(...stuck.map((text): Finding => ({ kind: 'stuck', text: `${SETTLE_MS / 1000} s later ${text}` })));
+  findings.push(
+    ...stuck.map((text): Finding => ({ kind: 'stuck', text: `${SETTLE_MS / 1000} s after the last progress ${text}` })),
+  );
   if (stuck.length === 0) findings.push(...(await checkAgreement(cluster, next)));
   if (findings.length > 0) await keepEvidence(control, directory).catch((error: unknown) => log(String(error)));
   await faults.stop();
