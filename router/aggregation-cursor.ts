@@ -1,5 +1,4 @@
 import type {
-  AbstractCursor,
   AggregateOptions,
   ClientSession,
   Document,
@@ -14,7 +13,8 @@ import { explainSplit, shardsOf } from './aggregation-plan.js';
 import type { Batches } from './batches.js';
 import { Window } from './batches.js';
 import { Preceded } from './chunks.js';
-import { batchSizeFor, closing, CursorBatches, InTurn, openCursors, openEverywhere } from './cursor-batches.js';
+import type { CursorBatches } from './cursor-batches.js';
+import { batchSizeFor, closing, InTurn, openCursors, openEverywhere } from './cursor-batches.js';
 import { CursorFeed } from './cursor-feed.js';
 import { forCursor, settingsOf } from './cursor-settings.js';
 import type { DriverAnswer } from './driver-answer.js';
@@ -122,8 +122,8 @@ export class DroverAggregationCursor<TSchema> extends DriversAggregationCursor<T
     const { keyspace, units } = await this.units(settings);
     const { pipeline } = this;
     if (isOnePiece(units, keyspace.field)) {
-      const [cursor] = await this.openUnit(keyspace, units[0]!, pipeline, settings);
-      return new CursorBatches(cursor!);
+      const [batches] = await this.openUnit(keyspace, units[0]!, pipeline, settings);
+      return batches!;
     }
     const split = splitPipeline(pipeline, isCollated(settings.collation));
     const { order, skip, limit, merge } = split;
@@ -161,7 +161,7 @@ export class DroverAggregationCursor<TSchema> extends DriversAggregationCursor<T
     unit: Unit,
     stages: readonly Document[],
     settings: Settings,
-  ): Promise<AbstractCursor<Document>[]> {
+  ): Promise<CursorBatches<Document>[]> {
     const open = (piece: OpenPiece) =>
       piece.collection.aggregate(pipelineWithin(stages, piece), { ...settings, ...sessionOf(piece) });
     const { session } = this.options;

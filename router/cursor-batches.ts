@@ -4,6 +4,7 @@ import type { Batches } from './batches.js';
 import type { KeyspaceHandle } from './keyspaces.js';
 import type { LongRead } from './open-reads.js';
 import type { OpenPiece, Unit } from './pieces.js';
+import { LongStay } from './read-check.js';
 import type { Reading } from './reading.js';
 import type { Scatter } from './scatter.js';
 import { atOnce } from './scatter.js';
@@ -11,10 +12,22 @@ import type { DroverSession } from './session.js';
 
 /** What a cursor of the driver has read, as it was read. */
 export class CursorBatches<T> implements Batches<T> {
-  constructor(private readonly cursor: AbstractCursor<T>) {}
+  /** @param answered told of each answer, before it is given out */
+  constructor(
+    private readonly cursor: AbstractCursor<T>,
+    private readonly answered?: (hasFound: boolean) => void | Promise<void>,
+  ) {}
+
+  /** Asks for the first answer, and keeps it. */
+  async ask(): Promise<void> {
+    await this.cursor.hasNext();
+  }
 
   async next(): Promise<T[] | null> {
-    return (await this.cursor.hasNext()) ? this.cursor.readBufferedDocuments() : null;
+    const hasFound = await this.cursor.hasNext();
+    const checked = this.answered?.(hasFound);
+    if (checked !== undefined) await checked;
+    return hasFound ? this.cursor.readBufferedDocuments() : null;
   }
 
   close(): Promise<void> {
@@ -31,14 +44,20 @@ export async function openCursors<T>(
   long: LongRead,
   open: (piece: OpenPiece) => AbstractCursor<T> | Promise<AbstractCursor<T>>,
   reading?: Reading,
-): Promise<AbstractCursor<T>[]> {
+): Promise<CursorBatches<T>[]> {
+  const { check } = scatter;
+  const lease = check.begin();
+  const known = unit.routes.map((route) => ({ route, epoch: route.epoch }));
   const pieces = await scatter.open(keyspace, unit, session, long, reading);
-  const cursors: AbstractCursor<T>[] = [];
+  const cursors: CursorBatches<T>[] = [];
   try {
     for (const piece of pieces) {
       const cursor = await open(piece);
       cursor.once('close', () => piece.end());
-      cursors.push(cursor);
+      const { node, routes } = piece;
+      const here = known.filter(({ route }) => routes.includes(route));
+      const stay = new LongStay(check, lease, here, { keyspace, node, routes });
+      cursors.push(new CursorBatches(cursor, (hasFound) => long.rely(stay.answered(hasFound))));
     }
     return cursors;
   } catch (error) {
@@ -56,16 +75,16 @@ export async function closeAll(cursors: readonly { close(): Promise<void> }[]): 
 export async function openEverywhere<T>(
   units: readonly Unit[],
   session: DroverSession | undefined,
-  open: (unit: Unit) => Promise<AbstractCursor<T>[]>,
+  open: (unit: Unit) => Promise<CursorBatches<T>[]>,
 ): Promise<CursorBatches<T>[]> {
-  const cursors: AbstractCursor<T>[] = [];
+  const cursors: CursorBatches<T>[] = [];
   try {
     await allEnded(units, atOnce(session), async (unit) => cursors.push(...(await open(unit))));
   } catch (error) {
     await closeAll(cursors);
     throw error;
   }
-  return cursors.map((cursor) => new CursorBatches(cursor));
+  return cursors;
 }
 
 /** Documents of all pieces in memory at once, where the request does not say. */
@@ -98,7 +117,7 @@ export class InTurn<T> implements Batches<T> {
 
   constructor(
     private readonly units: Unit[],
-    private readonly open: (unit: Unit) => Promise<AbstractCursor<T>[]>,
+    private readonly open: (unit: Unit) => Promise<CursorBatches<T>[]>,
     session: DroverSession | undefined,
   ) {
     this.width = session === undefined ? AHEAD : 1;
@@ -149,11 +168,11 @@ export class InTurn<T> implements Batches<T> {
   private async opened(unit: Unit): Promise<CursorBatches<T>[]> {
     const cursors = await this.open(unit);
     try {
-      if (this.width > 1) await Promise.all(cursors.map((cursor) => cursor.hasNext()));
+      if (this.width > 1) await Promise.all(cursors.map((cursor) => cursor.ask()));
     } catch (error) {
       await closeAll(cursors);
       throw error;
     }
-    return cursors.map((cursor) => new CursorBatches(cursor));
+    return cursors;
   }
 }

@@ -14,11 +14,18 @@ export class CursorFeed {
 
   /** @returns the first answer, as the driver's classes take it */
   async first(session: ClientSession, open: () => Promise<Documents>) {
-    await this.batches?.close();
     this.ended = false;
-    this.long = new LongRead();
-    this.batches = await open();
-    return { server: undefined, session, response: await this.next() };
+    for (;;) {
+      await this.batches?.close();
+      this.long = new LongRead();
+      try {
+        this.batches = await open();
+        return { server: undefined, session, response: await this.next() };
+      } catch (error) {
+        // Its documents were no longer where it was asked: nothing of it has been given out.
+        if (!this.long.isGivenUp || this.ended) throw error;
+      }
+    }
   }
 
   /** The next answer. After an error, at the end, or when it was closed meanwhile, nothing is left open. */

@@ -12,15 +12,8 @@ import { FindCursor, MongoInvalidArgumentError } from 'mongodb';
 import { MongoDBNamespace } from 'mongodb/lib/utils.js';
 import type { Batches } from './batches.js';
 import { Window } from './batches.js';
-import {
-  batchSizeFor,
-  closeAll,
-  closing,
-  CursorBatches,
-  InTurn,
-  openCursors,
-  openEverywhere,
-} from './cursor-batches.js';
+import type { CursorBatches } from './cursor-batches.js';
+import { batchSizeFor, closeAll, closing, InTurn, openCursors, openEverywhere } from './cursor-batches.js';
 import { CursorFeed } from './cursor-feed.js';
 import { forCursor, settingsOf } from './cursor-settings.js';
 import type { DriverAnswer } from './driver-answer.js';
@@ -139,7 +132,7 @@ export class DroverFindCursor<TSchema> extends DriversFindCursor<TSchema> {
     };
     if (isOnePiece(units, keyspace.field)) {
       const opened = await openAll(units[0]!, settings);
-      if (opened.length === 1) return new CursorBatches(opened[0]!);
+      if (opened.length === 1) return opened[0]!;
       // Copies that are nearer lie apart from each other.
       await closeAll(opened);
     }

@@ -11,6 +11,10 @@ export class LongRead {
   private isOver = false;
   private readonly checks: (() => void)[] = [];
 
+  get isGivenUp(): boolean {
+    return this.isOver;
+  }
+
   /**
    * Reads on.
    *
@@ -37,6 +41,18 @@ export class LongRead {
   /** What it reads from goes away: it can't be read on. */
   giveUp(): void {
     this.isOver = true;
+  }
+
+  /**
+   * Goes on with an answer if that can be relied on.
+   *
+   * @throws MongoServerError `CursorNotFound` when it can't
+   */
+  rely(canBeReliedOn: boolean | Promise<boolean>): void | Promise<void> {
+    if (typeof canBeReliedOn !== 'boolean') return canBeReliedOn.then((isSo) => this.rely(isSo));
+    if (canBeReliedOn) return;
+    this.isOver = true;
+    throw cursorNotFound();
   }
 
   /** Gives it up when nobody has read for so long. @returns whether it is over */

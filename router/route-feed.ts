@@ -1,5 +1,6 @@
 import { hostname } from 'node:os';
-import { LEASE_RENEW_MS, leaseEnd } from '../domain/lease.js';
+import { setTimeout as delay } from 'node:timers/promises';
+import { LEASE_MS, LEASE_RENEW_MS, leaseEnd } from '../domain/lease.js';
 import type { Partition } from '../domain/partition.js';
 import { tokensOf } from '../domain/partition.js';
 import type { Catalog } from '../store/catalog/catalog.js';
@@ -10,6 +11,15 @@ import type { PartitionRoute, RouteTable } from './route-table.js';
 const RECONNECT_MS = 250;
 const ACKNOWLEDGE_AGAIN_MS = 2_000;
 const TRY_MS = 1_000;
+/** So many renewals without an answer, and the catalog is taken to be away. */
+const UNANSWERED = 3;
+
+interface Moment {
+  readonly now: number;
+  readonly date: number;
+}
+
+const moment = (): Moment => ({ now: performance.now(), date: Date.now() });
 
 /**
  * Keeps the route table up to date: registers the router, reads all routes, then takes every change as the catalog
@@ -35,7 +45,13 @@ export class RouteFeed {
   private changedAt = performance.now();
   /** End of the lease, by `performance.now()`. */
   private leasedUntil = -Infinity;
+  /** The same by the computer's clock: the other one stands still on some systems while the computer sleeps. */
+  private leasedUntilDate = -Infinity;
   private leases = 0;
+  /** Renewals since the catalog last answered one. */
+  private unanswered = 0;
+  /** One that somebody waits for. */
+  private awaited: Promise<void> | undefined;
 
   constructor(
     readonly id: string,
@@ -49,25 +65,43 @@ export class RouteFeed {
   }
 
   async start(): Promise<void> {
-    const sentAt = performance.now();
+    const sentAt = moment();
     // Registered before any route is read: from here on a hand-over waits for this router.
     await this.catalog.routers.register(this.registration);
-    this.renewal = setInterval(() => {
-      this.renew().catch((error: unknown) => this.onProblem('renewing the registration', error));
-    }, LEASE_RENEW_MS);
+    this.renewal = setInterval(() => void this.tryToRenew(), LEASE_RENEW_MS);
     this.renewal.unref();
     this.reminder = setInterval(() => {
       this.acknowledgeAgain().catch((error: unknown) => this.onProblem('acknowledging a route again', error));
     }, ACKNOWLEDGE_AGAIN_MS);
     this.reminder.unref();
     await this.open();
-    this.leasedUntil = leaseEnd(sentAt);
+    this.holdSince(sentAt);
     this.running = this.follow();
   }
 
   /** Whether the routes can be relied on at this moment. */
   leaseValid(): boolean {
-    return performance.now() < this.leasedUntil;
+    return performance.now() < this.leasedUntil && Date.now() < this.leasedUntilDate;
+  }
+
+  /**
+   * Waits until the lease holds, if need be by one renewal for all who wait.
+   *
+   * @returns whether it does; false as soon as the catalog is known to be away
+   */
+  async regained(): Promise<boolean> {
+    const deadline = performance.now() + LEASE_MS;
+    while (!this.leaseValid()) {
+      if (this.closed || this.unanswered >= UNANSWERED || performance.now() > deadline) return false;
+      this.awaited ??= this.tryToRenew().finally(() => (this.awaited = undefined));
+      await Promise.race([this.awaited, delay(LEASE_RENEW_MS, undefined, { ref: false })]);
+    }
+    return true;
+  }
+
+  private holdSince(sentAt: Moment): void {
+    this.leasedUntil = leaseEnd(sentAt.now);
+    this.leasedUntilDate = leaseEnd(sentAt.date);
   }
 
   /** How long ago the catalog answered, and how long a route last was new here, milliseconds. */
@@ -81,17 +115,27 @@ export class RouteFeed {
     return this.leases;
   }
 
+  private async tryToRenew(): Promise<void> {
+    try {
+      await this.renew();
+    } catch (error) {
+      this.onProblem('renewing the registration', error);
+    }
+  }
+
   private async renew(): Promise<void> {
-    const sentAt = performance.now();
+    const sentAt = moment();
+    this.unanswered += 1;
     const registered = await this.catalog.routers.renew(this.id);
+    this.unanswered = 0;
     this.answeredAt = performance.now();
     // Tokens may have changed hands meanwhile: the lease counts again only when all routes have been read.
     if (!registered || !this.leaseValid()) await this.registerAgain();
-    else this.leasedUntil = Math.max(this.leasedUntil, leaseEnd(sentAt));
+    else if (leaseEnd(sentAt.now) > this.leasedUntil) this.holdSince(sentAt);
   }
 
   private async registerAgain(): Promise<void> {
-    const sentAt = performance.now();
+    const sentAt = moment();
     // A renewal that succeeds while the routes are still being read must not prolong the old lease.
     this.leasedUntil = -Infinity;
     await this.catalog.routers.register(this.registration);
@@ -102,7 +146,7 @@ export class RouteFeed {
     // While the lease was lost nobody has waited for what is read at nodes that have no part in it any more.
     for (const { id, route } of partitions) this.table.route(id)?.reads.giveUpElsewhere([route.source, route.target]);
     this.leases += 1;
-    this.leasedUntil = leaseEnd(sentAt);
+    this.holdSince(sentAt);
   }
 
   /** Reads the routes of a keyspace that was not there before. */

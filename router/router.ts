@@ -15,6 +15,7 @@ import { ownHandle } from './own-read-concern.js';
 import type { AtOwner, RestsOnLease, RouterOptions } from './owner-requests.js';
 import { OwnerRequests } from './owner-requests.js';
 import { RangeWrites } from './range-writes.js';
+import { isNothing, ReadCheck } from './read-check.js';
 import type { Reading } from './reading.js';
 import { isOfPrimary } from './reading.js';
 import type { RouteFeed } from './route-feed.js';
@@ -23,6 +24,7 @@ import type { Place } from './same-transaction.js';
 import { Scatter } from './scatter.js';
 import type { DroverSession } from './session.js';
 import { SessionCluster } from './session-cluster.js';
+import { changingHands } from './session-transaction.js';
 import type { Wanted } from './wanted.js';
 
 /** A read of a collection, in the driver's session if there is one. */
@@ -39,6 +41,7 @@ export class Router extends OwnerRequests {
   /** Changes of indexes. */
   readonly everywhere: Everywhere;
   readonly sessions: SessionCluster;
+  private readonly check: ReadCheck;
 
   constructor(
     readonly keyspaces: Keyspaces,
@@ -54,7 +57,8 @@ export class Router extends OwnerRequests {
     super(table, feed, nodes, entrance, options, held);
     const { origin, holdTimeoutMs } = options;
     this.sessions = new SessionCluster(keyspaces, table, feed, nodes, origin.region, holdTimeoutMs);
-    this.scatter = new Scatter(keyspaces, table, nodes, recorder, nearest, origin);
+    this.check = new ReadCheck(feed, table, nodes, options.onLeaseExpired);
+    this.scatter = new Scatter(keyspaces, table, nodes, recorder, nearest, origin, this.check);
     this.everywhere = new Everywhere(this, nodes);
     this.ranges = new RangeWrites(this, nodes, entrance, feed, recorder);
   }
@@ -84,17 +88,30 @@ export class Router extends OwnerRequests {
     reading?: Reading,
   ): Promise<T> {
     if (session !== undefined) await session.ready();
-    const route = this.routeOf(keyspace, token);
+    let route = this.routeOf(keyspace, token);
     const startedAt = performance.now();
     let node: NodeName | undefined;
     let failed = true;
     try {
       const copy = reading?.nearest && this.copyOf(keyspace, route, token, reading, session);
       const read = copy && (await readCopy(keyspace, route, copy, request, session));
-      if (read) node = copy.node;
-      const result = read ? read.result : await this.readOwner(keyspace, route, token, request, session, reading);
-      failed = false;
-      return result;
+      if (read) {
+        failed = false;
+        node = copy.node;
+        return read.result;
+      }
+      for (; ; route = this.routeOf(keyspace, token)) {
+        const known = { route, epoch: route.epoch };
+        const lease = this.check.begin();
+        const result = await this.readOwner(keyspace, route, token, request, session, reading);
+        const nothingAt = () =>
+          isNothing(result) ? [{ keyspace, node: route.readOwner(token), routes: [route] }] : [];
+        if (this.check.isSure(lease) || (await this.check.confirm([known], nothingAt))) {
+          failed = false;
+          return result;
+        }
+        if (session?.inTransaction()) throw changingHands(route);
+      }
     } finally {
       this.count('reads', keyspace, route, token, session, startedAt, failed, node);
     }

@@ -14,6 +14,8 @@ import { openPiece } from './open-piece.js';
 import type { LongRead } from './open-reads.js';
 import type { OpenPiece, Piece, Unit } from './pieces.js';
 import { piecesOf, unitsOf } from './pieces.js';
+import type { ReadCheck } from './read-check.js';
+import { isNothing } from './read-check.js';
 import type { Reading } from './reading.js';
 import type { PartitionRoute, RouteTable } from './route-table.js';
 import type { DroverSession } from './session.js';
@@ -31,6 +33,7 @@ export class Scatter {
     private readonly recorder: AccessRecorder,
     private readonly nearest: Nearest,
     private readonly origin: Origin,
+    readonly check: ReadCheck,
   ) {}
 
   /** For what any node can tell. */
@@ -140,13 +143,19 @@ export class Scatter {
     reading?: Reading,
   ): Promise<T[]> {
     const askUnit = async (unit: Unit, by = reading): Promise<T[]> => {
+      const lease = this.check.begin();
+      const known = unit.routes.map((route) => ({ route, epoch: route.epoch }));
       const pieces = await this.open(keyspace, unit, session, undefined, by);
       try {
         const answers = await allEnded(pieces, atOnce(session), (piece) => ended(piece, request));
-        if (pieces.every((piece) => piece.isSure())) return answers;
+        const nothingAt = () =>
+          pieces.filter((_, i) => isNothing(answers[i])).map(({ node, routes }) => ({ keyspace, node, routes }));
+        const isSure = this.check.isSure(lease) || (await this.check.confirm(known, nothingAt));
+        if (isSure && pieces.every((piece) => piece.isSure())) return answers;
       } finally {
         for (const { end } of pieces) end(true);
       }
+      if (unit.routes.some((route) => this.table.route(route.partition.id) !== route)) notCovered(keyspace.name);
       return askUnit(unit, { ...by, nearest: false });
     };
     return (await allEnded(units, atOnce(session), (unit) => askUnit(unit))).flat();

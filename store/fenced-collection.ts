@@ -138,6 +138,14 @@ export const isFencedBy = (options: Document, fence: Fence): boolean =>
   options['validationAction'] === 'error' &&
   canonical(options['validator']) === canonical(fenceValidator(fence));
 
+/** Whether a node's collection has this fence at this moment, beside whatever validator of the user's. */
+export async function hasFence(db: Db, collection: string, fence: Omit<Fence, 'validator'>): Promise<boolean> {
+  const [info] = await db.listCollections({ name: collection }).toArray();
+  if (info === undefined || !('options' in info)) return false;
+  const validator = ownValidator(info.options);
+  return isFencedBy(info.options, validator === undefined ? fence : { ...fence, validator });
+}
+
 const canonical = (value: unknown): string => BSON.EJSON.stringify(value ?? null, { relaxed: true });
 
 /** The user's own validator among a collection's options, where it has a fence the one beside it. */

@@ -59,6 +59,7 @@ describe('a session', () => {
       { count: () => undefined } as never,
       {} as never,
       {} as never,
+      {} as never,
     );
     const used: PartitionRoute[] = [];
     const session = {
