@@ -1,7 +1,9 @@
+import { setAccepted } from '../domain/boundary-step.js';
 import { DroverError } from '../domain/errors.js';
 import type { NodeName, Partition } from '../domain/partition.js';
 import { acceptedBy, collectionOn, isSharedOn } from '../domain/partition.js';
 import type { World } from '../domain/step.js';
+import { run } from '../domain/step.js';
 import type { CollectionState } from '../store/fenced-collection.js';
 import { isFencedBy } from '../store/fenced-collection.js';
 import { dropGates, makeGates, newGates } from '../store/gates.js';
@@ -25,7 +27,7 @@ export async function closeForeign(
   partition: Partition,
   node: NodeName,
   { uuid, options }: CollectionState,
-  setAccepted: World['setAccepted'],
+  world: Pick<World, 'setAccepted'>,
 ): Promise<void> {
   const others = isSharedOn(partition, node) ? await catalog.partitions.sharing(partition) : [];
   const isClosed = isFencedBy(options, { ...fence, accepted: acceptedBy([partition, ...others], node) });
@@ -37,12 +39,9 @@ export async function closeForeign(
   await makeGates(db(node), collection, [gate]);
   // Who has taken over since has dropped the gate, or drops it.
   await confirmAttempt(catalog, partition);
-  const through = async (change: () => Promise<boolean>) => {
-    for (let tries = 1; !(await change()); tries++) {
-      if (tries < TRIES) continue;
-      throw new DroverError('StepUndone', `transactions do not let ${collection} on "${node}" be closed`);
-    }
-  };
-  await through(() => setAccepted({ do: 'setAccepted', partition: { ...partition, gates: [gate] }, node }));
-  await through(() => dropGates(db(node), collection, ({ name }) => name === gate));
+  await run(setAccepted({ ...partition, gates: [gate] }, node), world as World);
+  for (let tries = 1; !(await dropGates(db(node), collection, ({ name }) => name === gate)); tries++) {
+    if (tries < TRIES) continue;
+    throw new DroverError('StepUndone', `transactions do not let the gate of ${collection} on "${node}" be dropped`);
+  }
 }

@@ -212,7 +212,7 @@ export function handoverWorld(dependencies: Dependencies, context: MoveContext):
         known === undefined ? node === move.target && !isSharedOn(partition, node) : there.uuid !== known;
       if (isForeign) {
         if (known !== undefined) {
-          await closeForeign(dependencies, context, partition, node, there, fencing.setAccepted);
+          await closeForeign(dependencies, context, partition, node, there, fencing);
         }
         return leaveAlone(dependencies, context, node, collection, there);
       }

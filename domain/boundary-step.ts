@@ -165,7 +165,8 @@ function* undo(from: Partition, closed: boolean): Step {
 /** A transaction in the way is waited for, up to a limit: the next attempt goes on from here. */
 const ACCEPT_TRIES = 20;
 
-function* setAccepted(partition: Partition, node: NodeName): Step<void> {
+/** Sets the fence of a node as the catalog has it. @throws DroverError `StepUndone` when transactions do not let it */
+export function* setAccepted(partition: Partition, node: NodeName): Step<void> {
   for (let tries = 1; tries <= ACCEPT_TRIES; tries++) {
     if (yield* perform<'setAccepted'>({ do: 'setAccepted', partition, node })) return;
   }
