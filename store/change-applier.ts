@@ -1,31 +1,25 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import type { ClientSession, Collection, Db, ResumeToken } from 'mongodb';
-import { MongoServerError, UUID } from 'mongodb';
+import type { ClientSession, Collection, Db, MongoServerError, ResumeToken } from 'mongodb';
 import { DroverError } from '../domain/errors.js';
-import type { ClusterTime, Direction } from '../domain/partition.js';
+import type { Direction } from '../domain/partition.js';
 import type { ReplicationScope } from '../domain/replication.js';
 import { handOver, isApplied } from '../domain/replication.js';
 import type { Change } from './change-log.js';
+import type { Outcome } from './change-outcome.js';
+import { mayCover, outcomesOf } from './change-outcome.js';
+import type { Segment } from './change-segments.js';
+import { segmentsOf } from './change-segments.js';
 import type { Checkpoint, MarkerDocument } from './checkpoint.js';
 import { MARKERS, markerBoundary } from './checkpoint.js';
-import { scopeFromBson, timeToBson } from './codec.js';
+import { scopeFromBson } from './codec.js';
+import { CopyWriter, deletion, replacement } from './copy-writer.js';
 import { isPartitionKey, tokenOfRaw } from './key-token.js';
+import type { Documents } from './origin-documents.js';
+import { OriginDocuments } from './origin-documents.js';
 import type { Part } from './part.js';
 import type { RawValue } from './raw-bson.js';
-import {
-  compose,
-  exactly,
-  field,
-  fieldAt,
-  hasDollarNames,
-  hasZeroTimestamp,
-  identity,
-  RAW_ONE,
-  rawDocument,
-  withId,
-} from './raw-bson.js';
+import { fieldAt, hasDollarNames, identity } from './raw-bson.js';
 import type { RawDocument } from './raw-documents.js';
-import { bytesOf, findRaw, pieces, writeRaw } from './raw-documents.js';
 import { hasCode } from './server-errors.js';
 
 export interface ApplierOptions {
@@ -54,27 +48,6 @@ const TRANSACTION_DOCUMENTS = 1_000;
 /** More is neither held in memory nor sent in one message, unless a single document is larger. */
 const MOST_BYTES = 4 * TRANSACTION_BYTES;
 const OPTIONS = { readConcern: { level: 'snapshot' }, writeConcern: { w: 'majority' } } as const;
-/** Of a document, before any has been seen. */
-const FIRST_GUESS_BYTES = 16 * 1024;
-
-/** Changes up to and including a marker of this migration: the scope changes only between segments. */
-interface Segment {
-  readonly changes: Change[];
-  marker?: MarkerDocument;
-}
-
-/** What a segment makes of one document. */
-interface Outcome {
-  readonly id: RawValue;
-  /** Of the last insert or replacement. */
-  key: RawValue | undefined;
-  /** Whether it is there after the last change. */
-  present: boolean;
-  /** Time of the last change. */
-  at: ClusterTime;
-  deletedAt: ClusterTime | undefined;
-}
-
 /** What came of some changes. */
 export interface Applied {
   /** Documents written or deleted. */
@@ -94,18 +67,16 @@ interface SegmentEnd {
   readonly marker?: MarkerDocument;
 }
 
-/** By identity of the `_id`; null of one that is gone. */
-type Documents = ReadonlyMap<string, RawDocument | null>;
-
 /** In the transaction, the scope covers a document that was not asked for: it has grown since the last one. */
 class ScopeHasGrown extends Error {}
 
 /** Applies changes of one direction of replication, for one attempt. */
 export class ChangeApplier {
   private readonly copy: Collection;
+  private readonly documents: OriginDocuments;
+  private readonly writer: CopyWriter;
   /** As the last transaction has read or left it. */
   private scope: ReplicationScope | undefined;
-  private averageBytes = FIRST_GUESS_BYTES;
   private isSourceGone = false;
 
   constructor(
@@ -115,9 +86,12 @@ export class ChangeApplier {
     /** Of the transactions at the destination. */
     private readonly session: ClientSession,
     /** Causally consistent, at the origin. */
-    private readonly reading: ClientSession,
+    reading: ClientSession,
   ) {
-    this.copy = options.destination.collection(options.copy ?? options.collection);
+    const { origin, destination, collection, copy, part, copyUuid } = options;
+    this.copy = destination.collection(copy ?? collection);
+    this.documents = new OriginDocuments(origin, collection, part, reading);
+    this.writer = new CopyWriter(this.copy, destination, session, copyUuid, MOST_BYTES);
   }
 
   /** Whether a change is to be applied soon, by all that is known: its transaction has the last word. */
@@ -139,7 +113,8 @@ export class ChangeApplier {
 
   /** With a conflict, some of the changes may have been applied, and all of them are to be given again. */
   async apply(changes: readonly Change[], position: ResumeToken): Promise<Applied> {
-    const segments = this.segments(changes);
+    const ours = changes.filter((change) => !this.isForeign(change));
+    const segments = segmentsOf(ours, this.options);
     let written = 0;
     try {
       for (const segment of segments.slice(0, -1)) written += await this.segment(segment, {});
@@ -151,29 +126,14 @@ export class ChangeApplier {
     }
   }
 
-  private segments(changes: readonly Change[]): Segment[] {
-    const { migration, direction } = this.options;
-    const segments: Segment[] = [{ changes: [] }];
-    for (const change of changes) {
-      if (this.isForeign(change)) continue;
-      if (change.collection !== MARKERS) {
-        segments.at(-1)!.changes.push(change);
-        continue;
-      }
-      const marker = change.operationType === 'insert' ? (change.document as MarkerDocument) : undefined;
-      if (marker?.migration === migration && marker.direction === direction) {
-        segments.at(-1)!.marker = marker;
-        segments.push({ changes: [] });
-      }
-    }
-    return segments;
-  }
-
   private async segment({ changes, marker }: Segment, position: { resumeToken?: ResumeToken }): Promise<number> {
     await this.refuseWhatHappenedToTheCollection(changes);
     const outcomes = outcomesOf(changes);
     const end = { ...position, ...(marker === undefined ? {} : { marker }) };
-    const size = Math.max(1, Math.min(TRANSACTION_DOCUMENTS, Math.floor(TRANSACTION_BYTES / this.averageBytes)));
+    const size = Math.max(
+      1,
+      Math.min(TRANSACTION_DOCUMENTS, Math.floor(TRANSACTION_BYTES / this.documents.averageBytes)),
+    );
     try {
       return await this.slices(outcomes, size, end);
     } catch (error) {
@@ -182,7 +142,7 @@ export class ChangeApplier {
     // The look-up may be ahead of the stream: a document that has since been deleted and inserted under another key meets
     // its own predecessor here, or one that took its value under a unique index the other one: these have to go first.
     try {
-      const documents = await this.lookUp(
+      const documents = await this.documents.lookUp(
         outcomes.filter((each) => this.mayBeWritten(each)),
         Infinity,
       );
@@ -250,7 +210,7 @@ export class ChangeApplier {
         if (!(error instanceof ScopeHasGrown)) throw error;
       }
       const present = outcomes.filter((each) => each.present);
-      const again = await this.lookUp(present, predecessors ? Infinity : MOST_BYTES);
+      const again = await this.documents.lookUp(present, predecessors ? Infinity : MOST_BYTES);
       if (again === undefined) return this.transaction(outcomes, undefined, end);
       found = again;
     }
@@ -272,7 +232,7 @@ export class ChangeApplier {
 
   /** Those that the scope covers, by all that is known. */
   private lookUpCovered(outcomes: readonly Outcome[]): Promise<Documents | undefined> {
-    return this.lookUp(
+    return this.documents.lookUp(
       outcomes.filter((each) => this.mayBeWritten(each)),
       MOST_BYTES,
     );
@@ -280,28 +240,6 @@ export class ChangeApplier {
 
   private mayBeWritten({ present, key, at }: Outcome): boolean {
     return present && (this.scope === undefined || mayCover(this.scope, key, at));
-  }
-
-  /**
-   * The present state of documents at the origin: null of one that is gone, which a later change will say.
-   *
-   * @returns undefined when there are more than `maxBytes` in several documents
-   */
-  private async lookUp(outcomes: readonly Outcome[], maxBytes: number): Promise<Documents | undefined> {
-    const documents = new Map<string, RawDocument | null>(outcomes.map(({ id }) => [identity(id), null]));
-    if (outcomes.length === 0) return documents;
-    const { origin, collection, part } = this.options;
-    const newest = outcomes.reduce((latest, { at }) => (at > latest ? at : latest), 0n);
-    // After an election the new primary's majority may be behind a change that the old one has told of.
-    this.reading.advanceOperationTime(timeToBson(newest));
-    const options = { readConcern: { level: 'majority' as const }, session: this.reading };
-    const ids = outcomes.map(({ id }) => id);
-    const limit = outcomes.length === 1 ? Infinity : maxBytes;
-    const found = await findRaw(origin.collection(collection), ids, { ...options, part, maxBytes: limit });
-    if (found === undefined) return undefined;
-    for (const document of found) documents.set(identity(field(document, '_id')!), document);
-    if (found.length > 0) this.averageBytes = bytesOf(found) / found.length;
-    return documents;
   }
 
   /**
@@ -355,7 +293,10 @@ export class ChangeApplier {
       .filter(({ outcome, document }) => document !== undefined || outcome.deletedAt !== undefined);
     // A delete names the `_id` only: the key, and with it the token, is found in the copy. Of the others, to know whether
     // they are there saves the server the choice of an index for each.
-    const present = await this.presentKeys(changes.map(({ outcome }) => outcome.id));
+    const present = await this.writer.presentKeys(
+      changes.map(({ outcome }) => outcome.id),
+      keyField,
+    );
 
     const deletes: RawDocument[] = [];
     const updates: RawDocument[] = [];
@@ -377,11 +318,8 @@ export class ChangeApplier {
       areThere &&= there !== undefined || deletedAt === undefined;
     }
     // In a collection that is gone, nothing is there either.
-    if (!areThere) await this.confirmCopy();
-    await this.command('delete', deletes);
-    await this.command('update', updates);
-    await this.command('insert', inserts);
-    return deletes.length + updates.length + inserts.length;
+    if (!areThere) await this.writer.confirm();
+    return this.writer.write({ deletes, updates, inserts });
   }
 
   /** Of a document that is to be written: undefined when it isn't there any more, or belongs to the other side. */
@@ -399,29 +337,6 @@ export class ChangeApplier {
     if (this.hasNoPlace(now)) return undefined;
     return isApplied(scope, tokenOfRaw(now), at) ? document : undefined;
   }
-
-  private async presentKeys(ids: readonly RawValue[]): Promise<Map<string, RawValue>> {
-    const { keyField } = this.options;
-    const found = await findRaw(this.copy, ids, { projection: { _id: 1, [keyField]: 1 }, session: this.session });
-    return new Map(found!.map((document) => [identity(field(document, '_id')!), fieldAt(document, keyField)!]));
-  }
-
-  /** Refused by the server, as writes are, when another collection has the name of the copy, or none. */
-  private async confirmCopy(): Promise<void> {
-    const { destination, copyUuid } = this.options;
-    if (copyUuid === undefined) return;
-    const command = { find: this.copy.collectionName, projection: { _id: 1 }, limit: 1, singleBatch: true };
-    await destination.command({ ...command, collectionUUID: new UUID(copyUuid) }, { session: this.session });
-  }
-
-  private async command(command: 'insert' | 'update' | 'delete', writes: readonly RawDocument[]): Promise<void> {
-    if (writes.length === 0) return;
-    const { destination, copyUuid } = this.options;
-    for (const piece of pieces(writes, MOST_BYTES)) {
-      const refused = await writeRaw(destination, command, this.copy.collectionName, piece, this.session, copyUuid);
-      if (refused !== undefined) throw new MongoServerError(refused);
-    }
-  }
 }
 
 /** Of what can happen to a collection, in words. */
@@ -430,38 +345,3 @@ const HAPPENED: Readonly<Record<string, string>> = {
   dropDatabase: 'was dropped with its database',
   rename: 'was renamed, or another collection took its name',
 };
-
-function outcomesOf(changes: readonly Change[]): Outcome[] {
-  const byId = new Map<string, Outcome>();
-  for (const { operationType, id, key, time } of changes) {
-    if (id === undefined) continue;
-    const name = identity(id);
-    let outcome = byId.get(name);
-    if (outcome === undefined) {
-      outcome = { id, key: undefined, present: false, at: time, deletedAt: undefined };
-      byId.set(name, outcome);
-    }
-    outcome.at = time;
-    outcome.present = operationType !== 'delete';
-    // Keys are immutable as long as a document lives.
-    if (operationType !== 'update') outcome.key = key;
-    if (operationType === 'delete') outcome.deletedAt = time;
-  }
-  return [...byId.values()];
-}
-
-/** Of a change whose key is not known, whatever it may be. */
-const mayCover = (scope: ReplicationScope, key: RawValue | undefined, time: ClusterTime): boolean =>
-  key === undefined ? scope.owned.length > 0 : isApplied(scope, tokenOfRaw(key), time);
-
-const deletion = (id: RawValue): RawDocument =>
-  compose([
-    ['q', withId(id)],
-    ['limit', RAW_ONE],
-  ]);
-
-const replacement = (id: RawValue, document: RawDocument): RawDocument =>
-  compose([
-    ['q', withId(id)],
-    ['u', hasZeroTimestamp(document) ? exactly(document) : rawDocument(document)],
-  ]);

@@ -1,0 +1,42 @@
+import type { ClusterTime } from '../domain/partition.js';
+import type { ReplicationScope } from '../domain/replication.js';
+import { isApplied } from '../domain/replication.js';
+import type { Change } from './change-log.js';
+import { tokenOfRaw } from './key-token.js';
+import type { RawValue } from './raw-bson.js';
+import { identity } from './raw-bson.js';
+
+/** What changes make of one document. */
+export interface Outcome {
+  readonly id: RawValue;
+  /** Of the last insert or replacement. */
+  key: RawValue | undefined;
+  /** Whether it is there after the last change. */
+  present: boolean;
+  /** Time of the last change. */
+  at: ClusterTime;
+  deletedAt: ClusterTime | undefined;
+}
+
+export function outcomesOf(changes: readonly Change[]): Outcome[] {
+  const byId = new Map<string, Outcome>();
+  for (const { operationType, id, key, time } of changes) {
+    if (id === undefined) continue;
+    const name = identity(id);
+    let outcome = byId.get(name);
+    if (outcome === undefined) {
+      outcome = { id, key: undefined, present: false, at: time, deletedAt: undefined };
+      byId.set(name, outcome);
+    }
+    outcome.at = time;
+    outcome.present = operationType !== 'delete';
+    // Keys are immutable as long as a document lives.
+    if (operationType !== 'update') outcome.key = key;
+    if (operationType === 'delete') outcome.deletedAt = time;
+  }
+  return [...byId.values()];
+}
+
+/** Of a change whose key is not known, whatever it may be. */
+export const mayCover = (scope: ReplicationScope, key: RawValue | undefined, time: ClusterTime): boolean =>
+  key === undefined ? scope.owned.length > 0 : isApplied(scope, tokenOfRaw(key), time);
