@@ -12,13 +12,15 @@ import { segmentsOf } from './change-segments.js';
 import type { Checkpoint, MarkerDocument } from './checkpoint.js';
 import { MARKERS, markerBoundary } from './checkpoint.js';
 import { scopeFromBson } from './codec.js';
-import { CopyWriter, deletion, replacement } from './copy-writer.js';
+import type { PlanRequest } from './copy-plan.js';
+import { planWrites } from './copy-plan.js';
+import { CopyWriter } from './copy-writer.js';
 import { isPartitionKey, tokenOfRaw } from './key-token.js';
 import type { Documents } from './origin-documents.js';
 import { OriginDocuments } from './origin-documents.js';
 import type { Part } from './part.js';
 import type { RawValue } from './raw-bson.js';
-import { fieldAt, hasDollarNames, identity } from './raw-bson.js';
+import { fieldAt, identity } from './raw-bson.js';
 import type { RawDocument } from './raw-documents.js';
 import { hasCode } from './server-errors.js';
 
@@ -108,13 +110,17 @@ export class ChangeApplier {
   }
 
   private hasNoPlace(key: RawValue | undefined): boolean {
-    return this.options.originWasDropped === true && !isPartitionKey(key);
+    return this.isAnother && !isPartitionKey(key);
+  }
+
+  /** Whether the origin's collection is another one than that of which there is a copy. */
+  private get isAnother(): boolean {
+    return this.options.originWasDropped === true;
   }
 
   /** With a conflict, some of the changes may have been applied, and all of them are to be given again. */
   async apply(changes: readonly Change[], position: ResumeToken): Promise<Applied> {
-    const ours = changes.filter((change) => !this.isForeign(change));
-    const segments = segmentsOf(ours, this.options);
+    const segments = segmentsOf(changes, this.options);
     let written = 0;
     try {
       for (const segment of segments.slice(0, -1)) written += await this.segment(segment, {});
@@ -128,7 +134,7 @@ export class ChangeApplier {
 
   private async segment({ changes, marker }: Segment, position: { resumeToken?: ResumeToken }): Promise<number> {
     await this.refuseWhatHappenedToTheCollection(changes);
-    const outcomes = outcomesOf(changes);
+    const outcomes = outcomesOf(changes, this.isAnother);
     const end = { ...position, ...(marker === undefined ? {} : { marker }) };
     const size = Math.max(
       1,
@@ -160,7 +166,7 @@ export class ChangeApplier {
   /** Of a side that owns nothing any more it does not matter. @throws DroverError `SourceChanged` */
   private async refuseWhatHappenedToTheCollection(changes: readonly Change[]): Promise<void> {
     const happened = changes.find(({ id }) => id === undefined);
-    if (happened === undefined || this.options.originWasDropped === true) return;
+    if (happened === undefined || this.isAnother) return;
     const { scope } = await this.checkpoint.get();
     if (scopeFromBson(scope).owned.length === 0) return;
     const { origin, collection } = this.options;
@@ -264,7 +270,9 @@ export class ChangeApplier {
     this.scope = scope;
 
     this.isSourceGone ||= before.sourceGone === true;
-    const written = this.isSourceGone ? 0 : await this.writeDocuments(outcomes, documents, predecessors, scope);
+    const strangers = this.isAnother ? new Set(before.strangers) : undefined;
+    const request = { scope, predecessors, strangers };
+    const written = this.isSourceGone ? 0 : await this.writeDocuments(outcomes, documents, request);
     const boundary = marker && markerBoundary(marker);
     const next = boundary === undefined ? scope : handOver(scope, boundary);
     if (next !== scope) {
@@ -277,49 +285,32 @@ export class ChangeApplier {
     return written;
   }
 
-  /**
-   * The last state of each document, deletes first: what one document was in between does not matter, and a document that
-   * gave its `_id` to another key has to go before the other one comes.
-   */
   private async writeDocuments(
     outcomes: readonly Outcome[],
     documents: Documents,
-    predecessors: boolean,
-    scope: ReplicationScope,
+    request: Pick<PlanRequest, 'scope' | 'predecessors' | 'strangers'>,
   ): Promise<number> {
     const { keyField } = this.options;
     const changes = outcomes
-      .map((outcome) => ({ outcome, document: this.newState(outcome, documents, scope) }))
-      .filter(({ outcome, document }) => document !== undefined || outcome.deletedAt !== undefined);
+      .map((outcome) => ({ outcome, document: this.newState(outcome, documents, request.scope) }))
+      .filter(({ outcome, document }) => {
+        return (
+          document !== undefined || outcome.deletedAt !== undefined || (this.isAnother && concernsAnother(outcome))
+        );
+      });
     // A delete names the `_id` only: the key, and with it the token, is found in the copy. Of the others, to know whether
     // they are there saves the server the choice of an index for each.
     const present = await this.writer.presentKeys(
       changes.map(({ outcome }) => outcome.id),
       keyField,
     );
-
-    const deletes: RawDocument[] = [];
-    const updates: RawDocument[] = [];
-    const inserts: RawDocument[] = [];
-    let areThere = true;
-    for (const { outcome, document } of changes) {
-      const { id, at, deletedAt } = outcome;
-      const there = present.get(identity(id));
-      const key = document && fieldAt(document, keyField)!;
-      // A replacement may not have names with dollars, a document may. Values exchanged under a unique index: every
-      // predecessor goes before any of the documents comes.
-      const replaceable = document !== undefined && !predecessors && !hasDollarNames(document);
-      if (there !== undefined && replaceable && identity(there) === identity(key!)) {
-        updates.push(replacement(id, document));
-        continue;
-      }
-      if (there !== undefined && isApplied(scope, tokenOfRaw(there), deletedAt ?? at)) deletes.push(deletion(id));
-      if (document !== undefined) inserts.push(document);
-      areThere &&= there !== undefined || deletedAt === undefined;
-    }
+    const plan = planWrites({ ...request, changes, present, keyField });
     // In a collection that is gone, nothing is there either.
-    if (!areThere) await this.writer.confirm();
-    return this.writer.write({ deletes, updates, inserts });
+    if (plan.isMissing) await this.writer.confirm();
+    if (plan.strangers !== undefined) {
+      await this.checkpoint.setStrangers(this.attempt, [...plan.strangers], this.session);
+    }
+    return this.writer.write(plan);
   }
 
   /** Of a document that is to be written: undefined when it isn't there any more, or belongs to the other side. */
@@ -345,3 +336,6 @@ const HAPPENED: Readonly<Record<string, string>> = {
   dropDatabase: 'was dropped with its database',
   rename: 'was renamed, or another collection took its name',
 };
+
+/** Whether it may have been inserted by somebody else, with the `_id` of a document that there is a copy of. */
+const concernsAnother = ({ isNew, passedBy }: Outcome): boolean => isNew || passedBy.length > 0;

@@ -32,6 +32,11 @@ export interface CheckpointDocument {
   markers?: string[];
   /** Changes were left out, as the destination's collection was gone: it can't be handed anything any more (back direction only). */
   sourceGone?: boolean;
+  /**
+   * Ids of documents that somebody has inserted in the place of a lost collection, where the copy has others with these ids (forward direction
+   * only).
+   */
+  strangers?: string[];
   /** Of the backfill, when it is over (forward direction only). */
   copyDone?: boolean;
   documents: number;
@@ -149,6 +154,11 @@ export class Checkpoint {
 
   async setScope(attempt: number, scope: ReplicationScope, session: ClientSession): Promise<void> {
     await this.collection.updateOne({ _id: this.id, attempt }, { $set: { scope: scopeToBson(scope) } }, { session });
+  }
+
+  /** Inside a transaction that has moved it on. */
+  async setStrangers(attempt: number, strangers: string[], session: ClientSession): Promise<void> {
+    await this.collection.updateOne({ _id: this.id, attempt }, { $set: { strangers } }, { session });
   }
 
   /** Undo of a step: see {@link takeBack}. */

@@ -206,6 +206,66 @@ describe("a move whose source's collection is gone", () => {
     expect(await copy.countDocuments()).toBe(keys.length + 1);
   });
 
+  describe('and is followed behind that', () => {
+    let since: Collection<Parcel | { _id: string }>;
+    const followOn = async () => {
+      const [origin, destination] = [await the.nodes.get('n0'), await the.nodes.get('n1')];
+      const end = follow({
+        ...{ migration, direction: 'forward', origin, destination, database: 'shop', collection: NAME },
+        ...{ keyField: 'customerId', signal: stopping.signal, onProgress: () => undefined, originWasDropped: true },
+      });
+      following.push(end.catch((error: unknown) => error));
+    };
+    const followed = async () => expect(await ping(context, 'forward', 10_000)).toBe(true);
+    const begunAnew = async () => {
+      stopping.abort();
+      await Promise.all(following);
+      stopping = new AbortController();
+      await followOn();
+    };
+
+    beforeEach(async () => {
+      await source.dropCollection(NAME);
+      since = source.collection(NAME);
+      await followOn();
+    });
+
+    it.each([
+      ['at once', () => Promise.resolve()],
+      ['later', () => followed()],
+      ['after the follower was begun anew', () => followed().then(begunAnew)],
+    ])('keeps what has the id of a document that somebody else has inserted, and deletes %s', async (_, wait) => {
+      // Without a key, and with one of another document: of another partition, and of this one.
+      const upper = Array.from({ length: 40 }, (_, i) => `customer-${i}`).find((key) => tokenOfKey(key) >= 0n)!;
+      await since.insertMany([{ _id: '0' }, { _id: '1', customerId: upper }, { _id: '2', customerId: keys[2]! }]);
+      await wait();
+      await since.deleteMany({});
+      await followed();
+      // The last one is the same document, by its key.
+      expect((await copy.find().toArray()).map(({ _id }) => _id).sort()).toEqual(
+        keys.map((_key, i) => `${i}`).filter((id) => id !== '2').sort(), // prettier-ignore
+      );
+      // What is written to the document itself counts again.
+      await since.insertOne({ _id: '0', customerId: keys[0]!, seen: true });
+      await followed();
+      expect(await copy.findOne({ _id: '0' })).toMatchObject({ seen: true });
+      await since.deleteOne({ _id: '0' });
+      await followed();
+      expect(await copy.findOne({ _id: '0' })).toBeNull();
+    });
+
+    it('takes what somebody else has inserted for the document as soon as it has its key', async () => {
+      await since.insertOne({ _id: '0' });
+      await followed();
+      await since.updateOne({ _id: '0' }, { $set: { customerId: keys[0]!, seen: true } });
+      await followed();
+      expect(await copy.findOne({ _id: '0' })).toMatchObject({ seen: true });
+      await since.deleteOne({ _id: '0' });
+      await followed();
+      expect(await copy.findOne({ _id: '0' })).toBeNull();
+    });
+  });
+
   it('leaves what somebody has to look at in the record of a rollback', async () => {
     await the.catalog.migrations.update(migration, { $set: { error: 'rename it, or drop it' } });
     const { releaseClaim } = createLifecycleActivities(the.dependencies());
