@@ -7,6 +7,7 @@ import type { CopyProgress } from '../store/backfill.js';
 import { backfill } from '../store/backfill.js';
 import type { BulkWork } from '../store/bulk-work.js';
 import { operationTime } from '../store/change-log.js';
+import type { LeftOut } from '../store/copy-conflict.js';
 import { createLanes } from '../store/copy-lane.js';
 import type { FollowerProgress } from '../store/follower.js';
 import { follow } from '../store/follower.js';
@@ -29,6 +30,7 @@ import { CatchUpPace, FigureReporter, WorkPace } from './figures.js';
 import { givingWay } from './giving-way.js';
 import { withHeartbeat } from './heartbeat.js';
 import { keptFrom, keptOf } from './kept-definition.js';
+import { noteLeftOut } from './lost-collection.js';
 import { LogWatch } from './log-watch.js';
 import type { MoveContext } from './move-context.js';
 import { openMove } from './move-context.js';
@@ -183,6 +185,7 @@ export function createCopyActivities(dependencies: Dependencies) {
               collection: `${context.keyspace.database}.${names.source}`,
             });
           },
+          onLeftOut: (what: LeftOut) => noteLeftOut(dependencies, move, what),
           signal,
           onProgress: ({ applied, lagSeconds }: FollowerProgress) => {
             reporter.tell({ [`replication.${move.direction}`]: catchingUp.figures(applied, lagSeconds) });

@@ -9,7 +9,8 @@ import { scopeFromBson } from '../store/codec.js';
 import { readDefinition } from '../store/collection-definition.js';
 import type { CollectionState } from '../store/fenced-collection.js';
 import { createFenced } from '../store/fenced-collection.js';
-import type { Dependencies } from './dependencies.js';
+import type { LeftOut } from '../store/copy-conflict.js';
+import type { Dependencies, Move } from './dependencies.js';
 import { keptFrom } from './kept-definition.js';
 import type { MoveContext } from './move-context.js';
 
@@ -38,6 +39,29 @@ export async function leaveAlone(
   const error = before === undefined || before.includes(what) ? (before ?? what) : `${before}; ${what}`;
   await catalog.migrations.update(migration, { $set: { error }, $addToSet: { leftAlone: { node, uuid } } });
 }
+
+/** The record names so many. */
+const MOST_LEFT_OUT = 100;
+
+/** Notes a document that is not in the copy because of another one: in the log, and in the record, with what to do about it. */
+export async function noteLeftOut({ catalog, log }: Dependencies, { migration }: Move, what: LeftOut): Promise<void> {
+  log.error(LEFT_OUT[what.what], { migration, ...what });
+  const record = await catalog.migrations.find(migration);
+  const error = [record?.error, SOME_LEFT_OUT].filter((each) => each !== undefined).join('; ');
+  const isFull = (record?.leftOut?.length ?? 0) >= MOST_LEFT_OUT;
+  await catalog.migrations.update(migration, {
+    ...(record?.error?.includes(SOME_LEFT_OUT) === true ? {} : { $set: { error } }),
+    ...(isFull ? {} : { $addToSet: { leftOut: what } }),
+  });
+}
+
+const LEFT_OUT: Readonly<Record<LeftOut['what'], string>> = {
+  leftOut: 'a document was left out of the copy, as another one there has an equal value under a unique index',
+  removed: 'a document that there was only a copy of was removed, as a newer one has its value under a unique index',
+};
+
+const SOME_LEFT_OUT =
+  'documents had equal values under unique indexes, and not all of them could be taken over: "drover doctor" names them';
 
 /**
  * Whether the source's collection is another one now, or none, or was so for a while, and the partition can't simply go back to it: what

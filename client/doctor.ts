@@ -1,5 +1,6 @@
 import type { Configuration } from '../config/index.js';
 import { DroverError } from '../domain/errors.js';
+import type { LeftOut } from '../store/copy-conflict.js';
 import type { Leftover } from '../store/leftover.js';
 import { findLeftovers, findStandstills } from '../store/leftovers.js';
 import { missingRights, unsuitable } from '../store/suitability.js';
@@ -53,6 +54,7 @@ export async function examine(configuration: Configuration): Promise<Examination
     await check('workers', () => lookAtWorkers(context));
     await check('steps', () => lookAtSteps(context));
     await check('migrations', () => lookAtMigrations(context));
+    await check('documents left out', () => lookAtLeftOut(context));
     for (const node of context.nodes.names) await check(`left-overs on ${node}`, () => lookAtLeftovers(context, node));
   } finally {
     await context.close();
@@ -126,6 +128,27 @@ async function lookAtMigrations(context: ControlContext): Promise<string | Check
   }
   return left.length > 0 ? left : `${running.length} running`;
 }
+
+/** That something was not taken over is told for so long after the end of a move; its record tells it for ever. */
+const TELL_MS = 7 * 24 * 3600 * 1000;
+
+async function lookAtLeftOut({ catalog }: ControlContext): Promise<string | Check[]> {
+  const found = await catalog.migrations.withLeftOut(new Date(Date.now() - TELL_MS));
+  if (found.length === 0) return 'none';
+  return found.map(({ _id, keyspace, partition, source, leftOut = [] }) => ({
+    subject: `documents of ${keyspace}/${partition}`,
+    ok: false,
+    finding:
+      `migration ${_id} met values that must be unique in several documents: ` +
+      leftOut.map(({ what, document, fields }) => `${document} (${fields.join(', ')}) was ${WHAT[what]}`).join('; ') +
+      `. What was left out is in the collection that was made on "${source}" meanwhile`,
+  }));
+}
+
+const WHAT: Readonly<Record<LeftOut['what'], string>> = {
+  leftOut: 'left out',
+  removed: 'removed for a newer one',
+};
 
 async function lookAtLeftovers({ catalog, nodes }: ControlContext, node: string): Promise<string | Check[]> {
   const found = await findLeftovers(catalog, nodes, node);

@@ -14,7 +14,9 @@ import { MARKERS, markerBoundary } from './checkpoint.js';
 import { scopeFromBson } from './codec.js';
 import type { PlanRequest } from './copy-plan.js';
 import { planWrites } from './copy-plan.js';
-import { CopyWriter } from './copy-writer.js';
+import type { LeftOut } from './copy-conflict.js';
+import { EqualValues, removedFor } from './copy-conflict.js';
+import { CopyWriter, deletion, RefusedInsert } from './copy-writer.js';
 import { isPartitionKey, tokenOfRaw } from './key-token.js';
 import type { Documents } from './origin-documents.js';
 import { OriginDocuments } from './origin-documents.js';
@@ -42,6 +44,8 @@ export interface ApplierOptions {
   readonly onSourceGone?: (() => void) | undefined;
   /** It is known that somebody has dropped the origin's collection: what comes after that is followed. */
   readonly originWasDropped?: boolean | undefined;
+  /** Told before a document is left out of the copy, or goes from it, as another one has an equal value (only after such a drop). */
+  readonly onLeftOut?: ((what: LeftOut) => Promise<void>) | undefined;
 }
 
 /** Documents of one transaction have about so many bytes, and are at most so many. */
@@ -80,6 +84,8 @@ export class ChangeApplier {
   /** As the last transaction has read or left it. */
   private scope: ReplicationScope | undefined;
   private isSourceGone = false;
+  /** While documents of equal values are told apart. */
+  private equalValues: EqualValues | undefined;
 
   constructor(
     private readonly options: ApplierOptions,
@@ -118,13 +124,19 @@ export class ChangeApplier {
     return this.options.originWasDropped === true;
   }
 
-  /** With a conflict, some of the changes may have been applied, and all of them are to be given again. */
-  async apply(changes: readonly Change[], position: ResumeToken): Promise<Applied> {
+  /**
+   * With a conflict, some of the changes may have been applied, and all of them are to be given again.
+   *
+   * @param isLasting no later change resolves a conflict: where the origin's collection is another one now, documents are left out
+   */
+  async apply(changes: readonly Change[], position: ResumeToken, isLasting: boolean): Promise<Applied> {
     const segments = segmentsOf(changes, this.options);
     let written = 0;
     try {
-      for (const segment of segments.slice(0, -1)) written += await this.segment(segment, {});
-      written += await this.segment(segments.at(-1)!, { resumeToken: position });
+      for (const segment of segments) {
+        this.equalValues = isLasting && this.isAnother ? this.newEqualValues() : undefined;
+        written += await this.segment(segment, segment === segments.at(-1) ? { resumeToken: position } : {});
+      }
       return { written, marker: segments.at(-2)?.marker };
     } catch (error) {
       if (!(error instanceof DroverError) || error.code !== 'DuplicateId') throw error;
@@ -147,20 +159,31 @@ export class ChangeApplier {
     }
     // The look-up may be ahead of the stream: a document that has since been deleted and inserted under another key meets
     // its own predecessor here, or one that took its value under a unique index the other one: these have to go first.
-    try {
-      const documents = await this.documents.lookUp(
-        outcomes.filter((each) => this.mayBeWritten(each)),
-        Infinity,
-      );
-      return await this.transaction(outcomes, documents, end, true);
-    } catch (error) {
-      if (!hasCode(error, 'duplicateKey')) throw error;
-      throw new DroverError(
-        'DuplicateId',
-        `a document can't be copied to ${this.copy.namespace}, as another one there has an equal value under a unique index: ` +
-          (error as MongoServerError).message,
-      );
+    for (;;) {
+      try {
+        const documents = await this.documents.lookUp(
+          outcomes.filter((each) => this.mayBeWritten(each)),
+          Infinity,
+        );
+        return await this.transaction(outcomes, documents, end, true);
+      } catch (error) {
+        if (!hasCode(error, 'duplicateKey')) throw error;
+        if (this.equalValues !== undefined && error instanceof RefusedInsert) {
+          await this.equalValues.settle(error, this.scope!, changes.at(-1)!.time);
+          continue;
+        }
+        throw new DroverError(
+          'DuplicateId',
+          `a document can't be copied to ${this.copy.namespace}, as another one there has an equal value under a unique index: ` +
+            (error as MongoServerError).message,
+        );
+      }
     }
+  }
+
+  private newEqualValues(): EqualValues {
+    const { keyField, onLeftOut } = this.options;
+    return new EqualValues(this.copy, keyField, this.documents, async (what) => onLeftOut?.(what));
   }
 
   /** Of a side that owns nothing any more it does not matter. @throws DroverError `SourceChanged` */
@@ -310,7 +333,9 @@ export class ChangeApplier {
     if (plan.strangers !== undefined) {
       await this.checkpoint.setStrangers(this.attempt, [...plan.strangers], this.session);
     }
-    return this.writer.write(plan);
+    for (const gone of plan.displaced) await this.options.onLeftOut?.(removedFor(gone, ['_id']));
+    const removals = (this.equalValues?.toRemove ?? []).map(deletion);
+    return this.writer.write({ ...plan, deletes: [...removals, ...plan.deletes] });
   }
 
   /** Of a document that is to be written: undefined when it isn't there any more, or belongs to the other side. */
@@ -319,7 +344,7 @@ export class ChangeApplier {
     documents: Documents,
     scope: ReplicationScope,
   ): RawDocument | undefined {
-    if (!present) return undefined;
+    if (!present || this.equalValues?.isLeftOut(id) === true) return undefined;
     const document = documents.get(identity(id));
     if (document === undefined && mayCover(scope, key, at)) throw new ScopeHasGrown();
     // Deleted since: that change follows.

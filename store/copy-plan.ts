@@ -32,6 +32,8 @@ export interface PlanRequest {
 export interface CopyPlan extends CopyWrites {
   /** Something that was deleted is not there to be deleted. */
   readonly isMissing: boolean;
+  /** Documents that go as one of another key has their `_id` now, and of whose end nobody knows. */
+  readonly displaced: readonly { readonly id: RawValue; readonly key: RawValue }[];
   /** As it is afterwards; absent where nothing has changed. */
   readonly strangers?: ReadonlySet<string>;
 }
@@ -46,6 +48,7 @@ export const idName = (id: RawValue): string => Buffer.from(identity(id), 'latin
 export function planWrites(request: PlanRequest): CopyPlan {
   const { changes, present, scope, keyField, predecessors } = request;
   const [deletes, updates, inserts]: [RawDocument[], RawDocument[], RawDocument[]] = [[], [], []];
+  const displaced: { id: RawValue; key: RawValue }[] = [];
   const strangers = request.strangers && new Strangers(request.strangers);
   let isMissing = false;
   for (const { outcome, document } of changes) {
@@ -63,14 +66,22 @@ export function planWrites(request: PlanRequest): CopyPlan {
     // Of a document that comes, whatever has its `_id` goes.
     if (there !== undefined && (document !== undefined || hasEnded) && isOwned(scope, there, deletedAt ?? at)) {
       deletes.push(deletion(id));
+      if (!hasEnded && !isSame) displaced.push({ id, key: there });
     }
     if (document !== undefined) inserts.push(document);
     isMissing ||= there === undefined && deletedAt !== undefined;
   }
-  return { deletes, updates, inserts, isMissing, ...(strangers?.hasChanged && { strangers: strangers.ids }) };
+  return {
+    deletes,
+    updates,
+    inserts,
+    isMissing,
+    displaced,
+    ...(strangers?.hasChanged && { strangers: strangers.ids }),
+  };
 }
 
-const isOwned = (scope: ReplicationScope, key: RawValue, at: bigint): boolean =>
+export const isOwned = (scope: ReplicationScope, key: RawValue, at: bigint): boolean =>
   isPartitionKey(key) && isApplied(scope, tokenOfRaw(key), at);
 
 /** Which documents of the origin are not those of the copy that have their ids. */

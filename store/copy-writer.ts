@@ -12,8 +12,18 @@ import {
   rawDocument,
   withId,
 } from './raw-bson.js';
-import type { RawDocument } from './raw-documents.js';
+import type { RawDocument, RefusedWrite } from './raw-documents.js';
 import { findRaw, pieces, writeRaw } from './raw-documents.js';
+
+/** A document that could not be inserted. */
+export class RefusedInsert extends MongoServerError {
+  constructor(
+    readonly refused: RefusedWrite,
+    readonly document: RawDocument,
+  ) {
+    super(refused);
+  }
+}
 
 /** What one transaction does to a copy, in this order. */
 export interface CopyWrites {
@@ -64,7 +74,9 @@ export class CopyWriter {
     const { copy, destination, uuid, session } = this;
     for (const piece of pieces(writes, this.mostBytes)) {
       const refused = await writeRaw(destination, command, copy.collectionName, piece, session, uuid);
-      if (refused !== undefined) throw new MongoServerError(refused);
+      if (refused === undefined) continue;
+      const document = command === 'insert' ? piece[refused.index] : undefined;
+      throw document === undefined ? new MongoServerError(refused) : new RefusedInsert(refused, document);
     }
   }
 }

@@ -95,7 +95,10 @@ async function followFrom(
     const waitMs =
       pending.length === 0 ? IDLE_POSITION_MS : pending.some((each) => applier.concerns(each)) ? 0 : QUIET_MS;
     if (performance.now() - storedAt >= waitMs || pending.length >= BATCH_CHANGES) {
-      const { written, marker, conflict } = await applier.apply(pending, position);
+      // With all changes read.
+      const isLasting =
+        performance.now() - (conflictSince ?? Infinity) > CONFLICT_MS && lagSeconds < CONFLICT_MS / 1_000;
+      const { written, marker, conflict } = await applier.apply(pending, position, isLasting);
       storedAt = performance.now();
       applied += written;
       if (conflict === undefined) {
@@ -104,7 +107,7 @@ async function followFrom(
       } else {
         // What was looked up may be ahead of what has been read: the change that resolves it is on its way.
         conflictSince ??= storedAt;
-        if (storedAt - conflictSince > CONFLICT_MS && lagSeconds < CONFLICT_MS / 1_000) throw conflict;
+        if (isLasting) throw conflict;
       }
       if (marker !== undefined) {
         askedAt = marker.stepFollows === true ? storedAt : -Infinity;
@@ -123,7 +126,7 @@ async function followFrom(
     throw new DroverError('SourceChanged', `the change stream of ${database}.${collection} has ended`);
   }
   // With the database: another stream tells what has happened since.
-  const { conflict } = await applier.apply(pending, end);
+  const { conflict } = await applier.apply(pending, end, true);
   if (conflict !== undefined) throw conflict;
 }
 

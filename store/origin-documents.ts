@@ -30,7 +30,7 @@ export class OriginDocuments {
    *
    * @returns undefined when there are more than `maxBytes` in several documents
    */
-  async lookUp(outcomes: readonly Outcome[], maxBytes: number): Promise<Documents | undefined> {
+  async lookUp(outcomes: readonly Pick<Outcome, 'id' | 'at'>[], maxBytes: number): Promise<Documents | undefined> {
     const documents = new Map<string, RawDocument | null>(outcomes.map(({ id }) => [identity(id), null]));
     if (outcomes.length === 0) return documents;
     const { origin, collection, part, session } = this;

@@ -232,6 +232,9 @@ export interface RefusedWrite {
   readonly index: number;
   readonly code: number;
   readonly message: string;
+  /** Of a value that must be unique: the index, and the value as the index has it. */
+  readonly keyPattern?: Document;
+  readonly keyValue?: Document;
 }
 
 /** One of each for the commands `insert`, `update` and `delete`: what their lists hold, as bytes. */
@@ -266,10 +269,13 @@ export async function writeRaw(
       ...(uuid === undefined ? {} : { collectionUUID: new UUID(uuid) }),
       ...(command === 'delete' ? {} : { bypassDocumentValidation: true }),
     },
-    { session },
+    { session, promoteLongs: false },
   );
-  const [refused] = (reply['writeErrors'] ?? []) as { index: number; code: number; errmsg: string }[];
-  if (refused !== undefined) return { index: refused.index, code: refused.code, message: refused.errmsg };
+  const [refused] = (reply['writeErrors'] ?? []) as (Omit<RefusedWrite, 'message'> & { errmsg: string })[];
+  if (refused !== undefined) {
+    const { index, code, errmsg: message, keyPattern, keyValue } = refused;
+    return { index, code, message, ...(keyPattern && keyValue && { keyPattern, keyValue }) };
+  }
   if (changedByServer.length === 0) return undefined;
   return writeRaw(db, 'update', collection, changedByServer.map(setRight), session, uuid);
 }

@@ -1,3 +1,4 @@
+import type { LeftOut } from '../copy-conflict.js';
 import type { Collection, UpdateFilter } from 'mongodb';
 import type { Direction } from '../../domain/partition.js';
 import type { DefinitionDocument } from '../collection-definition.js';
@@ -80,6 +81,8 @@ export interface MigrationDocument {
   definition?: KeptDefinitionDocument;
   /** Collections of somebody else that were found under the names of its copies. */
   leftAlone?: { node: string; uuid: string }[];
+  /** Documents that are not in the copy, as another one there has a value that must be unique: the first hundred. */
+  leftOut?: LeftOut[];
   /** The source's collection is gone while the target owns a part: there is only the way on. */
   sourceLost?: true;
   /** Why it is being or was rolled back, or what somebody has to look at after it. */
@@ -114,6 +117,12 @@ export class Migrations {
     const nodes = new Set<string>();
     for await (const { source, target } of found) nodes.add(source).add(target);
     return nodes;
+  }
+
+  /** Of those under way, and of those that have ended since, the ones that have left documents out. */
+  async withLeftOut(since: Date): Promise<MigrationDocument[]> {
+    const then = [{ endedAt: { $gte: since } }, { endedAt: { $exists: false } }];
+    return this.collection.find({ leftOut: { $exists: true }, $or: then }).toArray();
   }
 
   /** Whether a collection is one that a migration of the partition has found to be somebody else's. */

@@ -2,7 +2,7 @@ import type { Collection, Db } from 'mongodb';
 import { afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { createLifecycleActivities } from '../../activities/lifecycle.js';
 import { definitionToCopy, keepDefinition } from '../../activities/definition.js';
-import { fenceAnew, noWayBack } from '../../activities/lost-collection.js';
+import { fenceAnew, noteLeftOut, noWayBack } from '../../activities/lost-collection.js';
 import type { MoveContext } from '../../activities/move-context.js';
 import { openHandover } from '../../activities/move-context.js';
 import { handoverWorld, ping } from '../../activities/world.js';
@@ -12,6 +12,7 @@ import { run } from '../../domain/step.js';
 import { TOKEN_MIN } from '../../domain/token.js';
 import { operationTime } from '../../store/change-log.js';
 import { Markers } from '../../store/checkpoint.js';
+import type { LeftOut } from '../../store/copy-conflict.js';
 import { scopeFromBson } from '../../store/codec.js';
 import { createFenced, inspect } from '../../store/fenced-collection.js';
 import { follow } from '../../store/follower.js';
@@ -208,11 +209,16 @@ describe("a move whose source's collection is gone", () => {
 
   describe('and is followed behind that', () => {
     let since: Collection<Parcel | { _id: string }>;
+    let leftOut: LeftOut[];
     const followOn = async () => {
       const [origin, destination] = [await the.nodes.get('n0'), await the.nodes.get('n1')];
       const end = follow({
         ...{ migration, direction: 'forward', origin, destination, database: 'shop', collection: NAME },
         ...{ keyField: 'customerId', signal: stopping.signal, onProgress: () => undefined, originWasDropped: true },
+        onLeftOut: async (what) => {
+          leftOut.push(what);
+          await noteLeftOut(the.dependencies(), context.move, what);
+        },
       });
       following.push(end.catch((error: unknown) => error));
     };
@@ -225,6 +231,7 @@ describe("a move whose source's collection is gone", () => {
     };
 
     beforeEach(async () => {
+      leftOut = [];
       await source.dropCollection(NAME);
       since = source.collection(NAME);
       await followOn();
@@ -254,6 +261,48 @@ describe("a move whose source's collection is gone", () => {
       expect(await copy.findOne({ _id: '0' })).toBeNull();
     });
 
+    it('takes what the owner has accepted last in the place of what has its unique value, and says so', async () => {
+      const [MINE, THEIRS] = [
+        { _id: 'mine', email: 'a' },
+        { _id: 'theirs', email: 'b' },
+      ];
+      const upper = Array.from({ length: 40 }, (_, i) => `customer-${i}`).find((key) => tokenOfKey(key) >= 0n)!;
+      await copy.createIndex({ email: 1 }, { unique: true, sparse: true, collation: { locale: 'en', strength: 2 } });
+      await copy.createIndex({ number: 1 }, { unique: true, partialFilterExpression: { number: { $gt: 0 } } });
+      await copy.insertMany([{ ...MINE, customerId: keys[0]! }, { ...THEIRS, customerId: upper }], PAST); // prettier-ignore
+      await copy.insertOne({ _id: 'numbered', customerId: keys[0]!, number: 2n ** 60n } as never, PAST);
+      const made = [
+        { _id: 'new', customerId: keys[1]!, email: 'A' },
+        // That one is the other side's.
+        { _id: 'refused', customerId: keys[1]!, email: 'B' },
+        // One of them only.
+        { _id: 'twin 1', customerId: keys[2]!, email: 'c' },
+        { _id: 'twin 2', customerId: keys[3]!, email: 'c' },
+        { _id: 'other number', customerId: keys[4]!, number: 2n ** 60n },
+        { _id: 'free', customerId: keys[5]!, email: 'd' },
+      ];
+      await since.insertMany(made);
+      expect(await ping(context, 'forward', 20_000)).toBe(true);
+      const ids = (await copy.find({ customerId: { $exists: true }, _id: /[a-z]/ }).toArray()).map(({ _id }) => _id);
+      expect(ids.sort()).toEqual(['free', 'new', 'other number', 'theirs', 'twin 1']);
+      const { leftOut: noted, error } = (await the.catalog.migrations.find(migration))!;
+      expect(noted).toEqual(leftOut);
+      expect(error).toMatch(/not all of them could be taken over/);
+      expect(noted!.map(({ what, document }) => `${what} ${String((JSON.parse(document) as Parcel)._id)}`).sort()).toEqual([
+        'leftOut refused',
+        'leftOut twin 2',
+        'removed mine',
+        'removed numbered',
+      ]); // prettier-ignore
+      expect(noted!.map(({ fields }) => fields)).toContainEqual(['email']);
+      // What comes later is followed.
+      await since.updateOne({ _id: 'new' }, { $set: { seen: true } });
+      await since.deleteOne({ _id: 'refused' });
+      await followed();
+      expect(await copy.findOne({ _id: 'new' })).toMatchObject({ seen: true });
+      expect(await copy.countDocuments({ email: /b/i })).toBe(1);
+    });
+
     it('takes what somebody else has inserted for the document as soon as it has its key', async () => {
       await since.insertOne({ _id: '0' });
       await followed();
@@ -263,6 +312,14 @@ describe("a move whose source's collection is gone", () => {
       await since.deleteOne({ _id: '0' });
       await followed();
       expect(await copy.findOne({ _id: '0' })).toBeNull();
+    });
+
+    it('says so when another document of the owner takes an id', async () => {
+      await since.insertOne({ _id: '0', customerId: keys[1]! });
+      await followed();
+      expect(await copy.findOne({ _id: '0' })).toEqual({ _id: '0', customerId: keys[1] });
+      const document = JSON.stringify({ _id: '0', key: keys[0] });
+      expect(leftOut).toEqual([{ what: 'removed', document, fields: ['_id'] }]);
     });
   });
 

@@ -154,6 +154,15 @@ describe('doctor', () => {
     const report = await repair(the.control);
     expect(report.failed).toEqual([]);
     expect(report.repaired).toHaveLength(3);
+    const record = { _id: 'lossy', keyspace: the.keyspace, partition: 'p0', source: 'us-1', endedAt: new Date() };
+    const leftOut = [{ what: 'leftOut', document: '{"_id":"new"}', fields: ['email'] }];
+    const migrations = the.control.catalog['client']
+      .db(configuration.catalogDatabase)
+      .collection<{ _id: string }>('migrations');
+    await migrations.insertOne({ ...record, state: 'completed', leftOut } as never);
+    const finding = expect.stringContaining('{"_id":"new"} (email) was left out') as string;
+    expect((await examine(configuration)).checks).toContainEqual(expect.objectContaining({ ok: false, finding }));
+    await migrations.deleteOne({ _id: 'lossy' });
     expect((await examine(configuration)).healthy).toBe(true);
     expect(await findLeftovers(catalog, nodes, route.source)).toEqual([]);
   });
