@@ -30,7 +30,7 @@ import { CatchUpPace, FigureReporter, WorkPace } from './figures.js';
 import { givingWay } from './giving-way.js';
 import { withHeartbeat } from './heartbeat.js';
 import { keptFrom, keptOf } from './kept-definition.js';
-import { noteLeftOut } from './lost-collection.js';
+import { noteLeftOut, noteLostTarget } from './lost-collection.js';
 import { LogWatch } from './log-watch.js';
 import type { MoveContext } from './move-context.js';
 import { openMove } from './move-context.js';
@@ -178,7 +178,7 @@ export function createCopyActivities(dependencies: Dependencies) {
           keyField: context.fence.keyField,
           part,
           copyUuid: kept?.uuids[move.direction === 'forward' ? move.target : move.source],
-          originWasDropped: move.direction === 'forward' && record?.sourceLost === true,
+          originWasDropped: (move.direction === 'forward' ? record?.sourceLost : record?.targetLost) === true,
           onSourceGone: () => {
             dependencies.log.error('the source was dropped or renamed: nothing can be handed back to it', {
               migration: move.migration,
@@ -206,6 +206,9 @@ export function createCopyActivities(dependencies: Dependencies) {
           try {
             await follow(way);
           } catch (error) {
+            const isChanged = error instanceof DroverError && error.code === 'SourceChanged';
+            // The next attempt follows what comes after that.
+            if (isChanged && move.direction === 'back') await noteLostTarget(dependencies, context);
             const isDuplicate = error instanceof DroverError && error.code === 'DuplicateId';
             if (!isDuplicate || !(await definitionWasBehind())) throw error;
           }

@@ -15,7 +15,7 @@ import { followDefinition } from './definition.js';
 import type { Dependencies, Move, MovePlan } from './dependencies.js';
 import { letExpire } from './expiry.js';
 import { withHeartbeat } from './heartbeat.js';
-import { fenceAnew, noWayBack } from './lost-collection.js';
+import { fenceAnew, isTargetLost, noWayBack } from './lost-collection.js';
 import type { MoveContext } from './move-context.js';
 import { openMove } from './move-context.js';
 import { refuseDirectWriters } from './shared-collection.js';
@@ -107,15 +107,21 @@ export function createCutoverActivities(dependencies: Dependencies) {
         let mine = atRest.get(id);
         atRest.delete(id);
         let context = await openMove(dependencies, move);
-        if (move.sourceLost === true) {
-          context = { ...context, partition: await fenceAnew(context, handoverWorld(dependencies, context)) };
-          // It has a gate at the source: later ones have none.
+        const lost = move.weight > 0 ? undefined : await noWayBack(dependencies, context);
+        const gone =
+          move.sourceLost === true
+            ? move.source
+            : move.weight === 0 && lost === undefined && (await isTargetLost(dependencies, context))
+              ? move.target
+              : undefined;
+        if (gone !== undefined) {
+          context = { ...context, partition: await fenceAnew(context, handoverWorld(dependencies, context), gone) };
+          // It has a gate there: later ones have none.
           mine = context.partition.attempt;
         } else if (move.weight > 0) await followDefinition(dependencies, context, { signal });
         const { partition } = context;
         const tokens = tokensOf(partition);
         const load = await loads(context);
-        const lost = move.weight > 0 ? undefined : await noWayBack(dependencies, context);
         if (lost !== undefined) {
           return {
             weight: weightAt(partition.route.boundary, tokens, load),

@@ -104,24 +104,55 @@ async function wasHandedOver(context: MoveContext): Promise<boolean> {
 }
 
 /**
- * Makes what the catalog says hold again at a source whose collection is gone: with a collection of its name, or the one that somebody
+ * Whether the target's collection is another one now, or none, while the target owns a part, or a step is under way: the source takes that
+ * back by the copy that it has.
+ */
+export async function isTargetLost(dependencies: Dependencies, context: MoveContext): Promise<boolean> {
+  const { partition, names, move, db } = context;
+  const record = await dependencies.catalog.migrations.find(move.migration);
+  if (record?.targetLost === true) return true;
+  const known = record && keptFrom(record)?.uuids[move.target];
+  if (known === undefined || isAtSource(partition)) return false;
+  if ((await readDefinition(db(move.target), names.target))?.uuid === known) return false;
+  await noteLostTarget(dependencies, context);
+  return true;
+}
+
+/** Notes it, also of a collection that is there again: what became of its documents meanwhile is not in the change log. */
+export async function noteLostTarget({ catalog, log }: Dependencies, context: MoveContext): Promise<void> {
+  const { partition, keyspace, names, move } = context;
+  const { migration, source, target } = move;
+  const record = await catalog.migrations.find(migration);
+  if (record === undefined || record.targetLost === true || record.sourceLost === true) return;
+  const reason =
+    `${keyspace.database}.${names.target} on "${target}" was dropped or renamed while "${target}" owned a part of ${partition.id}: ` +
+    `"${source}" takes that back by its copy. What "${target}" accepted in the last moments before, and was not copied back yet, is lost`;
+  const error = record.error === undefined ? reason : `${record.error}; ${reason}`;
+  await catalog.migrations.update(migration, { $set: { targetLost: true, error } });
+  log.error(reason, { migration });
+}
+
+/**
+ * Makes what the catalog says hold again at a node whose collection is gone: with a collection of its name, or the one that somebody
  * has made of it since, behind a fence and with gates. A step that was under way comes to one of its two ends.
  */
-export async function fenceAnew(context: MoveContext, world: World): Promise<Partition> {
+export async function fenceAnew(context: MoveContext, world: World, node: NodeName): Promise<Partition> {
   const { partition, fence, move, db } = context;
-  const collection = collectionOn(partition, move.source);
+  const collection = collectionOn(partition, node);
   try {
-    await createFenced(db(move.source), collection, { ...fence, accepted: [] });
+    await createFenced(db(node), collection, { ...fence, accepted: [] });
   } catch (error) {
     // It is there: routers with writes for it, or somebody else, have made it.
     if (!(error instanceof DroverError) || error.code !== 'Refused') throw error;
   }
-  if (isSharedOn(partition, move.source)) {
-    await db(move.source)
+  if (isSharedOn(partition, node)) {
+    await db(node)
       .collection(collection)
       .createIndex({ [fence.keyField]: 'hashed' });
   }
-  // It was in the database: nothing is handed back, but steps ask for it.
-  await context.checkpoint('back').create(tokensOf(partition), await operationTime(db(move.target)));
+  // It was in the database: nothing is written there any more, but steps ask for it.
+  const [direction, origin] =
+    node === move.source ? (['back', move.target] as const) : (['forward', move.source] as const);
+  await context.checkpoint(direction).create(tokensOf(partition), await operationTime(db(origin)));
   return run(restoreLostFences(partition), world);
 }

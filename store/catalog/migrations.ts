@@ -85,6 +85,8 @@ export interface MigrationDocument {
   leftOut?: LeftOut[];
   /** The source's collection is gone while the target owns a part: there is only the way on. */
   sourceLost?: true;
+  /** The target's collection is gone, or was, while the target owned a part: the source takes that back by its copy. */
+  targetLost?: true;
   /** Why it is being or was rolled back, or what somebody has to look at after it. */
   error?: string;
 }

@@ -2,7 +2,7 @@ import type { Collection, Db } from 'mongodb';
 import { afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { createLifecycleActivities } from '../../activities/lifecycle.js';
 import { definitionToCopy, keepDefinition } from '../../activities/definition.js';
-import { fenceAnew, noteLeftOut, noWayBack } from '../../activities/lost-collection.js';
+import { fenceAnew, isTargetLost, noteLeftOut, noWayBack } from '../../activities/lost-collection.js';
 import type { MoveContext } from '../../activities/move-context.js';
 import { openHandover } from '../../activities/move-context.js';
 import { handoverWorld, ping } from '../../activities/world.js';
@@ -171,13 +171,21 @@ describe("a move whose source's collection is gone", () => {
     await source.dropDatabase();
     for (const used of [1, 2]) {
       const moving = await openHandover(the.dependencies(), await catalog.partitions.get(KEYSPACE, 'p0'));
-      const fenced = await fenceAnew(moving, await world(moving.partition));
+      const fenced = await fenceAnew(moving, await world(moving.partition), 'n0');
       expect(fenced.gates).toEqual(gates.slice(used));
       expect((await gatesOf(target, NAME)).map(({ name }) => name).sort()).toEqual(gates.slice(used));
       expect((await gatesOf(source, NAME)).map(({ name }) => name)).toEqual([gates[used]]);
       expect(await inspect(source, NAME)).toMatchObject({ fenced: true, empty: true });
       expect(await moving.checkpoint('back').find()).toBeDefined();
     }
+    // And so does the copy, when it is that which is gone.
+    await target.dropDatabase();
+    const moving = await openHandover(the.dependencies(), await catalog.partitions.get(KEYSPACE, 'p0'));
+    const fenced = await fenceAnew(moving, await world(moving.partition), 'n1');
+    expect(fenced.gates).toEqual(gates.slice(3));
+    for (const db of [source, target]) expect((await gatesOf(db, NAME)).map(({ name }) => name)).toEqual([gates[3]]);
+    expect(await inspect(target, NAME)).toMatchObject({ fenced: true, empty: true });
+    expect(await moving.checkpoint('forward').find()).toBeDefined();
   });
 
   it('is followed behind the end of its database', async () => {
@@ -329,6 +337,20 @@ describe("a move whose source's collection is gone", () => {
     await releaseClaim({ migration, keyspace: KEYSPACE, partition: 'p1', reason: 'asked for' });
     const error = 'asked for; rename it, or drop it';
     expect(await the.catalog.migrations.find(migration)).toMatchObject({ state: 'rolledBack', error });
+  });
+
+  it('is not lost when it is the target’s that is gone: the source takes that back', async () => {
+    const dependencies = the.dependencies();
+    expect(await isTargetLost(dependencies, context)).toBe(false);
+    const { catalog } = the;
+    await target.dropDatabase();
+    // As long as it owns nothing, the rollback needs nothing else.
+    expect(await isTargetLost(dependencies, { ...context, partition: atSource() })).toBe(false);
+    expect(await isTargetLost(dependencies, context)).toBe(true);
+    const { targetLost, error } = (await catalog.migrations.find(migration))!;
+    expect(targetLost).toBe(true);
+    expect(error).toContain('on "n1" was dropped or renamed while "n1" owned a part');
+    expect(await lost()).toBeUndefined();
   });
 
   it('is not made anew by a gate', async () => {

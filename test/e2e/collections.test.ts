@@ -303,5 +303,38 @@ describe('a collection that moves', () => {
         expect(left).toEqual(remade ? [{ _id: 'somebody else' }] : []);
       },
     );
+
+    it.each([
+      ['is missing', 'swept', 'drop'],
+      ['was renamed away and back', 'borrowed', 'rename'],
+    ])('gets back what the target has lost when the collection there %s, and says so', async (_, name, how) => {
+      const keyspace = `shop.${name}`;
+      await createKeyspace(the.control, { name: keyspace, key: 'k', partitions: 1 });
+      const documents = (await the.connect()).db('shop').collection<{ _id: string; k: string }>(name);
+      for (let i = 0; i < 100; i++) await documents.insertOne({ _id: `${i}`, k: `k${i}` });
+      const { route, collection: physical } = await the.control.catalog.partitions.get(keyspace, 'p0');
+      const target = the.control.nodes.names.find((node) => node !== route.source)!;
+      await migrate(the.control, { keyspace, partition: 'p0', target, weights: [50, 100], dwell: '1m' });
+      await until('half of it', async () => (await migrationProgress(the.control, keyspace, 'p0')).weight > 0);
+      for (let i = 0; i < 100; i++) await documents.updateOne({ _id: `${i}`, k: `k${i}` }, { $set: { seen: true } });
+      const [source, lost] = [await at(route.source), await at(target)];
+      const seen = () => source.collection(physical).countDocuments({ seen: true });
+      await until('all that to have flown back', async () => (await seen()) === 100);
+      if (how === 'drop') await lost.dropCollection(physical);
+      else await lost.renameCollection(physical, 'elsewhere').then(() => lost.renameCollection('elsewhere', physical));
+      await expect(waitForMigration(the.control, keyspace, 'p0')).rejects.toThrow(
+        /rolled back: .* was (dropped|renamed)/,
+      );
+      const partition = await the.control.catalog.partitions.get(keyspace, 'p0');
+      expect(partition).toMatchObject({ handover: null, gates: [], route: { source: route.source, target: null } });
+      const [record] = await the.control.catalog.migrations.list({ keyspace });
+      expect(record).toMatchObject({ state: 'rolledBack', targetLost: true });
+      expect(record!.error).toContain('takes that back by its copy');
+      // Served again, all of it.
+      expect(await documents.countDocuments({ seen: true })).toBe(100);
+      for (let i = 0; i < 100; i++) await documents.updateOne({ _id: `${i}`, k: `k${i}` }, { $set: { seen: false } });
+      expect(await seen()).toBe(0);
+      expect(await lost.collection(physical).countDocuments()).toBe(0);
+    });
   });
 });
