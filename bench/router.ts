@@ -22,7 +22,7 @@ const RECORDED: readonly Operation[] = ['findOne', 'updateOne'];
 const RECORDED_MS = 600;
 const MANY_PARTITIONS = 100_000;
 /** What was aimed at. */
-const GOALS = { lookUp: 2, memory: 50, change: 1, record: 1 };
+const GOALS = { lookUp: 2, memory: 50, change: 1, record: 1, shape: 4 };
 
 /** What a request costs through the router: in time, in the application's CPU, and in memory. */
 export const router: Bench = {
@@ -124,7 +124,8 @@ function compared(slice: RequestSlice, against: string, measured: readonly Both[
 
 async function routes(): Promise<Comparison[]> {
   const child = new Child<MeasureRoutes, RoutesMeasured>('routes-process', ['--expose-gc']);
-  const { lookUp, memory, change, split, record } = await child.ask({ kind: 'measure', partitions: MANY_PARTITIONS });
+  const measured = await child.ask({ kind: 'measure', partitions: MANY_PARTITIONS });
+  const { lookUp, memory, change, split, record, shape, busyShape } = measured;
   child.release();
   const all = `${spoken(MANY_PARTITIONS)} partitions`;
   const against = (name: string, unit: string, goal: number, measured: Comparison['drover']): Comparison => ({
@@ -141,6 +142,8 @@ async function routes(): Promise<Comparison[]> {
     against(`change of a route among ${all}`, 'ms of CPU', GOALS.change, change),
     against(`split of a route among ${all}`, 'ms of CPU', GOALS.change, split),
     against('access record of a request', 'µs of CPU', GOALS.record, record),
+    against('shape of a request, 250 in an interval', 'µs of CPU', GOALS.shape, shape),
+    against('shape of a request, 50,000 in an interval', 'µs of CPU', GOALS.record, busyShape),
   ];
 }
 

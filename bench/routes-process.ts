@@ -1,10 +1,13 @@
 import { equalIntervals } from '../domain/hash-ring.js';
+import type { ShapedRequest } from '../domain/query-shape.js';
 import type { Partition } from '../domain/partition.js';
 import { AccessRecorder } from '../router/access-recorder.js';
 import { RouteTable } from '../router/route-table.js';
+import { ShapeRecorder } from '../router/shape-recorder.js';
 import { partitionFromBson, partitionToBson } from '../store/codec.js';
 import { tokenOfKey } from '../store/key-token.js';
 import { BSON } from 'mongodb';
+import { random } from '../examples/random.js';
 import { answering } from './answering.js';
 import type { Spread } from './statistics.js';
 import { spread } from './statistics.js';
@@ -21,6 +24,9 @@ export interface RoutesMeasured {
   readonly split: Spread;
   /** Microseconds of a request's access record, with its part in writing records (but not in sending them). */
   readonly record: Spread;
+  /** The same of counting it by its shape: in an interval with few requests, and in a busy one. */
+  readonly shape: Spread;
+  readonly busyShape: Spread;
 }
 export interface MeasureRoutes {
   readonly kind: 'measure';
@@ -33,6 +39,9 @@ const LOOK_UPS = 200_000;
 const KEYS = 4_096;
 const IN_USE = 32;
 const PER_FLUSH = 5_000;
+/** All of them are looked at; a router's usual load in a quarter of a minute. */
+const FEW_PER_FLUSH = 250;
+const MANY_PER_FLUSH = 50_000;
 
 const stored = (count: number): Uint8Array[] =>
   equalIntervals(count).map((box, i) => BSON.serialize(partitionToBson(entry(i, box))));
@@ -98,7 +107,9 @@ async function measure(partitions: number): Promise<RoutesMeasured> {
     return [{ ...partition, box: [{ low, high: middle }] as Partition['box'], epoch: 3 }, other];
   });
   const split = spread(halves.map((both) => cpu(() => table.load(both))));
-  return { kind: 'measured', lookUp, memory, change, split, record: await measureRecords(tokens) };
+  const record = await measureRecords(tokens);
+  const [shape, busyShape] = [await measureShapes(FEW_PER_FLUSH), await measureShapes(MANY_PER_FLUSH)];
+  return { kind: 'measured', lookUp, memory, change, split, record, shape, busyShape };
 }
 
 async function measureRecords(tokens: readonly bigint[]): Promise<Spread> {
@@ -128,6 +139,43 @@ async function measureRecords(tokens: readonly bigint[]): Promise<Spread> {
     micros.push((1_000 * ms) / (20 * PER_FLUSH));
   }
   await recorder.close();
+  return spread(micros);
+}
+
+async function measureShapes(perFlush: number): Promise<Spread> {
+  const shapes = new ShapeRecorder({
+    flushMs: 3_600_000,
+    now: Date.now,
+    random: random(7),
+    write: () => Promise.resolve(),
+    onProblem: (problem, error) => {
+      throw new Error(problem, { cause: error });
+    },
+  });
+  const requests: readonly ((i: number) => ShapedRequest)[] = [
+    (i) => ({ operation: 'find', filter: { _id: i, customerId: `c${i}` } }),
+    (i) => ({ operation: 'update', filter: { _id: i, customerId: `c${i}` }, update: { $inc: { seq: 1 } } }),
+    (i) => ({ operation: 'find', filter: { customerId: `c${i}`, total: { $gt: i } }, sort: { at: -1 } }),
+  ];
+  const micros: number[] = [];
+  for (let round = 0; round < ROUNDS; round++) {
+    let ms = 0;
+    const flushes = MANY_PER_FLUSH / perFlush;
+    for (let flush = 0; flush < flushes; flush++) {
+      ms += cpu(() => {
+        for (let i = 0; i < perFlush; i++) {
+          const request = requests[i % requests.length]!(i);
+          const weight = shapes.next();
+          const place = { keyspace: KEYSPACE, region: 'us-east', partition: `p${i % IN_USE}` };
+          if (weight > 0) shapes.count(place, request, weight, 0.2 + (i % 97) / 50, false);
+        }
+        void shapes.flush();
+      });
+      await shapes.flush();
+    }
+    micros.push((1_000 * ms) / (flushes * perFlush));
+  }
+  await shapes.close();
   return spread(micros);
 }
 

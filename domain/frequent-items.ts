@@ -10,10 +10,13 @@ export class FrequentItems<T> {
 
   constructor(private readonly most: number) {}
 
-  /** @returns whether the item was not among those counted before */
-  add(item: T): boolean {
+  /**
+   * @param times that it is to be counted: where some items of a stream are looked at only, each stands for others
+   * @returns whether the item was not among those counted before
+   */
+  add(item: T, times = 1): boolean {
     const count = this.counts.get(item);
-    this.counts.set(item, count === undefined ? 1 : count + 1);
+    this.counts.set(item, count === undefined ? times : count + times);
     if (count !== undefined) return false;
     if (this.counts.size > 2 * this.most) this.thinOut();
     return true;

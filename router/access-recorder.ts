@@ -2,14 +2,12 @@ import type { AccessRecord, Origin } from '../domain/access.js';
 import type { Token } from '../domain/token.js';
 import { AccessCounters } from '../store/access-counters.js';
 import { tokenOfKey } from '../store/key-token.js';
-import { isUnknown } from './same-transaction.js';
+import { RecordQueue } from './record-queue.js';
 
 /** Partitions, by node and region, in one interval; requests to others are not counted. */
 const PLACES = 4_096;
 /** An interval with so many requests is ended early: what it takes in memory is bounded. */
 const REQUESTS = 100_000;
-/** Records that wait for the catalog: in busy times half a minute of some dozens of partitions. */
-const WAITING = 2_048;
 /** Networks whose hashes are remembered. */
 const HASHES = 4_096;
 
@@ -33,22 +31,22 @@ export class AccessRecorder {
   private requests = 0;
   private notCounted = 0;
   private since: number;
-  /** Records of ended intervals, oldest first. */
-  private waiting: AccessRecord[] = [];
-  private lostRecords = 0;
-  private writing: Promise<void> | undefined;
+  /** Records of ended intervals. */
+  private readonly ended: RecordQueue<AccessRecord>;
   private readonly hashes = new Map<string, Token>();
   private readonly timer: NodeJS.Timeout;
 
   constructor(private readonly options: AccessRecorderOptions) {
     this.since = options.now();
+    const { write = () => Promise.resolve(), onProblem } = options;
+    this.ended = new RecordQueue('access records', write, onProblem);
     this.timer = setInterval(() => void this.flush(), options.flushMs);
     this.timer.unref();
   }
 
   /** Records that wait for the catalog, and how many have been lost since the beginning. */
   get backlog(): { readonly waiting: number; readonly lost: number } {
-    return { waiting: this.waiting.length, lost: this.lostRecords };
+    return this.ended.backlog;
   }
 
   /**
@@ -82,17 +80,14 @@ export class AccessRecorder {
   }
 
   /** Ends the interval. While earlier records are still being written, those of this one wait. */
-  async flush(): Promise<void> {
+  flush(): Promise<void> {
     this.endInterval();
-    if (this.writing !== undefined) return this.dropOldest();
-    if (this.waiting.length === 0) return;
-    this.writing = this.write(this.waiting.splice(0)).finally(() => (this.writing = undefined));
-    await this.writing;
+    return this.ended.flush();
   }
 
   async close(): Promise<void> {
     clearInterval(this.timer);
-    await this.writing;
+    await this.ended.idle();
     await this.flush();
   }
 
@@ -116,34 +111,13 @@ export class AccessRecorder {
     if (this.requests === 0) return;
     for (const [keyspace, partitions] of this.counters) {
       for (const places of partitions.values()) {
-        for (const counters of places) this.waiting.push(counters.record(keyspace, time));
+        for (const counters of places) this.ended.add(counters.record(keyspace, time));
       }
     }
     this.counters = new Map();
     this.places = 0;
     this.requests = 0;
     this.tellNotCounted();
-  }
-
-  private async write(records: AccessRecord[]): Promise<void> {
-    try {
-      await this.options.write!(records);
-    } catch (error) {
-      // What a server has refused it would refuse again.
-      if (isUnknown(error)) this.waiting.unshift(...records);
-      else this.lostRecords += records.length;
-      this.options.onProblem('writing access records', error);
-      this.dropOldest();
-    }
-  }
-
-  private dropOldest(): void {
-    const excess = this.waiting.length - WAITING;
-    if (excess <= 0) return;
-    this.waiting.splice(0, excess);
-    this.lostRecords += excess;
-    const text = `${excess} access records are lost: more than ${WAITING} were waiting for the catalog`;
-    this.options.onProblem('keeping access records', new Error(text));
   }
 
   private tellNotCounted(): void {

@@ -107,7 +107,11 @@ export class DroverAggregationCursor<TSchema> extends DriversAggregationCursor<T
 
   /** For the driver's class: the first answer. */
   _initialize(session: ClientSession) {
-    return this.feed.first(session, () => this.open());
+    const { pipeline } = this;
+    const { session: own } = this.options;
+    const { collation } = this.settings();
+    const request = { operation: 'aggregate', pipeline, collation, session: own } as const;
+    return this.scatter.observed.run(this.keyspaceName, request, () => this.feed.first(session, () => this.open()));
   }
 
   /** For the driver's class: the next one. */

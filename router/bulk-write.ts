@@ -13,6 +13,7 @@ import type { KeyedStatement, Statement } from './bulk-statements.js';
 import { addressed, isKeyed, isReplacement, runsOf } from './bulk-statements.js';
 import { Tally } from './bulk-tally.js';
 import type { KeyspaceHandle } from './keyspaces.js';
+import type { ObservedRequest } from './observed-requests.js';
 import type { PartitionRoute } from './route-table.js';
 import type { Router } from './router.js';
 import { atOnce } from './scatter.js';
@@ -122,7 +123,22 @@ class BulkRun {
     // One delete is a transaction anyway; within the application's transaction an error would end that.
     const isAlone = run[0]!.kind === BatchType.DELETE && (run.length === 1 || this.session?.inTransaction() === true);
     if (isAlone || !run.every(isKeyed)) return this.oneByOne(run);
+    for (const statement of run) this.router.observed.note(this.keyspace.name, this.observed(statement));
     return this.groups.send(this.routeOf(run[0]!), run);
+  }
+
+  private observed({ kind, op: { q: filter, u }, token }: KeyedStatement): ObservedRequest {
+    const { session } = this;
+    if (kind === BatchType.INSERT) return { operation: 'insert', wanted: [token], session };
+    if (kind === BatchType.DELETE) return { operation: 'delete', filter, wanted: [token], session };
+    const replaces = isReplacement(u);
+    return {
+      operation: replaces ? 'replace' : 'update',
+      filter,
+      wanted: [token],
+      session,
+      ...(!replaces && { update: u as unknown }),
+    };
   }
 
   private async oneByOne(run: readonly Statement[]): Promise<void> {

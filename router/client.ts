@@ -19,9 +19,12 @@ import { checkNearest } from './reading.js';
 import { RouteFeed } from './route-feed.js';
 import { RouteTable } from './route-table.js';
 import { Router } from './router.js';
+import { ShapeRecorder } from './shape-recorder.js';
 
 /** A catalog that is away keeps nobody from closing. */
 const CLOSE_MS = 2_000;
+/** Shapes of requests change slowly: they are written in fewer records than requests are counted in. */
+const SHAPES_FLUSH_MS = 15_000;
 
 export interface DroverClientOptions {
   /** Region that this application runs in. */
@@ -73,6 +76,7 @@ export class DroverClient extends DroverOriginClient {
     private readonly table: RouteTable,
     private readonly feed: RouteFeed,
     private readonly recorder: AccessRecorder,
+    private readonly recorders: readonly { close(): Promise<void> }[],
     private readonly copies: Nearest,
     router: Router,
     nearest: NearestReads | undefined,
@@ -102,6 +106,13 @@ export class DroverClient extends DroverOriginClient {
       write: options.recordAccess === false ? undefined : (records) => catalog.access.append(records),
       onProblem,
     });
+    const shapes = new ShapeRecorder({
+      flushMs: SHAPES_FLUSH_MS,
+      now: options.now ?? Date.now,
+      random: Math.random,
+      write: options.recordAccess === false ? undefined : (records) => catalog.queryShapes.add(records),
+      onProblem,
+    });
     const onLeaseExpired = options.onLeaseExpired ?? 'refuse';
     const regions = new NodeRegions(nodeHistory, known, onProblem);
     const copies = new Nearest(options.region, regions, nodes, feed, onLeaseExpired, onProblem);
@@ -112,6 +123,7 @@ export class DroverClient extends DroverOriginClient {
       nodes,
       entrance,
       recorder,
+      shapes,
       copies,
       {
         holdTimeoutMs: options.holdTimeoutMS ?? 30_000,
@@ -120,7 +132,8 @@ export class DroverClient extends DroverOriginClient {
         origin,
       },
     );
-    const client = new DroverClient(catalog, nodes, table, feed, recorder, copies, router, options.nearest);
+    const recorders = [recorder, shapes];
+    const client = new DroverClient(catalog, nodes, table, feed, recorder, recorders, copies, router, options.nearest);
     try {
       await router.keyspaces.load();
       await feed.start();
@@ -158,7 +171,7 @@ export class DroverClient extends DroverOriginClient {
 
   private async end(): Promise<void> {
     this.router.close();
-    const ended = Promise.all([this.recorder.close(), this.copies.close(), this.feed.close()]);
+    const ended = Promise.all([...this.recorders.map((each) => each.close()), this.copies.close(), this.feed.close()]);
     let timer: NodeJS.Timeout;
     const late = new Promise((resolve) => (timer = setTimeout(resolve, CLOSE_MS)));
     await Promise.race([ended, late]).finally(() => clearTimeout(timer));

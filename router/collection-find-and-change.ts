@@ -11,6 +11,7 @@ import type {
   WithId,
   WithoutId,
 } from 'mongodb';
+import type { Operation } from '../domain/query-shape.js';
 import type { Token } from '../domain/token.js';
 import { CollectionBulk } from './collection-bulk.js';
 import * as guarded from './guarded-delete.js';
@@ -18,6 +19,7 @@ import type { KeyspaceHandle } from './keyspaces.js';
 import type { LocatedWrite } from './located.js';
 import { writeLocated } from './located.js';
 import { majorityWithin } from './majority.js';
+import type { ObservedRequest } from './observed-requests.js';
 import { checkReplacementKeepsKey, checkUpdateKeepsKey } from './requests.js';
 import { foundNothing } from './results.js';
 import { inSameTransaction } from './same-transaction.js';
@@ -47,20 +49,23 @@ export abstract class CollectionFindAndChange<TSchema extends Document> extends 
     const changes = update as UpdateFilter<Document>;
     checkUpdateKeepsKey(changes, keyspace.field);
     const nothing = foundNothing(options);
-    return this.located<unknown>(keyspace, {
-      operation: 'findOneAndUpdate',
-      filter,
-      options,
-      found: not(nothing),
-      write: ({ token, filter: exact }) =>
-        this.one<unknown>(keyspace, token, options, nothing, (collection, session) =>
-          collection.findOneAndUpdate(exact, changes, {
-            ...options,
-            session,
-            writeConcern: majorityWithin(session),
-          } as FindOneAndUpdateOptions),
-        ),
-    });
+    const found = not(nothing);
+    return this.observedWrite('update', filter, { ...options, update }, () =>
+      this.located<unknown>(keyspace, {
+        operation: 'findOneAndUpdate',
+        filter,
+        options,
+        found,
+        write: ({ token, filter: exact }) =>
+          this.one<unknown>(keyspace, token, options, nothing, (collection, session) =>
+            collection.findOneAndUpdate(exact, changes, {
+              ...options,
+              session,
+              writeConcern: majorityWithin(session),
+            } as FindOneAndUpdateOptions),
+          ),
+      }),
+    );
   }
 
   async findOneAndReplace(
@@ -82,22 +87,25 @@ export abstract class CollectionFindAndChange<TSchema extends Document> extends 
     const keyspace = await this.keyspace();
     const nothing = foundNothing(options);
     const found = not(nothing);
-    return this.located<unknown>(keyspace, {
-      operation: 'findOneAndReplace',
-      filter,
-      options,
-      found,
-      write: ({ token, filter: exact, exists }) => {
-        if (exists) checkReplacementKeepsKey(replacement, token, keyspace.field, 'findOneAndReplace');
-        return this.one<unknown>(keyspace, token, options, nothing, (collection, session) =>
-          collection.findOneAndReplace(exact, replacement, {
-            ...options,
-            session,
-            writeConcern: majorityWithin(session),
-          } as FindOneAndReplaceOptions),
-        );
-      },
-    });
+    const operation = 'findOneAndReplace';
+    return this.observedWrite('replace', filter, options, () =>
+      this.located<unknown>(keyspace, {
+        operation,
+        filter,
+        options,
+        found,
+        write: ({ token, filter: exact, exists }) => {
+          if (exists) checkReplacementKeepsKey(replacement, token, keyspace.field, operation);
+          return this.one<unknown>(keyspace, token, options, nothing, (collection, session) =>
+            collection.findOneAndReplace(exact, replacement, {
+              ...options,
+              session,
+              writeConcern: majorityWithin(session),
+            } as FindOneAndReplaceOptions),
+          );
+        },
+      }),
+    );
   }
 
   /** The document as it was before it was deleted. */
@@ -113,21 +121,34 @@ export abstract class CollectionFindAndChange<TSchema extends Document> extends 
     const options = this.resolved(given);
     const keyspace = await this.keyspace();
     const nothing = foundNothing(options);
-    return this.located<unknown>(keyspace, {
-      operation: 'findOneAndDelete',
-      filter,
-      options,
-      found: not(nothing),
-      write: ({ token, filter: exact }) =>
-        this.router.write<unknown>(
-          keyspace,
-          token,
-          (place) => guarded.findOneAndDelete(place, exact, options),
-          nothing,
-          options?.session,
-          'transactions',
-        ),
-    });
+    const found = not(nothing);
+    return this.observedWrite('delete', filter, options, () =>
+      this.located<unknown>(keyspace, {
+        operation: 'findOneAndDelete',
+        filter,
+        options,
+        found,
+        write: ({ token, filter: exact }) =>
+          this.router.write<unknown>(
+            keyspace,
+            token,
+            (place) => guarded.findOneAndDelete(place, exact, options),
+            nothing,
+            options?.session,
+            'transactions',
+          ),
+      }),
+    );
+  }
+
+  /** Counts a write by its shape. */
+  protected observedWrite<T>(
+    operation: Operation,
+    filter: Filter<TSchema>,
+    { session, sort, collation, update }: Pick<ObservedRequest, 'session' | 'sort' | 'collation' | 'update'>,
+    perform: () => Promise<T>,
+  ): Promise<T> {
+    return this.observed({ operation, filter, sort, collation, update, session }, perform);
   }
 
   /** A write of one document, which the server applies once however often it is sent. */

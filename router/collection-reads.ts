@@ -24,6 +24,7 @@ import { countDocuments, estimatedDocumentCount } from './counts.js';
 import { distinct } from './distinct.js';
 import { DroverFindCursor } from './find-cursor.js';
 import type { KeyspaceHandle } from './keyspaces.js';
+import type { ObservedRequest } from './observed-requests.js';
 import { isLinearizable, notLinearizable } from './results.js';
 import type { NearestReads, Reading } from './reading.js';
 import { checkNearest, readingOf } from './reading.js';
@@ -52,9 +53,12 @@ export abstract class CollectionReads<TSchema extends Document> extends Collecti
         filter as Filter<Document>,
         (session === undefined ? options : { ...options, session }) as FindOptions,
       );
-    return isLinearizable(options)
-      ? this.router.readStrictly(keyspace, wanted[0], request, options?.session)
-      : this.router.read(keyspace, wanted[0], request, options?.session, this.reading(options));
+    const { session, sort, projection } = options;
+    return this.observed({ operation: 'find', filter, sort, projection, wanted, session }, () =>
+      isLinearizable(options)
+        ? this.router.readStrictly(keyspace, wanted[0], request, session)
+        : this.router.read(keyspace, wanted[0], request, session, this.reading(options)),
+    );
   }
 
   /**
@@ -103,7 +107,10 @@ export abstract class CollectionReads<TSchema extends Document> extends Collecti
   async countDocuments(filter: Filter<TSchema> = {}, given: Routed<CountDocumentsOptions> = {}): Promise<number> {
     const options = this.resolved(given);
     const { keyspace, units } = await this.unitsOf(filter, options);
-    return countDocuments(this.router.scatter, keyspace, units, filter as Filter<Document>, options);
+    const { session, collation } = options;
+    return this.observed({ operation: 'count', filter, session, collation }, () =>
+      countDocuments(this.router.scatter, keyspace, units, filter as Filter<Document>, options),
+    );
   }
 
   /** Of all documents, from what the nodes know without looking; while partitions move, those that move may be off. */
@@ -129,7 +136,10 @@ export abstract class CollectionReads<TSchema extends Document> extends Collecti
   async distinct(key: unknown, filter: Filter<TSchema> = {}, given: Routed<DistinctOptions> = {}): Promise<unknown> {
     const options = this.resolved(given);
     const { keyspace, units } = await this.unitsOf(filter, options);
-    return distinct(this.router.scatter, keyspace, units, key as string, filter as Filter<Document>, options);
+    const { session, collation } = options;
+    return this.observed({ operation: 'distinct', filter, session, collation }, () =>
+      distinct(this.router.scatter, keyspace, units, key as string, filter as Filter<Document>, options),
+    );
   }
 
   /**
@@ -155,6 +165,11 @@ export abstract class CollectionReads<TSchema extends Document> extends Collecti
     const keyspace = await this.keyspace();
     await options?.session?.ready();
     return { keyspace, units: this.router.scatter.units(keyspace, this.wanted(keyspace, filter, options)) };
+  }
+
+  /** Counts a request by its shape. */
+  protected observed<T>(request: ObservedRequest, perform: () => Promise<T>): Promise<T> {
+    return this.router.observed.run(this.namespace, request, perform);
   }
 
   /** The keys that a request is for. */

@@ -17,6 +17,7 @@ import { isFenced } from '../store/fenced-collection.js';
 import { tokenOfKey } from '../store/key-token.js';
 import { deleteEverywhere } from './delete-everywhere.js';
 import * as guarded from './guarded-delete.js';
+import type { Token } from '../domain/token.js';
 import type { KeyspaceHandle } from './keyspaces.js';
 import { MAJORITY } from './majority.js';
 import type { SingleWrites } from './bulk-write.js';
@@ -45,8 +46,10 @@ export class DroverCollection<TSchema extends Document = Document> extends Colle
     // Given here, not by the driver, so that a repeated attempt stores the same document.
     if (document._id === undefined) document._id = new ObjectId() as never;
     const token = tokenOfKey(keyOfDocument(document, keyspace.field));
-    return this.one(keyspace, token, options, undefined, (collection, session) =>
-      collection.insertOne(document, { ...options, session, writeConcern: MAJORITY }),
+    return this.observed({ operation: 'insert', wanted: [token], session: options.session }, () =>
+      this.one(keyspace, token, options, undefined, (collection, session) =>
+        collection.insertOne(document, { ...options, session, writeConcern: MAJORITY }),
+      ),
     );
   }
 
@@ -59,16 +62,18 @@ export class DroverCollection<TSchema extends Document = Document> extends Colle
     const keyspace = await this.keyspace();
     const changes = update as UpdateFilter<Document>;
     checkUpdateKeepsKey(changes, keyspace.field);
-    return this.located(keyspace, {
-      operation: 'updateOne',
-      filter,
-      options,
-      found: hasMatched,
-      write: ({ token, filter: exact }) =>
-        this.one(keyspace, token, options, changedNothing, (collection, session) =>
-          collection.updateOne(exact, changes, { ...options, session, writeConcern: MAJORITY }),
-        ),
-    });
+    return this.observedWrite('update', filter, { ...options, update }, () =>
+      this.located(keyspace, {
+        operation: 'updateOne',
+        filter,
+        options,
+        found: hasMatched,
+        write: ({ token, filter: exact }) =>
+          this.one(keyspace, token, options, changedNothing, (collection, session) =>
+            collection.updateOne(exact, changes, { ...options, session, writeConcern: MAJORITY }),
+          ),
+      }),
+    );
   }
 
   /**
@@ -89,8 +94,78 @@ export class DroverCollection<TSchema extends Document = Document> extends Colle
       options?.upsert === true
         ? [tokenOfUpsert('updateMany', filter, keyspace.field, collated)]
         : this.wanted(keyspace, filter, options);
-    if (wanted === 'all' || wanted.length > 1) return this.updateEverywhere(keyspace, wanted, filter, changes, options);
-    const [token] = wanted;
+    return this.observedWrite('update', filter, { ...options, update }, () =>
+      wanted === 'all' || wanted.length > 1
+        ? this.updateEverywhere(keyspace, wanted, filter, changes, options)
+        : this.updateOfKey(keyspace, wanted[0], filter, changes, options),
+    );
+  }
+
+  async replaceOne(
+    filter: Filter<TSchema>,
+    replacement: WithoutId<TSchema>,
+    given: Routed<ReplaceOptions> = {},
+  ): Promise<UpdateResult<TSchema>> {
+    const options = this.resolved(given);
+    const keyspace = await this.keyspace();
+    return this.observedWrite('replace', filter, options, () =>
+      this.located(keyspace, {
+        operation: 'replaceOne',
+        filter,
+        options,
+        found: hasMatched,
+        write: ({ token, filter: exact, exists }) => {
+          if (exists) checkReplacementKeepsKey(replacement, token, keyspace.field, 'replaceOne');
+          return this.one(keyspace, token, options, changedNothing, (collection, session) =>
+            collection.replaceOne(exact, replacement, { ...options, session, writeConcern: MAJORITY }),
+          );
+        },
+      }),
+    );
+  }
+
+  async deleteOne(filter: Filter<TSchema>, given: Routed<DeleteOptions> = {}): Promise<DeleteResult> {
+    const options = this.resolved(given);
+    const keyspace = await this.keyspace();
+    return this.observedWrite('delete', filter, options, () =>
+      this.located(keyspace, {
+        operation: 'deleteOne',
+        filter,
+        options,
+        found: not(deletedNothing),
+        write: ({ token, filter: exact }) =>
+          this.router.write(
+            keyspace,
+            token,
+            (place) => guarded.deleteOne(place, exact, options),
+            deletedNothing,
+            options?.session,
+            'transactions',
+          ),
+      }),
+    );
+  }
+
+  /**
+   * Deletes in small transactions, each of them at whoever owns the key at that moment: one that a fence refuses has
+   * deleted nothing and goes to the new owner. An error in the middle has what was deleted before in `deletedCount`.
+   */
+  async deleteMany(filter: Filter<TSchema>, given: Routed<DeleteOptions> = {}): Promise<DeleteResult> {
+    const options = this.resolved(given);
+    const keyspace = await this.keyspace();
+    const wanted = this.wanted(keyspace, filter, options);
+    return this.observedWrite('delete', filter, options, () =>
+      deleteEverywhere(this.router, keyspace, wanted, filter as Filter<Document>, options),
+    );
+  }
+
+  private updateOfKey(
+    keyspace: KeyspaceHandle,
+    token: Token,
+    filter: Filter<TSchema>,
+    changes: UpdateFilter<Document>,
+    options: Routed<UpdateOptions>,
+  ): Promise<UpdateResult<TSchema>> {
     return this.router.write(
       keyspace,
       token,
@@ -107,58 +182,6 @@ export class DroverCollection<TSchema extends Document = Document> extends Colle
       changedNothing,
       options?.session,
     );
-  }
-
-  async replaceOne(
-    filter: Filter<TSchema>,
-    replacement: WithoutId<TSchema>,
-    given: Routed<ReplaceOptions> = {},
-  ): Promise<UpdateResult<TSchema>> {
-    const options = this.resolved(given);
-    const keyspace = await this.keyspace();
-    return this.located(keyspace, {
-      operation: 'replaceOne',
-      filter,
-      options,
-      found: hasMatched,
-      write: ({ token, filter: exact, exists }) => {
-        if (exists) checkReplacementKeepsKey(replacement, token, keyspace.field, 'replaceOne');
-        return this.one(keyspace, token, options, changedNothing, (collection, session) =>
-          collection.replaceOne(exact, replacement, { ...options, session, writeConcern: MAJORITY }),
-        );
-      },
-    });
-  }
-
-  async deleteOne(filter: Filter<TSchema>, given: Routed<DeleteOptions> = {}): Promise<DeleteResult> {
-    const options = this.resolved(given);
-    const keyspace = await this.keyspace();
-    return this.located(keyspace, {
-      operation: 'deleteOne',
-      filter,
-      options,
-      found: not(deletedNothing),
-      write: ({ token, filter: exact }) =>
-        this.router.write(
-          keyspace,
-          token,
-          (place) => guarded.deleteOne(place, exact, options),
-          deletedNothing,
-          options?.session,
-          'transactions',
-        ),
-    });
-  }
-
-  /**
-   * Deletes in small transactions, each of them at whoever owns the key at that moment: one that a fence refuses has
-   * deleted nothing and goes to the new owner. An error in the middle has what was deleted before in `deletedCount`.
-   */
-  async deleteMany(filter: Filter<TSchema>, given: Routed<DeleteOptions> = {}): Promise<DeleteResult> {
-    const options = this.resolved(given);
-    const keyspace = await this.keyspace();
-    const wanted = this.wanted(keyspace, filter, options);
-    return deleteEverywhere(this.router, keyspace, wanted, filter as Filter<Document>, options);
   }
 
   private async updateEverywhere(

@@ -18,6 +18,7 @@ import { CursorFeed } from './cursor-feed.js';
 import { forCursor, settingsOf } from './cursor-settings.js';
 import type { DriverAnswer } from './driver-answer.js';
 import { Merged, SORT_KEY } from './merge.js';
+import type { ObservedRequest } from './observed-requests.js';
 import type { OpenPiece, Unit } from './pieces.js';
 import { isOnePiece, sessionOf, within } from './pieces.js';
 import { isLinearizable, notLinearizable } from './results.js';
@@ -58,6 +59,8 @@ export class DroverFindCursor<TSchema> extends DriversFindCursor<TSchema> {
     private readonly keyspaceName: string,
     filter: Document,
     private readonly options: Readable<FindOptions> = {},
+    /** A cursor by which a write finds its documents is no request of the application. */
+    private readonly isRequest = true,
   ) {
     const { session: _, nearest: _nearest, ...settings } = options;
     super(scatter.anyClient(), MongoDBNamespace.fromString(keyspaceName), filter, forCursor(settings));
@@ -106,12 +109,19 @@ export class DroverFindCursor<TSchema> extends DriversFindCursor<TSchema> {
 
   /** For the driver's class: the first answer. */
   _initialize(session: ClientSession) {
-    return this.feed.first(session, () => this.open());
+    const first = () => this.feed.first(session, () => this.open());
+    return this.isRequest ? this.scatter.observed.run(this.keyspaceName, this.observed(), first) : first();
   }
 
   /** For the driver's class: the next one. */
   getMore(): Promise<DriverAnswer> {
     return this.feed.next();
+  }
+
+  private observed(): ObservedRequest {
+    const { filter, settings } = this.request();
+    const { sort, projection, collation } = settings;
+    return { operation: 'find', filter, sort, projection, collation, session: this.options.session };
   }
 
   private async open(): Promise<Batches<Document | Uint8Array>> {

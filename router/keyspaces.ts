@@ -15,7 +15,7 @@ export interface KeyspaceHandle {
 
 /** The keyspaces of the catalog, each read once: what requests need of them never changes. */
 export class Keyspaces {
-  private readonly known = new Map<string, KeyspaceHandle>();
+  private readonly handles = new Map<string, KeyspaceHandle>();
   private closed = false;
 
   constructor(
@@ -36,7 +36,7 @@ export class Keyspaces {
   /** @throws DroverError `InvalidRequest` when there is no such keyspace, `Unavailable` once the client is closed */
   async get(name: string): Promise<KeyspaceHandle> {
     if (this.closed) throw clientClosed();
-    const known = this.known.get(name);
+    const known = this.handles.get(name);
     if (known !== undefined) return known;
     const keyspace = await this.catalog.keyspaces.get(name);
     await this.feed.reload(name);
@@ -46,16 +46,21 @@ export class Keyspaces {
   /** For calls that can't wait. @throws MongoInvalidArgumentError when the keyspace is not known yet */
   peek(name: string): KeyspaceHandle {
     if (this.closed) throw clientClosed();
-    const known = this.known.get(name);
+    const known = this.handles.get(name);
     if (known === undefined) {
       throw new MongoInvalidArgumentError(`"${name}" is not a keyspace that was there when this client connected`);
     }
     return known;
   }
 
+  /** Whatever the state of the client is. */
+  known(name: string): KeyspaceHandle | undefined {
+    return this.handles.get(name);
+  }
+
   private remember({ _id, database, dimensions }: KeyspaceDocument): KeyspaceHandle {
     const handle = { name: _id, database, field: dimensions[0].field };
-    this.known.set(_id, handle);
+    this.handles.set(_id, handle);
     return handle;
   }
 }

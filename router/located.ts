@@ -122,14 +122,14 @@ export function idsAndKeys(
   options: Routed<FindOptions>,
   limit: number,
 ): Promise<Uint8Array[]> {
-  const cursor = new DroverFindCursor<Uint8Array>(scatter, name, filter, {
+  const settings: Routed<FindOptions> = {
     ...options,
     projection: idAndKey(field),
     limit,
     raw: true,
     ...(options.session?.inTransaction() === true ? {} : { readConcern: 'local', readPreference: 'primary' }),
-  });
-  return cursor.toArray();
+  };
+  return new DroverFindCursor<Uint8Array>(scatter, name, filter, settings, false).toArray();
 }
 
 const idAndKey = (keyField: string): Document => (isWithinId(keyField) ? { _id: 1 } : { _id: 1, [keyField]: 1 });

@@ -10,6 +10,7 @@ import { Everywhere } from './everywhere.js';
 import type { HeldRequests } from './held-requests.js';
 import type { KeyspaceHandle, Keyspaces } from './keyspaces.js';
 import type { Nearest } from './nearest.js';
+import { ObservedRequests } from './observed-requests.js';
 import type { OriginOptions } from './origin.js';
 import { ownHandle } from './own-read-concern.js';
 import type { AtOwner, RestsOnLease, RouterOptions } from './owner-requests.js';
@@ -25,6 +26,7 @@ import { Scatter } from './scatter.js';
 import type { DroverSession } from './session.js';
 import { SessionCluster } from './session-cluster.js';
 import { changingHands } from './session-transaction.js';
+import type { ShapeRecorder } from './shape-recorder.js';
 import type { Wanted } from './wanted.js';
 
 /** A read of a collection, in the driver's session if there is one. */
@@ -42,6 +44,8 @@ export class Router extends OwnerRequests {
   readonly everywhere: Everywhere;
   readonly sessions: SessionCluster;
   private readonly check: ReadCheck;
+  /** Requests by their shape. */
+  readonly observed: ObservedRequests;
 
   constructor(
     readonly keyspaces: Keyspaces,
@@ -50,6 +54,7 @@ export class Router extends OwnerRequests {
     nodes: NodePool,
     entrance: Entrance,
     private readonly recorder: AccessRecorder,
+    private readonly shapes: ShapeRecorder,
     private readonly nearest: Nearest,
     options: RouterOptions,
     held?: HeldRequests,
@@ -58,16 +63,17 @@ export class Router extends OwnerRequests {
     const { origin, holdTimeoutMs } = options;
     this.sessions = new SessionCluster(keyspaces, table, feed, nodes, origin.region, holdTimeoutMs);
     this.check = new ReadCheck(feed, table, nodes, options.onLeaseExpired);
-    this.scatter = new Scatter(keyspaces, table, nodes, recorder, nearest, origin, this.check);
+    this.observed = new ObservedRequests(shapes, keyspaces, table, origin);
+    this.scatter = new Scatter(keyspaces, table, nodes, recorder, nearest, origin, this.check, this.observed);
     this.everywhere = new Everywhere(this, nodes);
     this.ranges = new RangeWrites(this, nodes, entrance, feed, recorder);
   }
 
   /** The same for requests from elsewhere. */
   from(options: OriginOptions): Router {
-    const { keyspaces, table, feed, nodes, entrance, recorder, nearest, held } = this;
-    const origin = this.sessions.originOf(options);
-    return new Router(keyspaces, table, feed, nodes, entrance, recorder, nearest, { ...this.options, origin }, held);
+    const { keyspaces, table, feed, nodes, entrance, recorder, shapes, nearest, held } = this;
+    const settings = { ...this.options, origin: this.sessions.originOf(options) };
+    return new Router(keyspaces, table, feed, nodes, entrance, recorder, shapes, nearest, settings, held);
   }
 
   originOf(session: DroverSession | undefined): Origin {

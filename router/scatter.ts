@@ -10,6 +10,7 @@ import { allEnded } from './all-ended.js';
 import type { KeyspaceHandle, Keyspaces } from './keyspaces.js';
 import type { KnownCollections } from './known-collections.js';
 import type { Copy, Nearest } from './nearest.js';
+import type { ObservedRequests } from './observed-requests.js';
 import { openPiece } from './open-piece.js';
 import type { LongRead } from './open-reads.js';
 import type { OpenPiece, Piece, Unit } from './pieces.js';
@@ -34,6 +35,7 @@ export class Scatter {
     private readonly nearest: Nearest,
     private readonly origin: Origin,
     readonly check: ReadCheck,
+    readonly observed: ObservedRequests,
   ) {}
 
   /** For what any node can tell. */

@@ -14,6 +14,7 @@ import { Migrations } from './migrations.js';
 import { ModelChoices } from './model-choices.js';
 import { Nodes } from './nodes.js';
 import { Partitions } from './partitions.js';
+import { QueryShapes } from './query-shapes.js';
 import type { Reservation } from './reservations.js';
 import { Reservations } from './reservations.js';
 import { Routers } from './routers.js';
@@ -31,6 +32,7 @@ export class Catalog {
   readonly modelChoices: ModelChoices;
   readonly access: AccessHistory;
   readonly ingestions: Ingestions;
+  readonly queryShapes: QueryShapes;
   readonly anomalies: Anomalies;
   readonly routers: Routers;
   readonly reservations: Reservations;
@@ -49,6 +51,7 @@ export class Catalog {
     this.forecasts = new Forecasts(db.collection('forecasts'));
     this.modelChoices = new ModelChoices(db.collection('modelChoices'));
     this.access = new AccessHistory(db.collection('access'));
+    this.queryShapes = new QueryShapes(client, db);
     this.anomalies = new Anomalies(db.collection('anomalies'));
     this.ingestions = new Ingestions(db.collection('ingestions'));
     this.routers = new Routers(db.collection('routers'), db.collection('acknowledgements'));

@@ -2,6 +2,7 @@ import type { Db } from 'mongodb';
 import { DroverError } from '../../domain/errors.js';
 import { hasCode } from '../server-errors.js';
 import { RETENTION_S } from './access-history.js';
+import { SHAPES_RETENTION_S } from './query-shapes.js';
 import type { SettingDocument } from './settings.js';
 
 /** Versions of the catalog's schema, oldest first: each brings the one before it up to its own. All are repeatable. */
@@ -59,6 +60,18 @@ const MIGRATIONS: readonly { readonly version: number; readonly apply: (db: Db) 
         .collection('forecasts')
         .createIndex({ keyspace: 1, madeAt: 1 }, { partialFilterExpression: { byModel: { $exists: true } } });
       await db.collection('modelChoices').createIndex({ keyspace: 1, partition: 1 });
+    },
+  },
+  {
+    version: 4,
+    apply: async (db) => {
+      for (const name of ['queryShapes', 'profiledShapes']) {
+        await db.collection(name).createIndexes([
+          { key: { '_id.keyspace': 1, '_id.hour': 1 } },
+          // By the server's clock: what a replay brings may be old from the beginning.
+          { key: { writtenAt: 1 }, expireAfterSeconds: SHAPES_RETENTION_S },
+        ]);
+      }
     },
   },
 ];

@@ -60,6 +60,7 @@ describe('a session', () => {
       {} as never,
       {} as never,
       {} as never,
+      {} as never,
     );
     const used: PartitionRoute[] = [];
     const session = {
