@@ -1,17 +1,12 @@
-import type { Document } from 'mongodb';
-import { Long } from 'mongodb';
 import type { UsedTogether } from '../domain/access-correlation.js';
 import { DroverError } from '../domain/errors.js';
 import { mobilityScore } from '../domain/mobility-score.js';
-import type { Partition } from '../domain/partition.js';
-import { collectionOn, readOwner } from '../domain/partition.js';
-import { TOKEN_END } from '../domain/token.js';
+import { readOwner } from '../domain/partition.js';
 import type { Token } from '../domain/token.js';
-import type { EntityRequests } from '../store/catalog/access-top.js';
-import { keyValue } from '../store/key-token.js';
 import type { PartitionScores, ScoredSpan } from './access-scores.js';
 import { rateOf, scoresOf, seriesOf } from './access-scores.js';
 import type { ControlContext } from './context.js';
+import { keyOf } from './entity-key.js';
 
 const HOUR_MS = 3_600_000;
 
@@ -119,7 +114,7 @@ export async function topAccesses(context: ControlContext, request: AccessTopReq
         const region = owner === undefined ? undefined : regionOf.get(owner);
         const mobility = region === undefined ? undefined : mobilityScore(entity.byRegion, region);
         return {
-          key: partition && (await keyOf(context, partition, entity)),
+          key: partition && (await keyOf(context, partition, entity.token)),
           token: entity.token,
           partition: entity.partition,
           requests: entity.requests,
@@ -132,31 +127,6 @@ export async function topAccesses(context: ControlContext, request: AccessTopReq
     networks: networks.map((each) => ({ ...each, share: share(each.requests) })),
     together,
   };
-}
-
-/** Access records have tokens alone: the key stands in any document of the entity, which its owner finds by the key's hashed index. */
-async function keyOf(
-  { catalog, nodes }: ControlContext,
-  partition: Partition,
-  { token }: EntityRequests,
-): Promise<unknown> {
-  if (token + 1n === TOKEN_END) return undefined;
-  const { database, dimensions } = await catalog.keyspaces.get(partition.keyspace);
-  const { field } = dimensions[0];
-  const owner = readOwner(partition, token);
-  const client = await nodes.get(owner).catch(() => undefined);
-  // A node that is away must not keep the rest from being told.
-  const document = await client
-    ?.db(database)
-    .collection(collectionOn(partition, owner))
-    .find<Document>({}, { projection: { _id: 0, [field]: 1 } })
-    .hint({ [field]: 'hashed' })
-    .min({ [field]: Long.fromBigInt(token) })
-    .max({ [field]: Long.fromBigInt(token + 1n) })
-    .limit(1)
-    .next()
-    .catch(() => undefined);
-  return document === undefined || document === null ? undefined : keyValue(document, field);
 }
 
 function groupBy<T>(items: readonly T[], keyOfItem: (item: T) => string): Map<string, T[]> {

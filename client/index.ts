@@ -14,6 +14,15 @@ export {
   type IngestionResult,
   type KeyType,
 } from './access-ingestion.js';
+export {
+  accessPatterns,
+  type AccessPatternsReport,
+  type AccessPatternsRequest,
+  type PartitionPattern,
+  type RecommendedSplit,
+  type ShapePattern,
+} from './access-patterns.js';
+export type { ProfiledNode } from './profiles.js';
 export type { PartitionScores } from './access-scores.js';
 export { topAccesses, type AccessTopReport, type AccessTopRequest } from './access-top.js';
 export { adoptKeyspace, planAdoption, type AdoptionPlan, type AdoptionRequest } from './adoption.js';

@@ -1,7 +1,7 @@
 import type { Fit, IndexKey } from './index-key.js';
 import { compareFits, fitOf, idealKey, isPrefix, keyText } from './index-key.js';
 import type { QueryShape } from './query-shape.js';
-import { shapeText } from './query-shape.js';
+import { searchText, shapeText } from './query-shape.js';
 
 /** An index that is there. */
 export interface KnownIndex {
@@ -72,15 +72,13 @@ const LEAST_SHARE = 0.005;
  * Which indexes the destination of a move should build first, by use: those that serve the most requests before the others, and those
  * that are not there although requests call for them.
  */
-export function indexAdvice(uses: readonly ShapeUse[], indexes: readonly KnownIndex[], keyField: string): IndexAdvice {
-  const asking = uses.filter(({ shape }) => shape.filter.length + shape.sort.length > 0).flatMap(branchesOf);
+export function indexAdvice(given: readonly ShapeUse[], indexes: readonly KnownIndex[], keyField: string): IndexAdvice {
+  const uses = bySearch(given.filter(({ shape }) => shape.filter.length + shape.sort.length > 0));
   // What only the profiler has seen has been asked for, too.
-  const weighed = asking.map((use) => ({ ...use, requests: Math.max(use.requests, use.profiled?.operations ?? 0) }));
-  const total = uses.reduce(
-    (sum, { shape, requests, profiled }) =>
-      shape.filter.length + shape.sort.length > 0 ? sum + Math.max(requests, profiled?.operations ?? 0) : sum,
-    0,
-  );
+  const weighed = uses
+    .flatMap(branchesOf)
+    .map((use) => ({ ...use, requests: Math.max(use.requests, use.profiled?.operations ?? 0) }));
+  const total = uses.reduce((sum, { requests, profiled }) => sum + Math.max(requests, profiled?.operations ?? 0), 0);
   const served = new Map<string, number>();
   const wanting: { readonly key: IndexKey; readonly use: ShapeUse; readonly why: string }[] = [];
   for (const use of weighed) {
@@ -116,6 +114,36 @@ export function indexAdvice(uses: readonly ShapeUse[], indexes: readonly KnownIn
     unused: built.filter((index) => !isNeeded(index)),
   };
 }
+
+/** What searches for the same, as one: routers and profilers may see it in other words, such as the parts of an aggregation. */
+function bySearch(uses: readonly ShapeUse[]): ShapeUse[] {
+  const merged = new Map<string, ShapeUse & { readonly most: number }>();
+  for (const use of uses) {
+    const text = searchText(use.shape);
+    const before = merged.get(text);
+    const most = Math.max(use.requests, before?.most ?? 0);
+    // The words of those that there are most of.
+    const shape = before === undefined || use.requests > before.most ? use.shape : before.shape;
+    const profiled = [before?.profiled, use.profiled].filter((each) => each !== undefined);
+    merged.set(text, {
+      shape,
+      most,
+      requests: use.requests + (before?.requests ?? 0),
+      ...(profiled.length === 0 ? {} : { profiled: profiled.reduce(sumOf) }),
+    });
+  }
+  return [...merged.values()].map(({ most: _, ...use }) => use);
+}
+
+const sumOf = (a: ProfiledUse, b: ProfiledUse): ProfiledUse => ({
+  operations: a.operations + b.operations,
+  keysExamined: a.keysExamined + b.keysExamined,
+  docsExamined: a.docsExamined + b.docsExamined,
+  returned: a.returned + b.returned,
+  collectionScans: a.collectionScans + b.collectionScans,
+  sorts: a.sorts + b.sorts,
+  millis: a.millis + b.millis,
+});
 
 /** Each branch of an `$or` is looked for by itself; it has no order of its own. */
 function branchesOf(use: ShapeUse): ShapeUse[] {

@@ -81,6 +81,10 @@ export function shapeOf({ operation, filter, sort, projection, update, pipeline 
   };
 }
 
+/** What of a shape an index is chosen by: shapes with the same text of these are served by the same index. */
+export const searchText = ({ filter, sort }: QueryShape): string =>
+  shapeText({ operation: 'find', filter, sort, projection: [], update: [], stages: [] });
+
 /** As people read it, the same for requests of one shape: `find {customerId: $eq, total: $gt} sort {at: -1}`. */
 export function shapeText({ operation, filter, sort, projection, update, stages }: QueryShape): string {
   const parts = [operation as string];
@@ -171,8 +175,11 @@ const isDescending = (direction: unknown): boolean =>
   direction === 'desc' || direction === 'descending' || (typeof direction !== 'object' && Number(direction) < 0);
 
 function projectionOf(projection: unknown): string[] {
-  if (!isPlain(projection)) return [];
-  const paths = Object.entries(projection).map(([path, value]) => {
+  const listed = Array.isArray(projection)
+    ? (projection as unknown[]).map((name) => [String(name), 1] as const)
+    : undefined;
+  const named = projection instanceof Map ? [...(projection as Map<string, unknown>)] : undefined;
+  const paths = (listed ?? named ?? (isPlain(projection) ? Object.entries(projection) : [])).map(([path, value]) => {
     const isLeftOut = value === false || (typeof value !== 'object' && Number(value) === 0);
     return `${isLeftOut ? '-' : ''}${safePath(path)}`;
   });

@@ -13,7 +13,6 @@ import type { KeyedStatement, Statement } from './bulk-statements.js';
 import { addressed, isKeyed, isReplacement, runsOf } from './bulk-statements.js';
 import { Tally } from './bulk-tally.js';
 import type { KeyspaceHandle } from './keyspaces.js';
-import type { ObservedRequest } from './observed-requests.js';
 import type { PartitionRoute } from './route-table.js';
 import type { Router } from './router.js';
 import { atOnce } from './scatter.js';
@@ -123,22 +122,25 @@ class BulkRun {
     // One delete is a transaction anyway; within the application's transaction an error would end that.
     const isAlone = run[0]!.kind === BatchType.DELETE && (run.length === 1 || this.session?.inTransaction() === true);
     if (isAlone || !run.every(isKeyed)) return this.oneByOne(run);
-    for (const statement of run) this.router.observed.note(this.keyspace.name, this.observed(statement));
+    this.observe(run);
     return this.groups.send(this.routeOf(run[0]!), run);
   }
 
-  private observed({ kind, op: { q: filter, u }, token }: KeyedStatement): ObservedRequest {
+  /** Inserts of a run have one shape. */
+  private observe(run: readonly KeyedStatement[]): void {
+    const { observed } = this.router;
+    const { name } = this.keyspace;
     const { session } = this;
-    if (kind === BatchType.INSERT) return { operation: 'insert', wanted: [token], session };
-    if (kind === BatchType.DELETE) return { operation: 'delete', filter, wanted: [token], session };
-    const replaces = isReplacement(u);
-    return {
-      operation: replaces ? 'replace' : 'update',
-      filter,
-      wanted: [token],
-      session,
-      ...(!replaces && { update: u as unknown }),
-    };
+    const [{ kind, token }] = run as [KeyedStatement];
+    if (kind === BatchType.INSERT) {
+      observed.noteAll(name, { operation: 'insert', wanted: [token], session }, run.length);
+      return;
+    }
+    for (const { op, token: own } of run) {
+      const operation = kind === BatchType.DELETE ? 'delete' : isReplacement(op['u']) ? 'replace' : 'update';
+      const update: unknown = operation === 'update' ? op['u'] : undefined;
+      observed.note(name, { operation, filter: op['q'], update, wanted: [own], session });
+    }
   }
 
   private async oneByOne(run: readonly Statement[]): Promise<void> {

@@ -37,6 +37,11 @@ export class ObservedRequests {
     if (weight > 0) this.count(name, request, weight, undefined, false);
   }
 
+  /** So many of one shape that are sent together. */
+  noteAll(name: string, request: ObservedRequest, times: number): void {
+    if (this.shapes.isOn) this.count(name, request, times, undefined, false);
+  }
+
   private async timed<T>(
     name: string,
     request: ObservedRequest,

@@ -72,9 +72,14 @@ export class ShapeRecorder {
     this.timer.unref();
   }
 
+  /** Whether anything is counted. */
+  get isOn(): boolean {
+    return this.options.write !== undefined;
+  }
+
   /** For how many requests the next one stands; 0 when it is not looked at. */
   next(): number {
-    if (this.options.write === undefined) return 0;
+    if (!this.isOn) return 0;
     if (this.allLeft > 0) {
       this.allLeft -= 1;
       return 1;

@@ -3,13 +3,13 @@ import type { Command } from 'commander';
 import { InvalidArgumentError, Option } from 'commander';
 import type { AccessLogField } from '../../domain/access-log.js';
 import { ACCESS_LOG_FIELDS, ACCESS_LOG_FORMATS, LATENCY_UNITS } from '../../domain/access-log.js';
-import { DroverError } from '../../domain/errors.js';
-import type { Catalog } from '../../store/catalog/catalog.js';
 import type { FieldMapping } from '../../store/ingest/log-lines.js';
 import type { IngestionRequest, IngestionResult } from '../access-ingestion.js';
 import { anomalyTable, topTables } from './access-view.js';
 import { durationMs, given, moments, positiveInteger, wholeNumber } from './arguments.js';
 import { withControl } from './invocation.js';
+import { onlyKeyspace } from './only-keyspace.js';
+import { addPatternsCommand } from './patterns.js';
 import { count, identified, moment, some } from './presentation.js';
 
 interface IngestOptions extends Omit<IngestionRequest, 'file' | 'badLinesShown' | 'signal' | 'onProgress' | 'onWait'> {
@@ -39,6 +39,7 @@ export function addAccessCommands(program: Command): void {
   const access = program.command('access').description('access history: what is used, from where, how often');
 
   addTopCommand(access);
+  addPatternsCommand(access);
   addAnomaliesCommand(access);
   access
     .command('ingest <file>')
@@ -118,14 +119,6 @@ function addTopCommand(access: Command): void {
         terminal.result(report, topTables(report));
       }),
     );
-}
-
-/** @throws DroverError `InvalidRequest` where there are several, or none */
-async function onlyKeyspace({ keyspaces }: Catalog): Promise<string> {
-  const names = (await keyspaces.list()).map(({ _id }) => _id);
-  if (names.length === 1) return names[0]!;
-  const known = names.length === 0 ? 'there is none yet' : `there are ${names.join(', ')}`;
-  throw new DroverError('InvalidRequest', `--keyspace says which keyspace is meant: ${known}`);
 }
 
 function addAnomaliesCommand(access: Command): void {

@@ -70,6 +70,18 @@ describe('the shape of a request', () => {
     expect(textOf({ sort })).toBe('find sort {at: -1, n: 1}');
   });
 
+  it('takes projections in all forms', () => {
+    const forms = [
+      ['a', 'b'],
+      { b: 1, a: true },
+      new Map([
+        ['b', 1],
+        ['a', 1],
+      ]),
+    ];
+    for (const projection of forms) expect(textOf({ projection })).toBe('find fields {a, b}');
+  });
+
   it.each([['at'], [['at']], [['at', 1]], [{ at: 'ascending' }]])('takes a sort by one field: %j', (sort) => {
     expect(textOf({ sort })).toBe('find sort {at: 1}');
   });
