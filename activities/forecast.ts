@@ -5,7 +5,7 @@ import type { ForecastDocument } from '../store/catalog/forecasts.js';
 import type { ModelChoiceDocument } from '../store/catalog/model-choices.js';
 import type { NodeDocument, NodeProbe } from '../store/catalog/nodes.js';
 import type { PartitionRange } from '../store/catalog/partition-range.js';
-import { probeNode, PROBE_TIMEOUT_MS, unreachableBecause } from '../store/node-status.js';
+import { probeByName } from '../store/node-status.js';
 import type { Dependencies, Mode } from './dependencies.js';
 import type { KeyspaceForecast } from './forecast-series.js';
 import { scoreDueForecasts } from './forecast-scoring.js';
@@ -60,7 +60,9 @@ export function createForecastActivities(dependencies: Dependencies) {
   /** The latest findings about all nodes; the catalog knows nothing of them yet. */
   async function look(): Promise<(NodeDocument & { probe: NodeProbe })[]> {
     const nodes = await catalog.nodes.list();
-    return Promise.all(nodes.map(async (node) => ({ ...node, probe: await probe(dependencies, node) })));
+    return Promise.all(
+      nodes.map(async (node) => ({ ...node, probe: await probeByName(dependencies.nodes, node._id, node.probe) })),
+    );
   }
 
   /** Forecasts without recording them, for a dry run. */
@@ -201,18 +203,3 @@ export interface DecisionRecord {
 }
 
 export type ForecastActivities = ReturnType<typeof createForecastActivities>;
-
-async function probe({ nodes }: Dependencies, { _id, probe: previous }: NodeDocument) {
-  let timer: NodeJS.Timeout | undefined;
-  try {
-    const late = new Promise<never>((_resolve, reject) => {
-      const message = `node "${_id}" did not answer within ${PROBE_TIMEOUT_MS / 1000} s`;
-      timer = setTimeout(() => reject(new DroverError('Unavailable', message)), PROBE_TIMEOUT_MS);
-    });
-    return await probeNode(await Promise.race([nodes.get(_id), late]), previous);
-  } catch (error) {
-    return unreachableBecause(error);
-  } finally {
-    clearTimeout(timer);
-  }
-}

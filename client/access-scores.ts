@@ -50,13 +50,15 @@ export interface ScoredPartition {
   readonly windows: readonly AccessWindow[];
   readonly networks: readonly (readonly [network: string, requests: number])[];
   readonly forecasts: readonly ForecastDocument[];
+  /** Of regions from its owner, in [0, 1]. */
+  readonly distance: (region: string) => number;
 }
 
 /** @param meanRate requests per window of a partition of the keyspace, the mean of all */
 export function scoresOf(
   { configuration }: Pick<ControlContext, 'configuration'>,
   keyspace: string,
-  { name, region, windows, networks, forecasts }: ScoredPartition,
+  { name, region, windows, networks, forecasts, distance }: ScoredPartition,
   span: ScoredSpan,
   meanRate: number,
 ): PartitionScores {
@@ -75,7 +77,7 @@ export function scoresOf(
     modificationRate: metrics?.modificationRate ?? null,
     ownershipScore: owned ?? null,
     band: owned === undefined ? null : ownershipBand(owned, score.bands),
-    mobilityScore: (region === undefined ? undefined : mobilityOf(forecasts, region)) ?? null,
+    mobilityScore: (region === undefined ? undefined : mobilityOf(forecasts, region, distance)) ?? null,
     heat: heat(rateOf(series), meanRate) ?? null,
     growthPerDay: growth(series, DAY_MS / span.windowMs) ?? null,
   };
@@ -94,9 +96,13 @@ export function seriesOf(windows: readonly AccessWindow[], { from, to, windowMs 
   return series;
 }
 
-function mobilityOf(forecasts: readonly ForecastDocument[], region: string): number | undefined {
+function mobilityOf(
+  forecasts: readonly ForecastDocument[],
+  region: string,
+  distance: (region: string) => number,
+): number | undefined {
   const [first] = forecasts;
   if (first === undefined) return undefined;
   const forecast = { start: first.madeAt.getTime(), stepMs: first.windowMs, level: first.level, regions: forecasts };
-  return mobilityScore(forecastRequestsByRegion(forecast), region);
+  return mobilityScore(forecastRequestsByRegion(forecast), region, distance);
 }

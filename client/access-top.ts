@@ -1,4 +1,5 @@
 import type { UsedTogether } from '../domain/access-correlation.js';
+import { distanceFrom } from '../domain/region-distance.js';
 import { DroverError } from '../domain/errors.js';
 import { mobilityScore } from '../domain/mobility-score.js';
 import { readOwner } from '../domain/partition.js';
@@ -63,10 +64,11 @@ export async function topAccesses(context: ControlContext, request: AccessTopReq
   const windowMs = configuration.policy.access.window;
   const span: ScoredSpan = { from: Math.floor(from / windowMs) * windowMs, to, windowMs };
   const asked = { keyspace, from: span.from, to };
-  const [windows, partitions, nodes, clients, entities, networks, together] = await Promise.all([
+  const [windows, partitions, nodes, roundTrips, clients, entities, networks, together] = await Promise.all([
     catalog.access.windows(keyspace, span.from, to, windowMs),
     catalog.partitions.list(keyspace),
     catalog.nodes.list(),
+    catalog.roundTrips.list(),
     catalog.access.clients(keyspace, span.from, to),
     catalog.access.top.entities(asked, atMost),
     catalog.access.top.networks(asked, atMost),
@@ -91,6 +93,7 @@ export async function topAccesses(context: ControlContext, request: AccessTopReq
         windows: own,
         networks: clients.get(name) ?? [],
         forecasts: await catalog.forecasts.latest(keyspace, name),
+        distance: distanceFrom(route.source, roundTrips),
       };
       const scores = scoresOf(context, keyspace, scored, span, meanRate);
       return { partition: name, owner: route.source, share: share(requests), ...scores };
@@ -112,7 +115,10 @@ export async function topAccesses(context: ControlContext, request: AccessTopReq
         const partition = named.get(entity.partition);
         const owner = partition && readOwner(partition, entity.token);
         const region = owner === undefined ? undefined : regionOf.get(owner);
-        const mobility = region === undefined ? undefined : mobilityScore(entity.byRegion, region);
+        const mobility =
+          owner === undefined || region === undefined
+            ? undefined
+            : mobilityScore(entity.byRegion, region, distanceFrom(owner, roundTrips));
         return {
           key: partition && (await keyOf(context, partition, entity.token)),
           token: entity.token,

@@ -5,6 +5,8 @@ import { DroverError } from '../domain/errors.js';
 import { Catalog } from '../store/catalog/catalog.js';
 import { NodePool } from '../store/node-pool.js';
 
+const CONNECT_TIMEOUT_MS = 5_000;
+
 /** What control functions work with; connections open when first used. */
 export interface ControlContext {
   readonly configuration: Configuration;
@@ -27,7 +29,8 @@ export async function openControl(
   const configuration =
     options.configuration ?? (await loadConfiguration(options.path === undefined ? {} : { path: options.path }));
   const catalog = await Catalog.open(configuration.catalog, configuration.catalogDatabase);
-  const nodes = new NodePool(new Map(Object.entries(configuration.nodeUris)));
+  // A node that takes connections and says nothing would keep a command from ending for the driver's usual half minute.
+  const nodes = new NodePool(new Map(Object.entries(configuration.nodeUris)), { connectTimeoutMS: CONNECT_TIMEOUT_MS });
   let temporal: Promise<Client> | undefined;
   return {
     configuration,

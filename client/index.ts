@@ -51,6 +51,7 @@ export {
   waitForMigration,
   type SteeringVerb,
 } from './migrations.js';
+export { showNode, type NodeDetails, type NodePartition } from './node-details.js';
 export { probeNodes, type ProbedNode } from './node-probes.js';
 export { addNode, listNodes, registerNodes, removeNode, type AddNodeRequest, type NodeSummary } from './nodes.js';
 export {

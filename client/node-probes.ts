@@ -1,5 +1,5 @@
 import type { NodeProbe } from '../store/catalog/nodes.js';
-import { probeNode, unreachableBecause } from '../store/node-status.js';
+import { probeByName } from '../store/node-status.js';
 import type { ControlContext } from './context.js';
 
 export interface ProbedNode {
@@ -22,7 +22,7 @@ export async function probeNodes(
     names.length === 0 ? await catalog.nodes.list() : await Promise.all(names.map((n) => catalog.nodes.get(n)));
   return Promise.all(
     asked.map(async ({ _id: name, region, probe: previous }): Promise<ProbedNode> => {
-      const probe = await nodes.get(name).then((client) => probeNode(client, previous), unreachableBecause);
+      const probe = await probeByName(nodes, name, previous);
       await catalog.nodes.recordProbe(name, probe);
       return { name, region, probe };
     }),

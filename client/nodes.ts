@@ -4,6 +4,7 @@ import { DroverError } from '../domain/errors.js';
 import type { Partition } from '../domain/partition.js';
 import type { Catalog } from '../store/catalog/catalog.js';
 import type { NodeDocument, NodeProbe } from '../store/catalog/nodes.js';
+import type { RoundTrip } from '../store/catalog/round-trips.js';
 import { unsuitable } from '../store/suitability.js';
 import type { ControlContext } from './context.js';
 
@@ -18,6 +19,8 @@ export interface NodeSummary {
   /** Partitions that it owns, and that are moving to it. */
   readonly partitions: number;
   readonly arriving: number;
+  /** From each region that routers measure it from, the nearest first. */
+  readonly roundTrips: readonly Omit<RoundTrip, 'node'>[];
   /** What the last probe found. */
   readonly probe?: NodeProbe;
 }
@@ -72,12 +75,16 @@ export async function addNode(
   const capacity = { ...configured?.capacity, ...request.capacity };
   const hasCapacity = Object.keys(capacity).length > 0;
   await catalog.nodes.put({ _id: name, region, address, ...(hasCapacity ? { capacity } : {}) }, new Date());
-  return summaryOf(await catalog.nodes.get(name), await catalog.partitions.list());
+  return summaryOf(await catalog.nodes.get(name), await catalog.partitions.list(), await catalog.roundTrips.list());
 }
 
 export async function listNodes({ catalog }: ControlContext): Promise<readonly NodeSummary[]> {
-  const [nodes, partitions] = await Promise.all([catalog.nodes.list(), catalog.partitions.list()]);
-  return nodes.map((node) => summaryOf(node, partitions));
+  const [nodes, partitions, roundTrips] = await Promise.all([
+    catalog.nodes.list(),
+    catalog.partitions.list(),
+    catalog.roundTrips.list(),
+  ]);
+  return nodes.map((node) => summaryOf(node, partitions, roundTrips));
 }
 
 /**
@@ -86,7 +93,7 @@ export async function listNodes({ catalog }: ControlContext): Promise<readonly N
  * @throws DroverError `InvalidRequest` when there is no such node, `Refused` while something needs it
  */
 export async function removeNode({ catalog }: ControlContext, name: string): Promise<void> {
-  const node = summaryOf(await catalog.nodes.get(name), await catalog.partitions.list());
+  const node = summaryOf(await catalog.nodes.get(name), await catalog.partitions.list(), []);
   const reasons = [
     ...(node.partitions > 0 ? [`it owns ${some(node.partitions, 'partition')}`] : []),
     ...(node.arriving > 0
@@ -102,7 +109,11 @@ export async function removeNode({ catalog }: ControlContext, name: string): Pro
   await catalog.nodes.remove(name);
 }
 
-function summaryOf(node: NodeDocument, partitions: readonly Partition[]): NodeSummary {
+function summaryOf(
+  node: NodeDocument,
+  partitions: readonly Partition[],
+  roundTrips: readonly RoundTrip[],
+): NodeSummary {
   const { _id: name, region, address, capacity, draining, addedAt, probe } = node;
   return {
     name,
@@ -113,6 +124,10 @@ function summaryOf(node: NodeDocument, partitions: readonly Partition[]): NodeSu
     addedAt,
     partitions: partitions.filter((partition) => owns(partition, name)).length,
     arriving: partitions.filter(({ handover, route }) => handover?.target === name && route.source !== name).length,
+    roundTrips: roundTrips
+      .filter((each) => each.node === name)
+      .sort((a, b) => a.ms - b.ms)
+      .map(({ node: _, ...each }) => each),
     ...(probe === undefined ? {} : { probe }),
   };
 }

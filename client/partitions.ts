@@ -2,6 +2,7 @@ import type { UsedTogether } from '../domain/access-correlation.js';
 import type { AccessLatency, AccessWindow } from '../domain/access.js';
 import type { Partition } from '../domain/partition.js';
 import { collectionOn, tokensOf } from '../domain/partition.js';
+import { distanceFrom } from '../domain/region-distance.js';
 import type { Interval } from '../domain/token.js';
 import type { MigrationDocument } from '../store/catalog/migrations.js';
 import type { PartitionScores, ScoredSpan } from './access-scores.js';
@@ -110,12 +111,13 @@ async function scoresNow(context: ControlContext, { keyspace, name, route }: Par
   const windowMs = configuration.policy.access.window;
   const to = context.now();
   const span: ScoredSpan = { from: Math.floor((to - HOUR_MS) / windowMs) * windowMs, to, windowMs };
-  const [windows, networks, forecasts, nodes, partitions] = await Promise.all([
+  const [windows, networks, forecasts, nodes, partitions, roundTrips] = await Promise.all([
     catalog.access.windows(keyspace, span.from, to, windowMs),
     catalog.access.clients(keyspace, span.from),
     catalog.forecasts.latest(keyspace, name),
     catalog.nodes.list(),
     catalog.partitions.list(keyspace),
+    catalog.roundTrips.list(),
   ]);
   const region = nodes.find(({ _id }) => _id === route.source)?.region;
   const own = windows.filter(({ partition }) => partition === name);
@@ -123,7 +125,10 @@ async function scoresNow(context: ControlContext, { keyspace, name, route }: Par
   return scoresOf(
     context,
     keyspace,
-    { name, region, windows: own, networks: networks.get(name) ?? [], forecasts },
+    {
+      ...{ name, region, windows: own, networks: networks.get(name) ?? [], forecasts },
+      distance: distanceFrom(route.source, roundTrips),
+    },
     span,
     meanRate,
   );

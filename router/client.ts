@@ -18,6 +18,7 @@ import type { NearestReads } from './reading.js';
 import { checkNearest } from './reading.js';
 import { RouteFeed } from './route-feed.js';
 import { RouteTable } from './route-table.js';
+import { RoundTripRecorder } from './round-trip-recorder.js';
 import { Router } from './router.js';
 import { ShapeRecorder } from './shape-recorder.js';
 
@@ -25,6 +26,8 @@ import { ShapeRecorder } from './shape-recorder.js';
 const CLOSE_MS = 2_000;
 /** Shapes of requests change slowly: they are written in fewer records than requests are counted in. */
 const SHAPES_FLUSH_MS = 15_000;
+/** The driver measures every ten seconds. */
+const ROUND_TRIPS_MS = 15_000;
 
 export interface DroverClientOptions {
   /** Region that this application runs in. */
@@ -113,6 +116,12 @@ export class DroverClient extends DroverOriginClient {
       write: options.recordAccess === false ? undefined : (records) => catalog.queryShapes.add(records),
       onProblem,
     });
+    const roundTrips = new RoundTripRecorder({
+      everyMs: ROUND_TRIPS_MS,
+      nodes,
+      write: options.recordAccess === false ? undefined : (found) => catalog.roundTrips.put(id, options.region, found),
+      onProblem,
+    });
     const onLeaseExpired = options.onLeaseExpired ?? 'refuse';
     const regions = new NodeRegions(nodeHistory, known, onProblem);
     const copies = new Nearest(options.region, regions, nodes, feed, onLeaseExpired, onProblem);
@@ -132,7 +141,7 @@ export class DroverClient extends DroverOriginClient {
         origin,
       },
     );
-    const recorders = [recorder, shapes];
+    const recorders = [recorder, shapes, roundTrips];
     const client = new DroverClient(catalog, nodes, table, feed, recorder, recorders, copies, router, options.nearest);
     try {
       await router.keyspaces.load();

@@ -5,6 +5,15 @@ import { connect } from './connect.js';
 /** Servers that take writes. */
 const PRIMARIES: ReadonlySet<string> = new Set(['RSPrimary', 'Standalone', 'Mongos', 'LoadBalancer']);
 
+/** What the driver's client has, and does not declare. */
+interface WithTopology {
+  readonly topology?: {
+    readonly description: {
+      readonly servers: ReadonlyMap<string, { readonly type: string; readonly roundTripTime: number }>;
+    };
+  };
+}
+
 /** One client per node, opened when first asked for; addresses with credentials are known by the node's name alone. */
 export class NodePool {
   private readonly clients = new Map<string, Promise<MongoClient>>();
@@ -29,6 +38,20 @@ export class NodePool {
   get reachable(): Record<string, boolean> {
     const names = new Set([...this.names, ...this.clients.keys()]);
     return Object.fromEntries([...names].map((node) => [node, this.withPrimary.get(node) ?? false]));
+  }
+
+  /**
+   * Time to the primary of each node and back, as the driver measures it with its heartbeats (every ten seconds, whole milliseconds,
+   * smoothed), by the node's name; without those that it is not known of.
+   */
+  get roundTripMs(): ReadonlyMap<string, number> {
+    const found = new Map<string, number>();
+    for (const [node, client] of this.connected) {
+      const servers = (client as unknown as WithTopology).topology?.description.servers.values() ?? [];
+      const primary = [...servers].find(({ type }) => PRIMARIES.has(type));
+      if (primary !== undefined && primary.roundTripTime >= 0) found.set(node, primary.roundTripTime);
+    }
+    return found;
   }
 
   /**

@@ -1,32 +1,60 @@
 import { performance } from 'node:perf_hooks';
 import type { Document, MongoClient, RunCommandOptions } from 'mongodb';
 import { definedOf } from '../domain/defined.js';
-import type { NodeCounters, NodeProbe } from './catalog/nodes.js';
+import { DroverError } from '../domain/errors.js';
+import type { NodeProbe } from './catalog/nodes.js';
 import { changeLogReach } from './change-window.js';
+import type { NodePool } from './node-pool.js';
+import { countersOf, LEAST_INTERVAL_MS, ratesSince } from './node-rates.js';
 import { cacheShare, DIRTY, number } from './server-status.js';
 
 /** A node that does not answer within this time cannot be reached, milliseconds. */
 export const PROBE_TIMEOUT_MS = 3_000;
 
-/** Shorter intervals say more about the probe than about the load. */
-const LEAST_INTERVAL_MS = 1_000;
-/** Start times of one process, as told by two probes, differ by rounding only. */
-const SAME_START_MS = 2_000;
+/** All of its answers together, with the time between two readings. */
+const ANSWER_TIMEOUT_MS = 2 * PROBE_TIMEOUT_MS;
 
 const HOUR_S = 3_600;
 const BYTES_PER_GB = 1e9;
+/** States of a replica set's member that has data. */
+const [PRIMARY, SECONDARY] = [1, 2] as const;
 
 const unreachable = (reason: string): NodeProbe => ({ at: new Date(), reachable: false, reason });
 
 /** The finding about a node that could not be connected to or did not answer; errors of the driver hold no secret. */
-export const unreachableBecause = (error: unknown): NodeProbe =>
+const unreachableBecause = (error: unknown): NodeProbe =>
   unreachable(error instanceof Error ? error.message : String(error));
+
+/**
+ * Asks a node how it is, in bounded time: one that can't be connected to, or does not answer, is a finding, not an error, and keeps
+ * nobody from asking the others.
+ *
+ * @param previous the last probe, whoever made it
+ */
+export async function probeByName(nodes: NodePool, name: string, previous?: NodeProbe): Promise<NodeProbe> {
+  try {
+    const client = await inTime(name, nodes.get(name), PROBE_TIMEOUT_MS);
+    return await inTime(name, probeNode(client, previous), ANSWER_TIMEOUT_MS);
+  } catch (error) {
+    return unreachableBecause(error);
+  }
+}
+
+/** A server that hangs keeps a request until the driver gives its connection up, whatever the request's own time limit is. */
+async function inTime<T>(name: string, answer: Promise<T>, ms: number): Promise<T> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_resolve, reject) => {
+    const message = `node "${name}" did not answer within ${ms / 1000} s`;
+    timer = setTimeout(() => reject(new DroverError('Unavailable', message)), ms);
+  });
+  return Promise.race([answer, late]).finally(() => clearTimeout(timer));
+}
 
 /**
  * Asks a node how it is, by its own status commands. What it can't tell, or what Drover's user has no right to ask, is
  * absent, not zero. A node that can't be reached is a finding, not an error.
  *
- * @param previous the last probe, whoever made it: operations per second come from the difference of the counters
+ * @param previous the last probe, whoever made it: rates come from the difference of the counters
  */
 export async function probeNode(client: MongoClient, previous?: NodeProbe): Promise<NodeProbe> {
   // The driver counts the wait for a primary into this time, too.
@@ -39,26 +67,38 @@ export async function probeNode(client: MongoClient, previous?: NodeProbe): Prom
     return unreachableBecause(error);
   }
   const roundTripMs = performance.now() - askedAt;
-  const serverStatus = () => ifTold(admin.command({ serverStatus: 1, repl: 0, metrics: 0, tcmalloc: 0 }, options));
+  const ask = (command: Document) => ifTold(admin.command(command, options));
+  // What memory there is in use stands among the metrics.
+  const serverStatus = () => ask({ serverStatus: 1, repl: 0, tcmalloc: 0, locks: 0 });
   const before = previous?.counters === undefined ? await firstReading(serverStatus) : previous;
-  const [status, disk, logHours] = await Promise.all([
+  const [status, host, members, disk, logHours] = await Promise.all([
     serverStatus(),
-    ifTold(admin.command({ dbStats: 1 }, options)),
+    ask({ hostInfo: 1 }),
+    ask({ replSetGetStatus: 1 }),
+    ask({ dbStats: 1 }),
     ifTold(changeLogHours(client)),
   ]);
+  const rates = ratesSince(before, countersOf(status));
+  const cores = number(host, 'system', 'numCores');
+  const residentMb = number(status, 'mem', 'resident');
+  const [diskTotal, diskUsed] = [number(disk, 'fsTotalSize'), number(disk, 'fsUsedSize')];
   return withoutUndefined({
     at: new Date(),
     reachable: true,
     version: status?.['version'] as string | undefined,
     roundTripMs: Math.round(roundTripMs * 10) / 10,
-    ...operations(status, before),
+    ...rates,
+    cpuShare: shareOf(rates.cpuCores, cores),
     connections: number(status, 'connections', 'current'),
     queued: number(status, 'globalLock', 'currentQueue', 'total'),
     cacheUsedShare: rounded(cacheShare(status, 'bytes currently in the cache')),
     cacheDirtyShare: rounded(cacheShare(status, DIRTY)),
-    residentMb: number(status, 'mem', 'resident'),
-    diskFreeGb: freeGb(disk),
+    residentMb,
+    memoryShare: shareOf(residentMb, number(host, 'system', 'memLimitMB')),
+    diskFreeGb: freeGb(diskTotal, diskUsed),
+    diskUsedShare: shareOf(diskUsed, diskTotal),
     changeLogHours: logHours,
+    ...replication(members),
   });
 }
 
@@ -67,44 +107,28 @@ const ifTold = <T>(answer: Promise<T>): Promise<T | undefined> => answer.catch((
 
 /** A rate takes two readings; with no earlier probe, one is made a moment before. */
 async function firstReading(serverStatus: () => Promise<Document | undefined>): Promise<NodeProbe> {
-  const { counters } = operations(await serverStatus(), undefined);
+  const counters = countersOf(await serverStatus());
   await new Promise((resolve) => setTimeout(resolve, LEAST_INTERVAL_MS));
   return { at: new Date(), reachable: true, ...(counters === undefined ? {} : { counters }) };
 }
 
-/** Requests on documents: what a node's capacity is about. Commands and getmores are mostly the monitoring's own. */
-function operations(
-  status: Document | undefined,
-  previous: NodeProbe | undefined,
-): Pick<NodeProbe, 'opsPerSecond' | 'counters'> {
-  const counts = ['insert', 'query', 'update', 'delete'].map((kind) => number(status, 'opcounters', kind));
-  const uptimeMs = number(status, 'uptimeMillis');
-  const localTime: unknown = status?.['localTime'];
-  if (uptimeMs === undefined || !(localTime instanceof Date) || counts.includes(undefined)) return {};
-  const counters: NodeCounters = {
-    host: String(status?.['host']),
-    startedAt: new Date(localTime.getTime() - uptimeMs),
-    uptimeMs,
-    operations: counts.reduce<number>((sum, count) => sum + (count ?? 0), 0),
+/** Of a node with secondaries: how far the slowest is behind, and how many members can't follow at all. */
+function replication(status: Document | undefined): Pick<NodeProbe, 'replicationLagSeconds' | 'membersDown'> {
+  const members = (status?.['members'] ?? []) as readonly Document[];
+  if (members.length < 2) return {};
+  const timeOf = ({ optimeDate }: Document) => (optimeDate instanceof Date ? optimeDate.getTime() : undefined);
+  const primary = members.find(({ state }) => state === PRIMARY);
+  const newest = primary && timeOf(primary);
+  const following = members.filter(({ state }) => state === SECONDARY).map(timeOf);
+  const oldest = Math.min(...following.filter((time) => time !== undefined));
+  const down = members.filter(({ health }) => number({ health }, 'health') === 0).length;
+  return {
+    membersDown: down,
+    ...(newest === undefined || !Number.isFinite(oldest)
+      ? {}
+      : { replicationLagSeconds: Math.max(0, (newest - oldest) / 1000) }),
   };
-  const before = previous?.counters;
-  // After a restart or an election there is nothing to subtract from.
-  if (before === undefined || !sameProcess(before, counters)) return { counters };
-  const elapsedMs = uptimeMs - before.uptimeMs;
-  if (elapsedMs < LEAST_INTERVAL_MS) {
-    return {
-      ...(previous?.opsPerSecond === undefined ? {} : { opsPerSecond: previous.opsPerSecond }),
-      counters: before,
-    };
-  }
-  const perSecond = ((counters.operations - before.operations) * 1000) / elapsedMs;
-  return { opsPerSecond: Math.round(perSecond * 10) / 10, counters };
 }
-
-const sameProcess = (before: NodeCounters, now: NodeCounters): boolean =>
-  before.host === now.host &&
-  Math.abs(now.startedAt.getTime() - before.startedAt.getTime()) < SAME_START_MS &&
-  now.operations >= before.operations;
 
 /** Time between the oldest and the newest entry of the oplog, in hours. */
 async function changeLogHours(client: MongoClient): Promise<number | undefined> {
@@ -112,11 +136,11 @@ async function changeLogHours(client: MongoClient): Promise<number | undefined> 
   return reach && Math.round(((reach.newest - reach.oldest) / HOUR_S) * 1000) / 1000;
 }
 
-function freeGb(stats: Document | undefined): number | undefined {
-  const total = number(stats, 'fsTotalSize');
-  const used = number(stats, 'fsUsedSize');
-  return total === undefined || used === undefined ? undefined : Math.round(((total - used) / BYTES_PER_GB) * 10) / 10;
-}
+const freeGb = (total: number | undefined, used: number | undefined): number | undefined =>
+  total === undefined || used === undefined ? undefined : Math.round(((total - used) / BYTES_PER_GB) * 10) / 10;
+
+const shareOf = (part: number | undefined, whole: number | undefined): number | undefined =>
+  part === undefined || whole === undefined || whole <= 0 ? undefined : rounded(part / whole);
 
 const rounded = (share: number | undefined) => share && Math.round(share * 1e4) / 1e4;
 

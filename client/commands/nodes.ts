@@ -1,9 +1,7 @@
 import type { Command } from 'commander';
-import type { ProbedNode } from '../node-probes.js';
-import type { NodeSummary } from '../nodes.js';
 import { atLeastZero, given } from './arguments.js';
+import { nodeDetails, nodeTable, probeTable } from './node-view.js';
 import { withControl } from './invocation.js';
-import { count, milliseconds, percent, table } from './presentation.js';
 
 export function addNodeCommands(program: Command): void {
   const node = program.command('node').description('the MongoDB replica sets that store partitions');
@@ -37,6 +35,17 @@ export function addNodeCommands(program: Command): void {
     );
 
   node
+    .command('show <name>')
+    .description('a node in full: what it told last, round trips from each region, and what its partitions use of it')
+    .action(
+      withControl(async ({ control, terminal }, name) => {
+        const { showNode } = await import('../node-details.js');
+        const details = await showNode(control, name);
+        terminal.result(details, nodeDetails(details));
+      }),
+    );
+
+  node
     .command('probe [names...]')
     .description('ask nodes how they are (default: all of them); fails when one does not answer')
     .action(
@@ -63,52 +72,4 @@ export function addNodeCommands(program: Command): void {
         terminal.result({ removed: name }, `Node "${name}" is no longer in the catalog; its data was not touched.`);
       }),
     );
-}
-
-const nodeTable = (nodes: readonly NodeSummary[]): string =>
-  table(
-    nodes,
-    [
-      { title: 'node', value: ({ name }) => name },
-      { title: 'region', value: ({ region }) => region },
-      { title: 'address', value: ({ address }) => address },
-      { title: 'partitions', value: ({ partitions }) => count(partitions), right: true },
-      { title: 'arriving', value: ({ arriving }) => count(arriving), right: true },
-      { title: 'ops/s', value: ({ capacity }) => count(capacity?.opsPerSecond), right: true },
-      { title: 'GB', value: ({ capacity }) => count(capacity?.storageGb), right: true },
-      { title: 'state', value: state },
-    ],
-    'There is no node yet: name nodes in drover.yaml, or add one with "drover node add".',
-  );
-
-const probeTable = (nodes: readonly ProbedNode[]): string =>
-  table(
-    nodes,
-    [
-      { title: 'node', value: ({ name }) => name },
-      { title: 'answers', value: ({ probe }) => (probe.reachable ? 'yes' : 'no') },
-      { title: 'version', value: ({ probe }) => probe.version },
-      { title: 'round trip', value: ({ probe }) => unless(probe.roundTripMs, milliseconds), right: true },
-      { title: 'ops/s', value: ({ probe }) => count(probe.opsPerSecond), right: true },
-      { title: 'queued', value: ({ probe }) => count(probe.queued), right: true },
-      { title: 'connections', value: ({ probe }) => count(probe.connections), right: true },
-      { title: 'cache used', value: ({ probe }) => percent(probe.cacheUsedShare), right: true },
-      { title: 'dirty', value: ({ probe }) => percent(probe.cacheDirtyShare), right: true },
-      { title: 'disk free', value: ({ probe }) => unless(probe.diskFreeGb, (gb) => `${count(gb)} GB`), right: true },
-      {
-        title: 'change log',
-        value: ({ probe }) => unless(probe.changeLogHours, (h) => `${h.toFixed(1)} h`),
-        right: true,
-      },
-    ],
-    'There is no node yet.',
-  );
-
-/** What a node can't tell stays open. */
-const unless = (value: number | undefined, written: (value: number) => string): string | undefined =>
-  value === undefined ? undefined : written(value);
-
-function state({ draining, probe }: NodeSummary): string {
-  if (probe?.reachable === false) return 'not reachable';
-  return draining ? 'draining' : 'in use';
 }

@@ -12,18 +12,21 @@ import type { KeyspaceDocument } from './keyspaces.js';
 import { Keyspaces } from './keyspaces.js';
 import { Migrations } from './migrations.js';
 import { ModelChoices } from './model-choices.js';
+import { NodeUses } from './node-use.js';
 import { Nodes } from './nodes.js';
 import { Partitions } from './partitions.js';
 import { QueryShapes } from './query-shapes.js';
 import type { Reservation } from './reservations.js';
 import { Reservations } from './reservations.js';
 import { Routers } from './routers.js';
+import { RoundTrips } from './round-trips.js';
 import { ensureSchema } from './schema.js';
 import { Settings } from './settings.js';
 
 /** The catalog database. Everything is written with majority; nothing here is the only copy of user data. */
 export class Catalog {
   readonly nodes: Nodes;
+  readonly nodeUses: NodeUses;
   readonly keyspaces: Keyspaces;
   readonly partitions: Partitions;
   readonly migrations: Migrations;
@@ -35,6 +38,7 @@ export class Catalog {
   readonly queryShapes: QueryShapes;
   readonly anomalies: Anomalies;
   readonly routers: Routers;
+  readonly roundTrips: RoundTrips;
   readonly reservations: Reservations;
   readonly settings: Settings;
 
@@ -44,6 +48,7 @@ export class Catalog {
   ) {
     const db = client.db(database);
     this.nodes = new Nodes(db.collection('nodes'));
+    this.nodeUses = new NodeUses(db.collection('access'));
     this.keyspaces = new Keyspaces(db.collection('keyspaces'));
     this.partitions = new Partitions(client, db.collection('partitions'));
     this.migrations = new Migrations(db.collection('migrations'));
@@ -55,6 +60,7 @@ export class Catalog {
     this.anomalies = new Anomalies(db.collection('anomalies'));
     this.ingestions = new Ingestions(db.collection('ingestions'));
     this.routers = new Routers(db.collection('routers'), db.collection('acknowledgements'));
+    this.roundTrips = new RoundTrips(db.collection('roundTrips'));
     this.reservations = new Reservations(db.collection('reservations'));
     this.settings = new Settings(db.collection('settings'));
   }

@@ -21,12 +21,25 @@ export interface NodeProbe {
   version?: string;
   roundTripMs?: number;
   opsPerSecond?: number;
+  /** CPU of the server's process, in cores and as a share of its host's. */
+  cpuCores?: number;
+  cpuShare?: number;
+  /** Means over the time since the probe before. */
+  latencyMs?: { reads?: number; writes?: number; commands?: number };
   connections?: number;
   queued?: number;
   cacheUsedShare?: number;
   cacheDirtyShare?: number;
   residentMb?: number;
+  memoryShare?: number;
+  /** By the storage engine. */
+  diskReadMbPerSecond?: number;
+  diskWriteMbPerSecond?: number;
   diskFreeGb?: number;
+  diskUsedShare?: number;
+  /** Of the slowest secondary; unknown of a node that has none. */
+  replicationLagSeconds?: number;
+  membersDown?: number;
   changeLogHours?: number;
   /** What the next probe, by whichever worker, subtracts from its own. */
   counters?: NodeCounters;
@@ -39,6 +52,10 @@ export interface NodeCounters {
   startedAt: Date;
   uptimeMs: number;
   operations: number;
+  cpuMicros?: number;
+  bytesRead?: number;
+  bytesWritten?: number;
+  latencies?: Partial<Record<'reads' | 'writes' | 'commands', { micros: number; ops: number }>>;
 }
 
 export class Nodes {

@@ -3,6 +3,7 @@ import { DroverError } from '../../domain/errors.js';
 import { hasCode } from '../server-errors.js';
 import { RETENTION_S } from './access-history.js';
 import { SHAPES_RETENTION_S } from './query-shapes.js';
+import { ROUND_TRIPS_RETENTION_S } from './round-trips.js';
 import type { SettingDocument } from './settings.js';
 
 /** Versions of the catalog's schema, oldest first: each brings the one before it up to its own. All are repeatable. */
@@ -65,6 +66,7 @@ const MIGRATIONS: readonly { readonly version: number; readonly apply: (db: Db) 
   {
     version: 4,
     apply: async (db) => {
+      await db.collection('roundTrips').createIndex({ at: 1 }, { expireAfterSeconds: ROUND_TRIPS_RETENTION_S });
       for (const name of ['queryShapes', 'profiledShapes']) {
         await db.collection(name).createIndexes([
           { key: { '_id.keyspace': 1, '_id.hour': 1 } },
