@@ -7,6 +7,7 @@ import { forecast } from './forecast.js';
 import { foreground } from './foreground.js';
 import { history } from './history.js';
 import { ingest } from './ingest.js';
+import { probes } from './probes.js';
 import { replicate } from './replicate.js';
 import { router } from './router.js';
 import { verify } from './verify.js';
@@ -24,6 +25,7 @@ const BENCHES: Readonly<Record<string, Bench>> = {
   foreground,
   history,
   ingest,
+  probes,
   replicate,
   router,
   verify,

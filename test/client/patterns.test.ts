@@ -126,6 +126,14 @@ describe('drover access patterns', () => {
     expect(again.shapes).toEqual(first.shapes);
   });
 
+  it('adds a part of a profile once, whoever else has read it at the same time', async () => {
+    const { queryShapes } = control.catalog;
+    const part = { keyspace: 'shop.carts', node: 'eu-1', from: undefined, to: new Date() };
+    const added = await Promise.all([queryShapes.addProfiled(part, []), queryShapes.addProfiled(part, [])]);
+    expect(added.sort()).toEqual([false, true]);
+    expect(await queryShapes.readTo('shop.carts', 'eu-1')).toEqual(part.to);
+  });
+
   it('recommends to isolate the busy entity, and the indexes that the requests need', async () => {
     const { partitions, shapes } = await patterns('--partition', partition);
     expect(partitions).toHaveLength(1);
