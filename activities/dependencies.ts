@@ -26,6 +26,12 @@ export interface MigrationPolicy {
 /** What Drover may do by itself. */
 export type Mode = 'observe' | 'recommend' | 'automatic';
 
+/** How long access history is kept, lengths of Drover's time in milliseconds. */
+export interface AccessPolicy {
+  readonly window: number;
+  readonly keep: { readonly records: number; readonly windows: number; readonly hours: number };
+}
+
 /** How the load is measured and foreseen; lengths of Drover's time in milliseconds. */
 export interface ForecastPolicy {
   /** Length of one step. */
@@ -70,6 +76,7 @@ export interface Dependencies {
   readonly temporal: Client;
   readonly migration: MigrationPolicy;
   readonly mode: Mode;
+  readonly access: AccessPolicy;
   readonly score: OwnershipPolicy;
   readonly forecast: ForecastPolicy;
   readonly plan: PlanPolicy;

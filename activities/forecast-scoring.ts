@@ -19,7 +19,7 @@ export async function scoreDueForecasts(
   const start = Math.min(...onGrid.map(({ madeAt }) => madeAt.getTime()));
   const history = await loadHistory(catalog, keyspace, partitions, { ...grid, start }, signal);
   const scores = onGrid.map(({ _id: id, partition, region, madeAt, mean, ends, byModel }) => {
-    const series = history.get(partition)?.get(region) ?? new Float64Array();
+    const series = history.get(partition)?.get(region)?.requests ?? new Float64Array();
     // Series end with the grid; what lies before their beginning, or has no record, were no requests.
     const first = series.length - (grid.end - madeAt.getTime()) / grid.windowMs;
     const actual = mean.map((_, step) => series[first + step] ?? 0);

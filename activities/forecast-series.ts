@@ -5,7 +5,7 @@ import type { ForecastDocument } from '../store/catalog/forecasts.js';
 import type { ModelChoiceDocument } from '../store/catalog/model-choices.js';
 import type { PartitionRange } from '../store/catalog/partition-range.js';
 import type { Dependencies, ForecastPolicy } from './dependencies.js';
-import type { ForecastGrid, RequestHistory } from './request-history.js';
+import type { ForecastGrid, RequestHistory, RequestSeries } from './request-history.js';
 import { forecastGrid, loadHistory } from './request-history.js';
 import { FORECAST_THREADS, forecastInThread } from './series-forecaster.js';
 
@@ -45,7 +45,13 @@ export async function* forecastSeriesOf(
   const request = JSON.stringify([grid.windowMs, grid.horizon, seasons, models]);
   const choices = new Map((await catalog.modelChoices.list(keyspace, partitions)).map((each) => [each._id, each]));
 
-  const forecastOne = async ({ partition, region, requests, stored }: SeriesToForecast): Promise<SeriesForecast> => {
+  const forecastOne = async ({
+    partition,
+    region,
+    requests,
+    spread,
+    stored,
+  }: SeriesToForecast): Promise<SeriesForecast> => {
     signal.throwIfAborted();
     if (stored !== undefined) return { kind: 'stored', document: stored };
     const id = `${keyspace}/${partition}/${region}`;
@@ -54,7 +60,7 @@ export async function* forecastSeriesOf(
     const known = kept?.request === request && age >= 0 && age < keptForMs ? kept : undefined;
     const chosen = known === undefined ? { past: await pastErrors() } : { choice: known.choice };
     const outcome = await forecastInThread(
-      { requests, seasons, horizon: grid.horizon, level, models, ...chosen },
+      { requests, spread, seasons, horizon: grid.horizon, level, models, ...chosen },
       signal,
     );
     if (outcome.kind === 'too-little-history') return { kind: 'tooShort', partition, region };
@@ -95,10 +101,9 @@ export async function* forecastSeriesOf(
 /** Under this name the forecast itself is scored, beside the models that it was combined from. */
 export const OWN = 'forecast';
 
-interface SeriesToForecast {
+interface SeriesToForecast extends RequestSeries {
   readonly partition: string;
   readonly region: string;
-  readonly requests: Float64Array;
   readonly stored: ForecastDocument | undefined;
 }
 
@@ -111,8 +116,8 @@ async function* seriesIn(
 ): AsyncGenerator<SeriesToForecast> {
   for (const [partition, regions] of history) {
     const stored = await storedForecasts(catalog, policy, keyspace, partition, grid);
-    for (const [region, requests] of regions) {
-      yield { partition, region, requests, stored: stored.find((document) => document.region === region) };
+    for (const [region, series] of regions) {
+      yield { partition, region, ...series, stored: stored.find((document) => document.region === region) };
     }
   }
 }

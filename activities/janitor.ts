@@ -4,6 +4,7 @@ import type { Partition } from '../domain/partition.js';
 import { findMisset, findStrayReplication } from '../store/leftovers.js';
 import { endedLately } from '../store/misset-expiry.js';
 import type { Dependencies } from './dependencies.js';
+import { rollUpWhenDue } from './roll-up.js';
 import { awaitsGates, clear, openGates, recover, settle } from './repair.js';
 
 const LOOK_MS = 250;
@@ -13,6 +14,7 @@ const STEP_STALE_MS = 2_000;
 const RETIRE_STALE_MS = 60_000;
 const LOOK_AT_NODES_MS = 10_000;
 const LOOK_AT_WORKFLOWS_MS = 10_000;
+const LOOK_AT_RECORDS_MS = 10_000;
 
 /**
  * Looks after what nobody else does, in every worker; several at once do no harm.
@@ -23,6 +25,7 @@ const LOOK_AT_WORKFLOWS_MS = 10_000;
  *  - Documents that would expire while their partition changes hands are kept from it.
  *  - What an activity of a migration that has ended still wrote on a node is removed.
  *  - A migration whose workflow was terminated is handed to one that ends it.
+ *  - Access records are rolled up.
  */
 export class Janitor {
   private readonly seen = new Map<string, { readonly version: string; readonly since: number }>();
@@ -38,6 +41,7 @@ export class Janitor {
       this.every(LOOK_AT_NODES_MS, 'looking for erased fences', () => this.lookAtFences()),
       this.every(LOOK_AT_NODES_MS, 'looking for what migrations have left', () => this.lookAtReplication()),
       this.every(LOOK_AT_WORKFLOWS_MS, 'looking for ended workflows', () => this.lookAtWorkflows()),
+      this.every(LOOK_AT_RECORDS_MS, 'rolling access records up', () => this.lookAtRecords()),
     );
   }
 
@@ -120,6 +124,15 @@ export class Janitor {
       });
     }
     looked.abort();
+  }
+
+  async lookAtRecords(): Promise<void> {
+    const { signal } = this.stopping;
+    try {
+      await rollUpWhenDue(this.dependencies, signal);
+    } catch (error) {
+      if (!signal.aborted) throw error;
+    }
   }
 
   /** Taking a partition out of a collection that others are in may take long: who is at it tells how far it is. */

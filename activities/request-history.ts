@@ -21,8 +21,15 @@ export function forecastGrid({ window, history, horizon }: ForecastPolicy, at: n
   return { start: onGrid(end - history), end, windowMs: window, horizon: Math.max(1, Math.ceil(horizon / window)) };
 }
 
-/** Requests per window, by partition and region; all series end with the grid's history. */
-export type RequestHistory = ReadonlyMap<string, ReadonlyMap<string, Float64Array>>;
+/** Requests per window of one partition and region; ends with the grid's history. */
+export interface RequestSeries {
+  readonly requests: Float64Array;
+  /** So many of the first values are even shares of what is known by the hour: the windows are not kept for so long. */
+  readonly spread: number;
+}
+
+/** By partition and region. */
+export type RequestHistory = ReadonlyMap<string, ReadonlyMap<string, RequestSeries>>;
 
 /** Requests per window of every partition and region since the first record, without gaps. */
 export async function loadHistory(
@@ -32,7 +39,7 @@ export async function loadHistory(
   { start, end, windowMs }: ForecastGrid,
   signal: AbortSignal,
 ): Promise<RequestHistory> {
-  const history = new Map<string, Map<string, Float64Array>>();
+  const history = new Map<string, Map<string, { requests: Float64Array; spread: number }>>();
   const chunkMs = Math.max(1, Math.floor(CHUNK_MS / windowMs)) * windowMs;
   let first: number | undefined;
   for (let from = start; from < end; from += chunkMs) {
@@ -43,11 +50,15 @@ export async function loadHistory(
     if (first === undefined) continue; // nothing is known of that time, which is not the same as no requests
     const origin = first;
     for (const part of regionalSeries(windows, { start: from, end: to, lengthMs: windowMs, firstRecordAt: origin })) {
-      const regions = history.get(part.partition) ?? new Map<string, Float64Array>();
+      const regions = history.get(part.partition) ?? new Map<string, { requests: Float64Array; spread: number }>();
       history.set(part.partition, regions);
-      const requests = regions.get(part.region) ?? new Float64Array((end - origin) / windowMs);
-      regions.set(part.region, requests);
-      requests.set(part.requests, (part.start - origin) / windowMs);
+      const series = regions.get(part.region) ?? { requests: new Float64Array((end - origin) / windowMs), spread: 0 };
+      regions.set(part.region, series);
+      series.requests.set(part.requests, (part.start - origin) / windowMs);
+    }
+    for (const { partition, region, start } of windows.filter(({ spread }) => spread)) {
+      const series = history.get(partition)?.get(region);
+      if (series !== undefined) series.spread = Math.max(series.spread, (start - origin) / windowMs + 1);
     }
   }
   return history;

@@ -6,6 +6,8 @@ import type { ForecastOutcome } from '../forecasting/select.js';
 
 export interface SeriesRequest {
   readonly requests: Float64Array;
+  /** So many of the first values are means over a longer time: no evidence. */
+  readonly spread?: number;
   readonly seasons: readonly number[];
   readonly horizon: number;
   readonly level: number;

@@ -1,4 +1,5 @@
 import { BSON, ObjectId } from 'mongodb';
+import { accessBucketMs } from '../config/index.js';
 import type { AccessLogFormat, LatencyUnit } from '../domain/access-log.js';
 import { ACCESS_LOG_FIELDS, BadLine, parseTime, quoted } from '../domain/access-log.js';
 import { DroverError } from '../domain/errors.js';
@@ -101,7 +102,7 @@ export async function ingestAccessLog(context: ControlContext, request: Ingestio
     const batch = new AccessBatch({
       keyspace,
       partitions,
-      bucketMs: bucketOf(context),
+      bucketMs: accessBucketMs(context.configuration.policy),
       region: request.region,
       latencyUnit: request.latencyUnit ?? 'ms',
       keyOf: keyReader(request),
@@ -181,12 +182,6 @@ function requireSameSettings({ file, settings, lines }: IngestionDocument, now: 
     'InvalidRequest',
     `${lines} lines of it have been ingested (as ${file}) with other options, ${settings}: the rest is read with the same ones`,
   );
-}
-
-/** One interval of the records fits into a window of any policy. */
-function bucketOf({ configuration: { policy } }: ControlContext): number {
-  const divisor = (a: number, b: number): number => (b === 0 ? a : divisor(b, a % b));
-  return Math.max(1_000, divisor(policy.access.window, policy.forecast.window));
 }
 
 /** @throws DroverError `InvalidRequest` */

@@ -1,6 +1,6 @@
 import type { Client } from '@temporalio/client';
 import type { Clock, Configuration } from '../config/index.js';
-import { createClock, loadConfiguration, temporalConnectionOptions } from '../config/index.js';
+import { accessBucketMs, createClock, loadConfiguration, temporalConnectionOptions } from '../config/index.js';
 import { DroverError } from '../domain/errors.js';
 import { Catalog } from '../store/catalog/catalog.js';
 import { NodePool } from '../store/node-pool.js';
@@ -28,7 +28,11 @@ export async function openControl(
 ): Promise<ControlContext> {
   const configuration =
     options.configuration ?? (await loadConfiguration(options.path === undefined ? {} : { path: options.path }));
-  const catalog = await Catalog.open(configuration.catalog, configuration.catalogDatabase);
+  const catalog = await Catalog.open(
+    configuration.catalog,
+    configuration.catalogDatabase,
+    accessBucketMs(configuration.policy),
+  );
   // A node that takes connections and says nothing would keep a command from ending for the driver's usual half minute.
   const nodes = new NodePool(new Map(Object.entries(configuration.nodeUris)), { connectTimeoutMS: CONNECT_TIMEOUT_MS });
   let temporal: Promise<Client> | undefined;

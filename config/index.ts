@@ -1,3 +1,4 @@
+export { accessBucketMs } from './access-schema.js';
 export { createClock, type Clock } from './clock.js';
 export { configurationJsonSchema } from './json-schema.js';
 export { loadConfiguration, type LoadOptions } from './load.js';

@@ -2,6 +2,7 @@ import { ConnectionString } from 'mongodb-connection-string-url';
 import { z } from 'zod';
 import { isCopyRate, LEAST_MEGABYTES_PER_SECOND } from '../domain/copy-rate.js';
 import { checkWeights, DEFAULT_WEIGHTS } from '../domain/weights.js';
+import { accessSchema } from './access-schema.js';
 import { duration, time } from './duration.js';
 
 /*
@@ -71,14 +72,6 @@ const someScoreWeights = z.strictObject({
   affinity: z.number().min(0).describe('Weight of the client affinity.').exactOptional(),
   modification: z.number().min(0).describe('Weight of the modification rate, which is subtracted.').exactOptional(),
 });
-
-const access = z
-  .strictObject({
-    window: duration(1).prefault('5m').describe('Length of one window of access history. Default 5m.'),
-    flush: duration(1).prefault('1s').describe('How often a router writes its access records. Default 1s.'),
-  })
-  .prefault({})
-  .describe('Recording of accesses.');
 
 const score = z
   .strictObject({
@@ -257,7 +250,7 @@ const migration = z
 /** The `policy` of drover.yaml; all of it has defaults. */
 export const policySchema = z
   .strictObject({
-    access,
+    access: accessSchema,
     score,
     forecast,
     plan,

@@ -65,4 +65,6 @@ export interface AccessWindow {
   readonly latencyMsSum: number;
   readonly latencyMsMax: number;
   readonly clients: readonly (readonly [network: string, requests: number])[];
+  /** Only known for a longer stretch of time: this is its even share. */
+  readonly spread?: boolean;
 }

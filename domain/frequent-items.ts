@@ -11,7 +11,7 @@ export class FrequentItems<T> {
   constructor(private readonly most: number) {}
 
   /**
-   * @param times that it is to be counted: where some items of a stream are looked at only, each stands for others
+   * @param times that it is to be counted: where each item stands for others, or another stream's counts are added
    * @returns whether the item was not among those counted before
    */
   add(item: T, times = 1): boolean {

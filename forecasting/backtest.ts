@@ -19,6 +19,8 @@ export interface OriginOptions {
   readonly count: number;
   readonly horizon: number;
   readonly seasons: readonly number[];
+  /** Nothing is forecast from a point before this one; 0 by default. */
+  readonly notBefore?: number;
 }
 
 /** A backtest looks back over so many of the shortest season, or of the longest, whichever is more. */
@@ -33,9 +35,9 @@ const historyBefore = (seasons: readonly number[], length: number): number =>
  * Up to `count` origins, oldest first, each with the whole horizon after it and enough history before it, evenly over
  * the last seasons, so that they fall into all hours of the day. None if there is no room.
  */
-export function rollingOrigins(length: number, { count, horizon, seasons }: OriginOptions): number[] {
+export function rollingOrigins(length: number, { count, horizon, seasons, notBefore = 0 }: OriginOptions): number[] {
   const newest = length - horizon;
-  const room = newest - historyBefore(seasons, length);
+  const room = newest - Math.max(notBefore, historyBefore(seasons, length));
   if (room < 0) return [];
   const wanted = Math.max(SHORTEST_BACK * (seasons[0] ?? horizon), LONGEST_BACK * (seasons.at(-1) ?? horizon));
   const span = Math.min(room, wanted);

@@ -31,7 +31,7 @@ export function chooseModels(
   const ends = stretchEnds(horizon, unit);
   const stretches = stretchOfSteps(ends);
   const backtest: Backtest = {
-    origins: rollingOrigins(values.length, { count, horizon, seasons }),
+    origins: rollingOrigins(values.length, { count, horizon, seasons, notBefore: observed.indexOf(true) }),
     values,
     observed,
     request,

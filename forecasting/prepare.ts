@@ -1,7 +1,10 @@
 /** A series without gaps, and which of its values were observed. */
 export interface PreparedSeries {
   readonly values: Float64Array;
+  /** One by one: what was filled in is not, nor what is known for a longer time only. */
   readonly observed: readonly boolean[];
+  /** How many were filled in. */
+  readonly gaps: number;
 }
 
 /** A sensor that says the same for this share of the shortest season, and says it at no other time, is taken for dead. */
@@ -12,13 +15,16 @@ const DEAD_SHARE = 0.25;
  * that is found nowhere else, long and over by now, was a sensor that had died, and counts as a gap, too.
  *
  * @param season Length of the shortest season in steps; 1 without a season.
+ * @param spread so many of the first values are means over a longer time
  */
-export function prepareSeries(series: ArrayLike<number>, season: number): PreparedSeries {
+export function prepareSeries(series: ArrayLike<number>, season: number, spread = 0): PreparedSeries {
   const values = Float64Array.from(series);
-  if (season > 1) forgetDeadRuns(values, season * DEAD_SHARE);
-  const observed = Array.from(values, (value) => !Number.isNaN(value));
+  // Means over an hour are the same for an hour.
+  if (season > 1) forgetDeadRuns(values.subarray(spread), season * DEAD_SHARE);
+  const isGap = Array.from(values, (value) => Number.isNaN(value));
   for (const [from, to] of runsOf(values, (value) => Number.isNaN(value))) fill(values, from, to, season);
-  return { values, observed };
+  const observed = isGap.map((gap, at) => !gap && at >= spread);
+  return { values, observed, gaps: isGap.filter(Boolean).length };
 }
 
 function forgetDeadRuns(values: Float64Array, atLeast: number): void {

@@ -31,6 +31,11 @@ export interface ForecastOptions {
   readonly origins?: number;
   /** The models that race against the seasonal naive, which always takes part. */
   readonly families?: readonly ModelFamily[];
+  /**
+   * So many of the first values are even shares of what is known for a longer time only: models use them, but no forecast of the
+   * past is judged by them. 0 by default.
+   */
+  readonly spread?: number;
   /** A choice made before for this series and horizon: there is no backtest then. */
   readonly choice?: ModelChoice;
   /** Errors of forecasts made before, which count in the choice like those of the backtest. */
@@ -69,8 +74,8 @@ export function forecastSeries(series: ArrayLike<number>, options: ForecastOptio
   requireCounts(series);
 
   const expected = options.seasons.length > 0 ? Math.min(...options.seasons) : 1;
-  const prepared = prepareSeries(series, expected);
-  const points = prepared.observed.filter(Boolean).length;
+  const prepared = prepareSeries(series, expected, options.spread);
+  const points = prepared.observed.length - prepared.gaps;
   const needed = Math.max(MINIMUM_POINTS, expected > 1 ? 2 * expected : 0);
   if (points < needed) return { kind: 'too-little-history', points, needed };
 

@@ -6,7 +6,7 @@ import { createControlActivities, createDataActivities, Janitor } from '../activ
 import type { Dependencies } from '../activities/index.js';
 import { registerNodes } from '../client/nodes.js';
 import type { Configuration, Logger } from '../config/index.js';
-import { createClock, createLogger, Secrets, temporalConnectionOptions } from '../config/index.js';
+import { accessBucketMs, createClock, createLogger, Secrets, temporalConnectionOptions } from '../config/index.js';
 import { Catalog } from '../store/catalog/catalog.js';
 import { NodePool } from '../store/node-pool.js';
 import { CONTROL_QUEUE, DATA_QUEUE } from '../workflows/messages.js';
@@ -34,7 +34,11 @@ export async function runWorker(configuration: Configuration, queues: readonly Q
   // What stays open keeps the process from ending, also when it could not begin its work.
   const closing: (() => Promise<void>)[] = [];
   try {
-    const catalog = await Catalog.open(configuration.catalog, configuration.catalogDatabase);
+    const catalog = await Catalog.open(
+      configuration.catalog,
+      configuration.catalogDatabase,
+      accessBucketMs(configuration.policy),
+    );
     closing.push(() => catalog.close());
     const nodes = new NodePool(new Map(Object.entries(configuration.nodeUris)));
     closing.push(() => nodes.close());
@@ -45,8 +49,6 @@ export async function runWorker(configuration: Configuration, queues: readonly Q
     const dependencies = dependenciesOf(configuration, catalog, nodes, temporal, log);
     if (queues.includes('control')) {
       await registerNodes(catalog, configuration);
-      // Where Drover's clock is behind, what routers record is old from the beginning.
-      await catalog.access.keepFrom(new Date(dependencies.now()));
       const janitor = new Janitor(dependencies);
       closing.push(() => janitor.stop());
       janitor.start();
@@ -120,6 +122,7 @@ function dependenciesOf(
     nodes,
     temporal,
     mode: configuration.mode,
+    access,
     migration,
     score,
     forecast,

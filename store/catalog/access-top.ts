@@ -1,8 +1,8 @@
-import type { Collection, Document } from 'mongodb';
 import { AccessCorrelation } from '../../domain/access-correlation.js';
 import type { UsedTogether } from '../../domain/access-correlation.js';
 import type { Token } from '../../domain/token.js';
 import { tokenFromBson } from '../codec.js';
+import type { AccessReads } from './access-reads.js';
 
 /** Of which windows is spoken: Drover's time, milliseconds; `to` does not belong to them. */
 export interface AccessSpan {
@@ -26,38 +26,35 @@ const MOST_SESSIONS = 200_000;
 
 /** The busiest of what access records tell of. */
 export class AccessTop {
-  constructor(private readonly collection: Collection) {}
+  constructor(private readonly reads: AccessReads) {}
 
   async entities(span: AccessSpan, atMost: number): Promise<EntityRequests[]> {
-    const rows = await this.collection
-      .aggregate<{
-        _id: { partition: string; token: unknown };
-        requests: number;
-        regions: { region: string; requests: number }[];
-      }>([
-        { $match: matching(span) },
-        { $unwind: '$tokens' },
-        {
-          $group: {
-            _id: {
-              partition: '$meta.partition',
-              token: { $arrayElemAt: ['$tokens', 0] },
-              region: '$meta.region',
-            },
-            requests: { $sum: { $arrayElemAt: ['$tokens', 1] } },
+    const rows = await this.reads.details<{
+      _id: { partition: string; token: unknown };
+      requests: number;
+      regions: { region: string; requests: number }[];
+    }>({ 'meta.keyspace': span.keyspace }, span, [
+      { $unwind: '$tokens' },
+      {
+        $group: {
+          _id: {
+            partition: '$meta.partition',
+            token: { $arrayElemAt: ['$tokens', 0] },
+            region: '$meta.region',
           },
+          requests: { $sum: { $arrayElemAt: ['$tokens', 1] } },
         },
-        {
-          $group: {
-            _id: { partition: '$_id.partition', token: '$_id.token' },
-            requests: { $sum: '$requests' },
-            regions: { $push: { region: '$_id.region', requests: '$requests' } },
-          },
+      },
+      {
+        $group: {
+          _id: { partition: '$_id.partition', token: '$_id.token' },
+          requests: { $sum: '$requests' },
+          regions: { $push: { region: '$_id.region', requests: '$requests' } },
         },
-        { $sort: { requests: -1, '_id.token': 1 } },
-        { $limit: atMost },
-      ])
-      .toArray();
+      },
+      { $sort: { requests: -1, '_id.token': 1 } },
+      { $limit: atMost },
+    ]);
     return rows.map(({ _id, requests, regions }) => ({
       partition: _id.partition,
       token: tokenFromBson(_id.token),
@@ -68,29 +65,29 @@ export class AccessTop {
 
   /** Requests per client network, at least: of each record only the busiest networks are known. */
   async networks(span: AccessSpan, atMost: number): Promise<{ network: string; requests: number }[]> {
-    const rows = await this.collection
-      .aggregate<{ _id: string; requests: number }>([
-        { $match: matching(span) },
-        { $unwind: '$clients' },
-        {
-          $group: {
-            _id: { $arrayElemAt: ['$clients', 0] },
-            requests: { $sum: { $arrayElemAt: ['$clients', 1] } },
-          },
+    const rows = await this.reads.details<{ _id: string; requests: number }>({ 'meta.keyspace': span.keyspace }, span, [
+      { $unwind: '$clients' },
+      {
+        $group: {
+          _id: { $arrayElemAt: ['$clients', 0] },
+          requests: { $sum: { $arrayElemAt: ['$clients', 1] } },
         },
-        { $sort: { requests: -1, _id: 1 } },
-        { $limit: atMost },
-      ])
-      .toArray();
+      },
+      { $sort: { requests: -1, _id: 1 } },
+      { $limit: atMost },
+    ]);
     return rows.map(({ _id: network, requests }) => ({ network, requests }));
   }
 
-  /** Partitions that the same clients use within a minute, those that belong together most first. */
-  async usedTogether(span: AccessSpan, atMost: number): Promise<UsedTogether[]> {
+  /**
+   * Partitions that the same clients use within a minute, those that belong together most first; as far back as there are
+   * single records.
+   */
+  async usedTogether({ keyspace, from, to }: AccessSpan, atMost: number): Promise<UsedTogether[]> {
     const time = { $toLong: '$time' };
-    const sessions = this.collection.aggregate<{ partitions: string[] }>(
+    const sessions = this.reads.collections.records.aggregate<{ partitions: string[] }>(
       [
-        { $match: matching(span) },
+        { $match: { 'meta.keyspace': keyspace, time: { $gte: new Date(from), $lt: new Date(to) } } },
         { $unwind: '$clients' },
         {
           $group: {
@@ -108,8 +105,3 @@ export class AccessTop {
     return correlation.top(atMost);
   }
 }
-
-const matching = ({ keyspace, from, to }: AccessSpan): Document => ({
-  'meta.keyspace': keyspace,
-  time: { $gte: new Date(from), $lt: new Date(to) },
-});

@@ -3,7 +3,9 @@ import { DroverError } from '../../domain/errors.js';
 import type { Partition, SharedCollection } from '../../domain/partition.js';
 import { connect } from '../connect.js';
 import { hasCode } from '../server-errors.js';
+import type { CountsDocument, DetailsDocument, RecordDocument } from './access-documents.js';
 import { AccessHistory } from './access-history.js';
+import { AccessRollUp } from './access-roll-up.js';
 import { Anomalies } from './anomalies.js';
 import { Decisions } from './decisions.js';
 import { Forecasts } from './forecasts.js';
@@ -23,6 +25,9 @@ import { RoundTrips } from './round-trips.js';
 import { ensureSchema } from './schema.js';
 import { Settings } from './settings.js';
 
+/** The policy's default. */
+const ACCESS_WINDOW_MS = 300_000;
+
 /** The catalog database. Everything is written with majority; nothing here is the only copy of user data. */
 export class Catalog {
   readonly nodes: Nodes;
@@ -34,6 +39,7 @@ export class Catalog {
   readonly forecasts: Forecasts;
   readonly modelChoices: ModelChoices;
   readonly access: AccessHistory;
+  readonly accessRollUp: AccessRollUp;
   readonly ingestions: Ingestions;
   readonly queryShapes: QueryShapes;
   readonly anomalies: Anomalies;
@@ -45,6 +51,7 @@ export class Catalog {
   private constructor(
     private readonly client: MongoClient,
     database: string,
+    accessWindowMs: number,
   ) {
     const db = client.db(database);
     this.nodes = new Nodes(db.collection('nodes'));
@@ -55,8 +62,18 @@ export class Catalog {
     this.decisions = new Decisions(db.collection('decisions'));
     this.forecasts = new Forecasts(db.collection('forecasts'));
     this.modelChoices = new ModelChoices(db.collection('modelChoices'));
-    this.access = new AccessHistory(db.collection('access'));
     this.queryShapes = new QueryShapes(client, db);
+    const access = {
+      records: db.collection<RecordDocument>('accessRecords'),
+      counts: db.collection<CountsDocument>('accessCounts'),
+      details: db.collection<DetailsDocument>('accessDetails'),
+    };
+    this.access = new AccessHistory(access, accessWindowMs);
+    this.accessRollUp = new AccessRollUp(
+      client,
+      { ...access, ingestions: db.collection('ingestions') },
+      accessWindowMs,
+    );
     this.anomalies = new Anomalies(db.collection('anomalies'));
     this.ingestions = new Ingestions(db.collection('ingestions'));
     this.routers = new Routers(db.collection('routers'), db.collection('acknowledgements'));
@@ -65,8 +82,13 @@ export class Catalog {
     this.settings = new Settings(db.collection('settings'));
   }
 
-  /** Connects and brings the schema up to date. @throws DroverError `Unavailable` */
-  static async open(uri: string, database = 'drover'): Promise<Catalog> {
+  /**
+   * Connects and brings the schema up to date.
+   *
+   * @param accessWindowMs length of the windows that access records are rolled up to
+   * @throws DroverError `Unavailable`
+   */
+  static async open(uri: string, database = 'drover', accessWindowMs = ACCESS_WINDOW_MS): Promise<Catalog> {
     const client = await connect(uri, 'catalog');
     try {
       await ensureSchema(client.db(database));
@@ -74,7 +96,7 @@ export class Catalog {
       await client.close();
       throw error;
     }
-    return new Catalog(client, database);
+    return new Catalog(client, database, accessWindowMs);
   }
 
   /**

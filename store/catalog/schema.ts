@@ -1,7 +1,5 @@
 import type { Db } from 'mongodb';
 import { DroverError } from '../../domain/errors.js';
-import { hasCode } from '../server-errors.js';
-import { RETENTION_S } from './access-history.js';
 import { SHAPES_RETENTION_S } from './query-shapes.js';
 import { ROUND_TRIPS_RETENTION_S } from './round-trips.js';
 import type { SettingDocument } from './settings.js';
@@ -11,8 +9,6 @@ const MIGRATIONS: readonly { readonly version: number; readonly apply: (db: Db) 
   {
     version: 1,
     apply: async (db) => {
-      await createTimeSeries(db, 'access');
-      await db.collection('access').createIndex({ 'meta.keyspace': 1, 'meta.partition': 1, time: 1 });
       await db.collection('partitions').createIndex({ keyspace: 1, name: 1 }, { unique: true });
       await db
         .collection('migrations')
@@ -76,6 +72,31 @@ const MIGRATIONS: readonly { readonly version: number; readonly apply: (db: Db) 
       }
     },
   },
+  {
+    version: 5,
+    apply: async (db) => {
+      const of = { 'meta.keyspace': 1, 'meta.partition': 1 } as const;
+      const expiry = { key: { expireAt: 1 }, expireAfterSeconds: 0 } as const;
+      await db
+        .collection('accessRecords')
+        .createIndexes([
+          { key: { ...of, time: 1 } },
+          { key: { 'meta.batch': 1 }, partialFilterExpression: { 'meta.batch': { $exists: true } } },
+        ]);
+      await db
+        .collection('accessCounts')
+        .createIndexes([{ key: { 'meta.keyspace': 1, tier: 1, 'meta.partition': 1, time: 1 } }, expiry]);
+      await db.collection('accessDetails').createIndexes([{ key: { ...of, time: 1 } }, expiry]);
+      // A time series, whose records can't be taken out of it in a transaction. It expires by itself.
+      const [before] = await db.listCollections({ name: 'access' }).toArray();
+      if (before === undefined) return;
+      const into = { into: 'accessRecords', on: '_id', whenMatched: 'keepExisting' } as const;
+      await db
+        .collection('access')
+        .aggregate([{ $set: { _id: { $toString: '$_id' } } }, { $merge: into }])
+        .toArray();
+    },
+  },
 ];
 
 export const SCHEMA_VERSION = MIGRATIONS.at(-1)!.version;
@@ -97,17 +118,5 @@ export async function ensureSchema(db: Db): Promise<void> {
   for (const migration of MIGRATIONS.filter(({ version }) => version > found)) {
     await migration.apply(db);
     await settings.updateOne({ _id: 'schema' }, { $max: { version: migration.version } }, { upsert: true });
-  }
-}
-
-async function createTimeSeries(db: Db, name: string): Promise<void> {
-  try {
-    await db.createCollection(name, {
-      timeseries: { timeField: 'time', metaField: 'meta', granularity: 'seconds' },
-      expireAfterSeconds: RETENTION_S,
-    });
-  } catch (error) {
-    // Made by another process a moment ago.
-    if (!hasCode(error, 'namespaceExists')) throw error;
   }
 }

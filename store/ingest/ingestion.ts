@@ -309,7 +309,6 @@ export class Ingestion {
       // One that was asleep for that long may be thought dead.
       if (performance.now() - this.renewedAt > LEASE_MS) await this.renew();
       try {
-        await access.keepFrom(progress.from);
         await access.append(records, batch);
         break;
       } catch (error) {

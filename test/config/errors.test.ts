@@ -101,6 +101,16 @@ describe('a refusal names the line, what was found and what is allowed', () => {
       /^drover.yaml:3:21: policy\.access\.window: found true; expected a duration/,
     ],
     [
+      'windows that are kept for a shorter time than records',
+      policy('access: { keep: { windows: 1h } }'),
+      /^drover.yaml:3:.*policy\.access\.keep\.windows: must not be shorter than keep\.records/,
+    ],
+    [
+      'hours that are kept for a shorter time than windows',
+      policy('access: { keep: { hours: 1d } }'),
+      /^drover.yaml:3:.*policy\.access\.keep\.hours: must not be shorter than keep\.windows/,
+    ],
+    [
       'weights that fall',
       policy('migration: { weights: [5, 1, 100] }'),
       /^drover.yaml:3:25: policy\.migration\.weights: weights must rise strictly to 100/,

@@ -18,7 +18,7 @@ describe('defaults', () => {
       nodes: [],
       nodeUris: {},
       policy: {
-        access: { window: 5 * MINUTE, flush: SECOND },
+        access: { window: 5 * MINUTE, flush: SECOND, keep: { records: 2 * HOUR, windows: 7 * DAY, hours: 90 * DAY } },
         score: {
           weights: { frequency: 1, affinity: 0.5, modification: 0.25 },
           bands: { high: 0.8, medium: 0.4 },
@@ -71,6 +71,11 @@ describe('defaults', () => {
   test('the window of forecasts is the window of access history', async () => {
     const { policy } = await load(`${CATALOG}policy: { access: { window: 1m } }`);
     expect(policy.forecast.window).toBe(MINUTE);
+  });
+
+  test('access history is kept for so many windows, unless a time is said', async () => {
+    const { policy } = await load(`${CATALOG}policy: { access: { window: 10s, keep: { windows: 1d } } }`);
+    expect(policy.access.keep).toEqual({ records: 4 * MINUTE, windows: DAY, hours: 3 * DAY });
   });
 
   test('a partition type takes the weights it does not name from the common ones', async () => {

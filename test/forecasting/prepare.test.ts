@@ -40,3 +40,10 @@ describe('a sensor that had died', () => {
     }
   });
 });
+
+it('means over a longer time are used, but were not observed one by one', () => {
+  const hourly = seasonal(96).map((_, t, all) => all[t - (t % 12)]!);
+  const { values, observed, gaps } = prepareSeries([...hourly, ...seasonal(96)], 24, 96);
+  expect([...values]).toEqual([...hourly, ...seasonal(96)]);
+  expect([observed.indexOf(true), gaps]).toEqual([96, 0]);
+});

@@ -55,6 +55,41 @@ describe('too little history', () => {
   });
 });
 
+describe('history that is known for longer stretches only', () => {
+  const DAY = 96;
+  const random = noise(5);
+  // Two days of the week are another: only weeks tell. The first three of four weeks are known by the hour.
+  const fine = Array.from({ length: 28 * DAY }, (_, t) => {
+    const level = Math.floor(t / DAY) % 7 >= 5 ? 20 : 100;
+    return level * (1 + 0.5 * Math.sin((2 * Math.PI * t) / DAY)) * (0.5 + random());
+  });
+  const spread = 21 * DAY;
+  const known = fine.map((value, t) => {
+    const hour = t - (t % 4);
+    return t < spread ? fine.slice(hour, hour + 4).reduce((sum, each) => sum + each, 0) / 4 : value;
+  });
+  const week = { seasons: [DAY, 7 * DAY], horizon: DAY };
+  const end = 26 * DAY;
+
+  it('tells the long season', () => {
+    const outcome = made(known.slice(0, end), { ...week, spread });
+    expect(outcome.choice.seasons).toEqual([DAY, 7 * DAY]);
+    const actual = fine.slice(end, end + DAY);
+    const naive = known.slice(end - DAY, end);
+    const error = (model: readonly number[]) => relativeError([{ actual, model, naive }])!;
+    const daysOnly = made(known.slice(end - 7 * DAY, end), { ...week, seasons: [DAY] });
+    expect(error(outcome.forecast.mean)).toBeLessThan(0.75 * error(daysOnly.forecast.mean));
+  });
+
+  it('is no evidence of how good forecasts are: it is smoother than what comes', () => {
+    const narrow = made(known.slice(0, end), week).choice;
+    const { choice } = made(known.slice(0, end), { ...week, spread });
+    const width = (quantiles: readonly number[]) => quantiles.at(-3)! - quantiles[2]!;
+    const mean = (values: readonly number[]) => values.reduce((sum, value) => sum + value, 0) / values.length;
+    expect(mean(choice.errorQuantiles.map(width))).toBeGreaterThan(1.1 * mean(narrow.errorQuantiles.map(width)));
+  });
+});
+
 describe('the choice of a model', () => {
   it('keeps the simplest where none is better', () => {
     expect(made(flat(240, 3))).toMatchObject({ model: 'seasonal-naive', forecast: { mean: flat(12, 3) } });
