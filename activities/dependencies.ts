@@ -34,6 +34,8 @@ export interface AccessPolicy {
 
 /** How the load is measured and foreseen; lengths of Drover's time in milliseconds. */
 export interface ForecastPolicy {
+  /** Time between two runs. */
+  readonly every: number;
   /** Length of one step. */
   readonly window: number;
   readonly history: number;

@@ -27,13 +27,19 @@ export type SeriesForecast =
 const DAY_MS = 24 * 3_600_000;
 
 /**
+ * Choices are made anew in the first part of a run only, this share of the time between two runs: where Drover's clock is fast,
+ * or there are more series than can be chosen for, forecasts go on with older choices.
+ */
+const RENEWING_SHARE = 0.2;
+
+/**
  * Forecasts every series of a keyspace, as many at once as there are threads. What was already forecast from the same
  * window is taken from the catalog: a forecast run more often than there are windows makes each once, and a repeated
  * attempt goes on where the last one stood. The choice of models is kept for a day, or the shortest season if that is
- * longer; then it is made anew, with the errors of the forecasts made meanwhile.
+ * longer; then it is made anew when there is time for that, the oldest first, with the errors of the forecasts made meanwhile.
  */
 export async function* forecastSeriesOf(
-  { catalog, forecast: policy }: Dependencies,
+  { catalog, forecast: policy, clockRate }: Dependencies,
   { keyspace, run, at, partitions = {} }: KeyspaceForecast,
   signal: AbortSignal,
 ): AsyncGenerator<SeriesForecast> {
@@ -44,6 +50,7 @@ export async function* forecastSeriesOf(
   const keptForMs = Math.max(DAY_MS, Math.min(...policy.season));
   const request = JSON.stringify([grid.windowMs, grid.horizon, seasons, models]);
   const choices = new Map((await catalog.modelChoices.list(keyspace, partitions)).map((each) => [each._id, each]));
+  const renewUntil = performance.now() + (RENEWING_SHARE * policy.every) / clockRate;
 
   const forecastOne = async ({
     partition,
@@ -54,10 +61,11 @@ export async function* forecastSeriesOf(
   }: SeriesToForecast): Promise<SeriesForecast> => {
     signal.throwIfAborted();
     if (stored !== undefined) return { kind: 'stored', document: stored };
-    const id = `${keyspace}/${partition}/${region}`;
+    const id = seriesId(keyspace, partition, region);
     const kept = choices.get(id);
     const age = kept === undefined ? Infinity : grid.end - kept.chosenAt.getTime();
-    const known = kept?.request === request && age >= 0 && age < keptForMs ? kept : undefined;
+    const isGood = age >= 0 && (age < keptForMs || performance.now() > renewUntil);
+    const known = kept?.request === request && isGood ? kept : undefined;
     const chosen = known === undefined ? { past: await pastErrors() } : { choice: known.choice };
     const outcome = await forecastInThread(
       { requests, spread, seasons, horizon: grid.horizon, level, models, ...chosen },
@@ -89,14 +97,24 @@ export async function* forecastSeriesOf(
 
     function pastErrors(): Promise<ErrorsByModel> {
       const ends = kept?.request === request ? kept.choice.ends : [];
-      return catalog.forecasts.errors({ keyspace, partition, region }, { since: grid.end - keptForMs, ends });
+      const since = Math.min(grid.end - keptForMs, kept?.chosenAt.getTime() ?? grid.end);
+      return catalog.forecasts.errors({ keyspace, partition, region }, { since, ends });
     }
   };
 
-  yield* pMapIterable(seriesIn(catalog, policy, keyspace, grid, history), forecastOne, {
+  const chosenAt = (partition: string, regions: Iterable<string>): number =>
+    Math.min(
+      ...[...regions].map((region) => choices.get(seriesId(keyspace, partition, region))?.chosenAt.getTime() ?? 0),
+    );
+  const oldestFirst: RequestHistory = new Map(
+    [...history].sort(([a, inA], [b, inB]) => chosenAt(a, inA.keys()) - chosenAt(b, inB.keys())),
+  );
+  yield* pMapIterable(seriesIn(catalog, policy, keyspace, grid, oldestFirst), forecastOne, {
     concurrency: 2 * FORECAST_THREADS,
   });
 }
+
+const seriesId = (keyspace: string, partition: string, region: string): string => `${keyspace}/${partition}/${region}`;
 
 /** Under this name the forecast itself is scored, beside the models that it was combined from. */
 export const OWN = 'forecast';

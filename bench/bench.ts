@@ -12,6 +12,8 @@ export interface BenchOptions {
   readonly rounds: number;
   /** Names of the cases to measure. */
   readonly cases: readonly string[];
+  /** Where to draw the figure of a bench that has one. */
+  readonly svg: string | undefined;
   /** For people, on the way: what is being done, and figures that have no baseline. */
   readonly say: (text: string) => void;
 }

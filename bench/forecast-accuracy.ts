@@ -1,9 +1,11 @@
+import { writeFile } from 'node:fs/promises';
 import { percent, table } from '../client/commands/presentation.js';
 import { familiesNamed, modelsFor } from '../forecasting/models.js';
 import { SEASONAL_NAIVE } from '../forecasting/seasonal-naive.js';
 import type { BenchOptions, Comparison } from './bench.js';
 import { comparison } from './bench.js';
 import { realSeries } from './real-series.js';
+import { brierScore, calibrationError, reliabilityOf, reliabilitySvg, reliabilityTable } from './reliability.js';
 import type { Evaluation } from './rolling-evaluation.js';
 import { AUTOMATIC, evaluate, geometricMean, LEVELS } from './rolling-evaluation.js';
 
@@ -14,7 +16,7 @@ const ORIGINS = 8;
 const ORIGINS_OF_AN_HOUR = 48;
 
 /** Errors relative to the seasonal naive, coverage and calibration, on real series; beside them, these families' errors. */
-export async function forecastAccuracy({ say }: BenchOptions, names: readonly string[]): Promise<Comparison[]> {
+export async function forecastAccuracy({ say, svg }: BenchOptions, names: readonly string[]): Promise<Comparison[]> {
   const all = await realSeries();
   const families = await familiesNamed(names);
   const results: Comparison[] = [];
@@ -35,9 +37,18 @@ export async function forecastAccuracy({ say }: BenchOptions, names: readonly st
     }
     crossings.push(...evaluations.filter(({ series }) => series.half === 'held-out').flatMap((each) => each.crossings));
   }
+  const bins = reliabilityOf(crossings);
   say(
-    `\nprobability of lying above the median, 75 % and 90 % quantile of the history, held-out half\n${reliability(crossings)}`,
+    [
+      '\nprobability of lying above the median, 75 % and 90 % quantile of the history, held-out half',
+      reliabilityTable(bins),
+      `mean distance ${percent(calibrationError(bins))}, Brier score ${brierScore(crossings).toFixed(3)}`,
+    ].join('\n'),
   );
+  if (svg !== undefined) {
+    await writeFile(svg, reliabilitySvg(bins, 'Crossing probabilities, held-out series, 1 to 24 h ahead'));
+    say(`drawn into ${svg}`);
+  }
   return results;
 }
 
@@ -118,30 +129,6 @@ function perModel(evaluations: readonly Evaluation[]): string {
       { title: 'model', value: (name) => name },
       { title: 'tuning', value: (name) => over(name, 'tuning'), right: true },
       { title: 'held-out', value: (name) => over(name, 'held-out'), right: true },
-    ],
-    '',
-  );
-}
-
-/** Where probabilities are calibrated, of the steps with about 30 % three in ten lie above. */
-function reliability(crossings: Evaluation['crossings']): string {
-  const bins = Array.from({ length: 10 }, (_, bin) => {
-    const inBin = crossings.filter(([probability]) => Math.min(9, Math.floor(probability * 10)) === bin);
-    const came = inBin.filter(([, above]) => above).length;
-    return {
-      bin,
-      steps: inBin.length,
-      said: inBin.reduce((sum, [p]) => sum + p, 0) / inBin.length,
-      came: came / inBin.length,
-    };
-  });
-  return table(
-    bins.filter(({ steps }) => steps > 0),
-    [
-      { title: 'probability', value: ({ bin }) => `${bin * 10} to ${bin * 10 + 10} %`, right: true },
-      { title: 'steps', value: ({ steps }) => steps, right: true },
-      { title: 'said', value: ({ said }) => percent(said), right: true },
-      { title: 'came', value: ({ came }) => percent(came), right: true },
     ],
     '',
   );

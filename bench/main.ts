@@ -40,6 +40,7 @@ const { values, positionals } = parseArgs({
     documents: { type: 'string' },
     rounds: { type: 'string', default: '3' },
     case: { type: 'string', multiple: true },
+    svg: { type: 'string' },
   },
 });
 
@@ -53,6 +54,7 @@ async function main(): Promise<void> {
     documents: values.documents === undefined ? bench.defaults.documents : positive('documents', values.documents),
     rounds: positive('rounds', values.rounds),
     cases: chosen(bench, values.case),
+    svg: values.svg,
     say: (text: string) => (values.json ? console.error(text) : console.log(text)),
   };
   const results: readonly Comparison[] = await bench.run(options);
@@ -76,7 +78,7 @@ function positive(name: string, value: string): number {
 
 const usage = (): string =>
   [
-    'usage: npm run bench -- NAME [--json] [--case CASE]... [--steps N] [--rate N]... [--documents N] [--rounds N]; NAME is one of',
+    'usage: npm run bench -- NAME [--json] [--case CASE]... [--steps N] [--rate N]... [--documents N] [--rounds N] [--svg FILE]; NAME is one of',
     ...Object.entries(BENCHES).flatMap(([name, { about, cases = {} }]) => [
       `  ${name.padEnd(12)}${about}`,
       ...Object.entries(cases).map(([each, what]) => `${' '.repeat(14)}--case ${each.padEnd(12)}${what}`),

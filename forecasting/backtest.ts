@@ -6,6 +6,8 @@ export interface Backtest {
   /** Oldest first. */
   readonly origins: readonly number[];
   readonly values: Float64Array;
+  /** What is known at each origin: the same array for all models, so that they can share what they find out about it. */
+  readonly pasts: readonly Float64Array[];
   /** Values that were filled in are no evidence. */
   readonly observed: readonly boolean[];
   readonly request: ForecastRequest;
@@ -45,11 +47,24 @@ export function rollingOrigins(length: number, { count, horizon, seasons, notBef
   return [...new Set(origins)].sort((a, b) => a - b);
 }
 
+export const backtestFrom = (origins: readonly number[], rest: Omit<Backtest, 'origins' | 'pasts'>): Backtest => ({
+  ...rest,
+  origins,
+  pasts: origins.map((origin) => rest.values.subarray(0, origin)),
+});
+
+/** Only some of the origins, by their numbers. */
+export const atOrigins = (backtest: Backtest, chosen: readonly number[]): Backtest => ({
+  ...backtest,
+  origins: chosen.map((origin) => backtest.origins[origin]!),
+  pasts: chosen.map((origin) => backtest.pasts[origin]!),
+});
+
 /** Lets a model forecast from each origin. One failed origin fails the model. */
-export function backtestModel(model: ForecastModel, { origins, values, request }: Backtest): BacktestOutcome {
+export function backtestModel(model: ForecastModel, { pasts, request }: Backtest): BacktestOutcome {
   const means: Float64Array[] = [];
-  for (const origin of origins) {
-    const attempt = attemptForecast(model, values.subarray(0, origin), request);
+  for (const past of pasts) {
+    const attempt = attemptForecast(model, past, request);
     if (attempt.kind === 'failed') return attempt;
     means.push(attempt.mean);
   }

@@ -1,5 +1,5 @@
 import type { ErrorsByModel, ModelChoice } from '../domain/model-choice.js';
-import { forEachOutcome, rollingOrigins } from './backtest.js';
+import { backtestFrom, forEachOutcome, rollingOrigins } from './backtest.js';
 import type { Backtest } from './backtest.js';
 import { combine, POWERS, weightsByError } from './combination.js';
 import { errorQuantiles } from './error-quantiles.js';
@@ -30,12 +30,8 @@ export function chooseModels(
   const { seasons, unit, horizon } = request;
   const ends = stretchEnds(horizon, unit);
   const stretches = stretchOfSteps(ends);
-  const backtest: Backtest = {
-    origins: rollingOrigins(values.length, { count, horizon, seasons, notBefore: observed.indexOf(true) }),
-    values,
-    observed,
-    request,
-  };
+  const origins = rollingOrigins(values.length, { count, horizon, seasons, notBefore: observed.indexOf(true) });
+  const backtest = backtestFrom(origins, { values, observed, request });
   const { raced, failures } = race(models, backtest, (means, model) =>
     meanErrors(means, backtest, stretches, past[model]),
   );

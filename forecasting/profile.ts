@@ -52,9 +52,10 @@ function ofSeason(name: string, season: number, options: ProfileOptions): Foreca
     name,
     forecast: (series, { horizon, unit }) => {
       const { levelled = false, recent = 0, kept = 0 } = options;
-      const usual = seasonalProfile(levelled ? withoutLevels(series, season) : series, season, {
+      const usual = sharedProfile(series, season, {
         average: options.average,
         smoothing: Math.min(season >> 2, Math.round(options.smoothing * unit)),
+        levelled,
       });
       const distance = kept > 0 ? recentDistance(series, usual, Math.max(1, Math.round(recent * unit))) : 0;
       return Float64Array.from(
@@ -63,6 +64,24 @@ function ofSeason(name: string, season: number, options: ProfileOptions): Foreca
       );
     },
   };
+}
+
+/** Several models make different things of the same profile; it stays known for as long as somebody has the series. */
+const PROFILES = new WeakMap<Series, Map<string, Float64Array>>();
+
+function sharedProfile(
+  series: Series,
+  season: number,
+  { average, smoothing, levelled }: Required<Pick<ProfileOptions, 'average' | 'smoothing' | 'levelled'>>,
+): Float64Array {
+  const known = PROFILES.get(series) ?? new Map<string, Float64Array>();
+  PROFILES.set(series, known);
+  const key = `${season}/${average}/${smoothing}/${levelled}`;
+  const found =
+    known.get(key) ??
+    seasonalProfile(levelled ? withoutLevels(series, season) : series, season, { average, smoothing });
+  known.set(key, found);
+  return found;
 }
 
 /**

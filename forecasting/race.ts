@@ -1,5 +1,5 @@
-import { backtestModel, forEachOutcome } from './backtest.js';
-import type { Backtest } from './backtest.js';
+import { atOrigins, backtestModel, forEachOutcome } from './backtest.js';
+import type { Backtest, BacktestOutcome } from './backtest.js';
 import type { ForecastModel } from './model.js';
 
 /** A model that failed in the backtest, and why: it was left out. */
@@ -18,6 +18,9 @@ export interface Racer {
 /** So many origins, evenly spread, tell whether a costly model is worth trying at all of them. */
 const TRIAL_ORIGINS = 3;
 
+/** One that was so much worse than the best cheap one at the first of these is not better at all of them together. */
+const HOPELESS = 1.3;
+
 /** Backtests all models. A costly one has to be better than all cheap ones in a short trial first. */
 export function race(
   models: readonly ForecastModel[],
@@ -27,39 +30,57 @@ export function race(
   const raced: Racer[] = [];
   const failures: ModelFailure[] = [];
   if (backtest.origins.length === 0) return { raced, failures };
-  const trial = trialOf(backtest);
-  let toBeat = Infinity;
+  const trials = trialOrigins(backtest.origins.length);
+  let toBeat: readonly number[] = trials.map(() => Infinity);
   for (const model of [...models].sort((a, b) => Number(a.costly ?? false) - Number(b.costly ?? false))) {
     const { name, costly = false } = model;
-    const tried = costly ? backtestModel(model, trial) : undefined;
-    if (tried?.kind === 'finished' && totalError(tried.means, trial) >= toBeat) continue;
-    const outcome = tried?.kind === 'failed' ? tried : backtestModel(model, backtest);
+    const tried = costly ? trial(model, backtest, trials, toBeat) : 'better';
+    if (tried === 'worse') continue;
+    const outcome = tried === 'better' ? backtestModel(model, backtest) : tried;
     if (outcome.kind === 'failed') {
       failures.push({ model: name, message: outcome.message });
       continue;
     }
     raced.push({ name, means: outcome.means, errors: errorsOf(outcome.means, name) });
-    if (!costly) toBeat = Math.min(toBeat, totalError(outcome.means, backtest, trial.origins));
+    if (costly) continue;
+    const errors = totalErrors(outcome.means, backtest);
+    const atTrials = trials.map((origin) => errors[origin]!);
+    if (sum(atTrials) < sum(toBeat)) toBeat = atTrials;
   }
   return { raced, failures };
 }
 
-function trialOf(backtest: Backtest): Backtest {
-  const { origins } = backtest;
-  const every = Math.max(1, Math.floor(origins.length / TRIAL_ORIGINS));
-  const chosen = origins.filter((_, i) => (origins.length - 1 - i) % every === 0).slice(-TRIAL_ORIGINS);
-  return { ...backtest, origins: chosen };
+/** Numbers of the origins of a trial, the newest first. */
+function trialOrigins(count: number): number[] {
+  const every = Math.max(1, Math.floor(count / TRIAL_ORIGINS));
+  return Array.from({ length: Math.min(TRIAL_ORIGINS, count) }, (_, i) => count - 1 - i * every);
 }
 
-/** Sum of absolute errors, of the given origins only. */
-function totalError(
-  means: readonly Float64Array[],
+/** One origin after the other, for as long as there is hope. */
+function trial(
+  model: ForecastModel,
   backtest: Backtest,
-  only: readonly number[] = backtest.origins,
-): number {
-  let sum = 0;
-  forEachOutcome(backtest, (actual, step, origin) => {
-    if (only.includes(backtest.origins[origin]!)) sum += Math.abs(actual - means[origin]![step]!);
-  });
-  return sum;
+  origins: readonly number[],
+  toBeat: readonly number[],
+): 'better' | 'worse' | Extract<BacktestOutcome, { kind: 'failed' }> {
+  let error = 0;
+  for (const [i, origin] of origins.entries()) {
+    const at = atOrigins(backtest, [origin]);
+    const outcome = backtestModel(model, at);
+    if (outcome.kind === 'failed') return outcome;
+    error += sum(totalErrors(outcome.means, at));
+    if (error > HOPELESS * sum(toBeat.slice(0, i + 1))) return 'worse';
+  }
+  return error < sum(toBeat) ? 'better' : 'worse';
 }
+
+/** Sums of absolute errors, origin by origin. */
+function totalErrors(means: readonly Float64Array[], backtest: Backtest): number[] {
+  const sums = means.map(() => 0);
+  forEachOutcome(backtest, (actual, step, origin) => {
+    sums[origin]! += Math.abs(actual - means[origin]![step]!);
+  });
+  return sums;
+}
+
+const sum = (values: readonly number[]): number => values.reduce((total, value) => total + value, 0);

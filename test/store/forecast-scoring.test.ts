@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import type { Dependencies } from '../../activities/dependencies.js';
 import { scoreDueForecasts } from '../../activities/forecast-scoring.js';
+import { forecastSeriesOf } from '../../activities/forecast-series.js';
 import type { AccessRecord } from '../../domain/access.js';
 import { Catalog } from '../../store/catalog/catalog.js';
 import type { ForecastDocument } from '../../store/catalog/forecasts.js';
@@ -87,4 +88,33 @@ it('a choice of models replaces the one before, and is found by the range of its
   await catalog.modelChoices.record([document('p0', 'new')]);
   expect(await catalog.modelChoices.list(keyspace, { first: 'p0', last: 'p0' })).toEqual([document('p0', 'new')]);
   expect(await catalog.modelChoices.list(keyspace)).toHaveLength(2);
+});
+
+it('choices that have become old are made anew when there is time for that, the oldest first', async () => {
+  const own = 'shop.choices';
+  const hours = Array.from({ length: 96 }, (_, i) => i + 1);
+  const records = ['p0', 'p1'].flatMap((name) =>
+    hours.map((ago) => ({ ...record(name, END - ago * HOUR, 20 + (ago % 24)), keyspace: own })),
+  );
+  await catalog.access.append(records);
+  const run = async (at: number, every: number) => {
+    const policy = { every, window: HOUR, history: 96 * HOUR, horizon: 2 * HOUR, season: [24 * HOUR], level: 0.8 };
+    const forecast = { ...policy, models: ['level'] };
+    const dependencies = { catalog, forecast, clockRate: 1 } as unknown as Dependencies;
+    const chosen: string[] = [];
+    for await (const result of forecastSeriesOf(dependencies, { keyspace: own, run: String(at), at }, never)) {
+      if (result.kind === 'made' && result.newChoice !== undefined) {
+        chosen.push(result.document.partition);
+        await catalog.modelChoices.record([
+          { ...result.newChoice, chosenAt: new Date(END - HOURS[result.document.partition]! * HOUR) },
+        ]);
+      }
+    }
+    return chosen;
+  };
+  const HOURS: Record<string, number> = { p0: 0, p1: 9 };
+  expect((await run(END, HOUR)).sort()).toEqual(['p0', 'p1']);
+  // No time for any.
+  expect(await run(END + 48 * HOUR, 0)).toEqual([]);
+  expect(await run(END + 48 * HOUR, HOUR)).toEqual(['p1', 'p0']);
 });
