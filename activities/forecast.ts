@@ -1,3 +1,4 @@
+import { definedOf } from '../domain/defined.js';
 import { DroverError } from '../domain/errors.js';
 import { compareNames } from '../domain/names.js';
 import type { DecisionState } from '../store/catalog/decisions.js';
@@ -130,7 +131,12 @@ export function createForecastActivities(dependencies: Dependencies) {
     /** Asks all nodes at once how they are. One that does not answer is a finding, too. */
     probeNodes: async (): Promise<{ readonly nodes: number; readonly unreachable: number }> => {
       const nodes = await look();
-      await Promise.all(nodes.map(({ _id, probe: found }) => catalog.nodes.recordProbe(_id, found)));
+      await Promise.all(
+        nodes.map(async ({ _id, probe: found }) => {
+          await catalog.nodes.recordProbe(_id, found);
+          await keepReading(dependencies, _id, found);
+        }),
+      );
       return { nodes: nodes.length, unreachable: nodes.filter((node) => !node.probe.reachable).length };
     },
 
@@ -203,3 +209,28 @@ export interface DecisionRecord {
 }
 
 export type ForecastActivities = ReturnType<typeof createForecastActivities>;
+
+/** For forecasts of the node. A node that can't be reached, or does not tell its counters, says nothing. */
+async function keepReading(
+  { catalog, access, forecast, clockRate, now }: Dependencies,
+  node: string,
+  { counters, connections, queued }: NodeProbe,
+): Promise<void> {
+  if (counters === undefined) return;
+  const { host, uptimeMs, operations, cpuMicros, latencies = {} } = counters;
+  const timed = [latencies.reads, latencies.writes].filter((each) => each !== undefined);
+  const reading = {
+    ...{ time: now(), host, uptimeMs, operations },
+    ...definedOf({ cpuMs: cpuMicros === undefined ? undefined : cpuMicros / 1000, connections, queued }),
+    ...(timed.length === 0
+      ? {}
+      : {
+          latencyUs: timed.reduce((sum, { micros }) => sum + micros, 0),
+          timed: timed.reduce((sum, { ops }) => sum + ops, 0),
+        }),
+  };
+  await catalog.nodeReadings.record(node, reading, {
+    windowMs: forecast.window,
+    keepMs: access.keep.hours / clockRate,
+  });
+}

@@ -54,6 +54,8 @@ export async function forecastAccuracy({ say, svg }: BenchOptions, names: readon
 
 const relative = ({ errors }: Evaluation, model: string): number => errors.get(model)! / errors.get(SEASONAL_NAIVE)!;
 
+const scaled = ({ errors, scale }: Evaluation, model: string): number => errors.get(model)! / scale;
+
 function compared(hours: number, half: string, evaluations: readonly Evaluation[]): Comparison[] {
   const what = (name: string, unit: string, against = 'seasonal naive') => ({
     case: `${name}, ${hours} h ahead, ${half} half of the series`,
@@ -62,7 +64,6 @@ function compared(hours: number, half: string, evaluations: readonly Evaluation[
   });
   const errors = evaluations.map((each) => relative(each, AUTOMATIC));
   const steps = evaluations.reduce((sum, each) => sum + each.steps, 0);
-  const mase = (model: string) => (each: Evaluation) => each.errors.get(model)! / each.scale;
   return [
     ...(['metric', 'accesses'] as const).map((kind) => {
       const ofKind = evaluations.filter(({ series }) => series.kind === kind).map((each) => relative(each, AUTOMATIC));
@@ -78,7 +79,7 @@ function compared(hours: number, half: string, evaluations: readonly Evaluation[
     comparison(
       what('MASE, series by series', 'MASE'),
       'lower',
-      evaluations.map((each) => ({ drover: mase(AUTOMATIC)(each), baseline: mase(SEASONAL_NAIVE)(each) })),
+      evaluations.map((each) => ({ drover: scaled(each, AUTOMATIC), baseline: scaled(each, SEASONAL_NAIVE) })),
     ),
     ...LEVELS.map((level) => {
       const inside = evaluations.reduce((sum, each) => sum + (each.inside.get(level) ?? 0), 0);
@@ -98,7 +99,7 @@ const perSeries = (evaluations: readonly Evaluation[]): string =>
       { title: 'series', value: ({ series }) => series.name },
       { title: 'half', value: ({ series }) => series.half },
       { title: 'error', value: (each) => figure(relative(each, AUTOMATIC)), right: true },
-      { title: 'MASE', value: (each) => figure(each.errors.get(AUTOMATIC)! / each.scale), right: true },
+      { title: 'MASE', value: (each) => figure(scaled(each, AUTOMATIC)), right: true },
       { title: 'best model', value: (each) => best(each), right: true },
       ...LEVELS.map((level) => ({
         title: `in ${100 * level} %`,
@@ -119,16 +120,18 @@ function best(evaluation: Evaluation): string {
 /** Geometric means over the series that the model is for. */
 function perModel(evaluations: readonly Evaluation[]): string {
   const names = [...new Set(evaluations.flatMap(({ errors }) => [...errors.keys()]))];
-  const over = (model: string, half: string) => {
+  const over = (half: string, of: (each: Evaluation, model: string) => number) => (model: string) => {
     const found = evaluations.filter(({ series, errors }) => series.half === half && errors.has(model));
-    return figure(geometricMean(found.map((each) => relative(each, model))));
+    return figure(geometricMean(found.map((each) => of(each, model))));
   };
   return table(
     names,
     [
       { title: 'model', value: (name) => name },
-      { title: 'tuning', value: (name) => over(name, 'tuning'), right: true },
-      { title: 'held-out', value: (name) => over(name, 'held-out'), right: true },
+      { title: 'tuning', value: over('tuning', relative), right: true },
+      { title: 'held-out', value: over('held-out', relative), right: true },
+      { title: 'MASE tuning', value: over('tuning', scaled), right: true },
+      { title: 'held-out', value: over('held-out', scaled), right: true },
     ],
     '',
   );

@@ -1,7 +1,7 @@
-import { BSON, ObjectId } from 'mongodb';
+import { BSON } from 'mongodb';
 import { accessBucketMs } from '../config/index.js';
 import type { AccessLogFormat, LatencyUnit } from '../domain/access-log.js';
-import { ACCESS_LOG_FIELDS, BadLine, parseTime, quoted } from '../domain/access-log.js';
+import { ACCESS_LOG_FIELDS } from '../domain/access-log.js';
 import { DroverError } from '../domain/errors.js';
 import { AccessBatch } from '../store/ingest/access-batch.js';
 import { commonLog, COMMON_LOG_COLUMNS } from '../store/ingest/common-log.js';
@@ -14,9 +14,8 @@ import { columnsOf } from '../store/ingest/log-lines.js';
 import { recognise } from '../store/ingest/recognise.js';
 import type { BadLineNote, IngestionDocument } from '../store/catalog/ingestions.js';
 import type { ControlContext } from './context.js';
-
-export const KEY_TYPES = ['string', 'number', 'objectId', 'date', 'bool'] as const;
-export type KeyType = (typeof KEY_TYPES)[number];
+import type { KeyType } from './key-types.js';
+import { KEY_READERS } from './key-readers.js';
 
 export interface IngestionRequest {
   /** Its path; `-` is standard input. Compressed by gzip or not. */
@@ -186,7 +185,7 @@ function requireSameSettings({ file, settings, lines }: IngestionDocument, now: 
 
 /** @throws DroverError `InvalidRequest` */
 function keyReader({ format, keyType, keyPattern }: IngestionRequest): (value: unknown) => unknown {
-  const typed = keyType === undefined ? (format === 'jsonl' ? asInJson : String) : READERS[keyType];
+  const typed = keyType === undefined ? (format === 'jsonl' ? asInJson : String) : KEY_READERS[keyType];
   if (keyPattern === undefined) return typed;
   let pattern: RegExp;
   try {
@@ -209,31 +208,6 @@ function keyReader({ format, keyType, keyPattern }: IngestionRequest): (value: u
 /** Extended JSON, such as `{"$oid": "..."}`, stands for what it says. */
 const asInJson = (value: unknown): unknown =>
   typeof value === 'object' ? (BSON.EJSON.deserialize({ value }) as { value: unknown }).value : value;
-
-const READERS: Readonly<Record<KeyType, (value: unknown) => unknown>> = {
-  string: String,
-  number: (value) => {
-    const number = typeof value === 'string' && value.trim() === '' ? NaN : Number(value);
-    if (Number.isFinite(number)) return number;
-    throw new BadLine(`key ${quoted(value)} is not a number`);
-  },
-  objectId: (value) => {
-    const text = typeof value === 'object' && value !== null && '$oid' in value ? value.$oid : value;
-    if (typeof text === 'string' && ObjectId.isValid(text) && text.length === 24) return new ObjectId(text);
-    throw new BadLine(`key ${quoted(value)} is not an ObjectId`);
-  },
-  date: (value) => new Date(parseTime(value)),
-  bool: (value) => {
-    const found = new Map<unknown, boolean>([
-      ['true', true],
-      ['false', false],
-      [true, true],
-      [false, false],
-    ]).get(value);
-    if (found !== undefined) return found;
-    throw new BadLine(`key ${quoted(value)} is not true or false`);
-  },
-};
 
 function resultOf(ingestion: IngestionDocument, linesBefore: number, startedAt: number): IngestionResult {
   const { keyspace, file, lines, accesses, skipped, bad, badLines, records, from = null, to = null } = ingestion;

@@ -1,11 +1,12 @@
-import type { ShownForecast } from './shown-forecast.js';
+import type { ShownSeries } from './shown-forecast.js';
+import { shownHistory } from './shown-forecast.js';
 
 const WIDTH = 900;
 const HEIGHT = 260;
 const MARGIN = { left: 60, right: 16, top: 28, bottom: 28 };
 
 /** History, forecast, its band, threshold and crossing of each region, below one another. */
-export function forecastSvg(forecasts: readonly ShownForecast[]): string {
+export function forecastSvg(forecasts: readonly ShownSeries[]): string {
   const height = HEIGHT * Math.max(1, forecasts.length);
   const panels = forecasts.map((forecast, i) => `<g transform="translate(0 ${i * HEIGHT})">${panel(forecast)}</g>`);
   return [
@@ -16,7 +17,8 @@ export function forecastSvg(forecasts: readonly ShownForecast[]): string {
   ].join('\n');
 }
 
-function panel({ region, madeAt, windowMs, history, mean, lower, upper, level, threshold, crossing }: ShownForecast) {
+function panel({ title, madeAt, windowMs, mean, lower, upper, level, threshold, crossing, ...rest }: ShownSeries) {
+  const history = shownHistory(rest.history);
   const steps = history.length + mean.length;
   const top = Math.max(1, ...history, ...upper, threshold ?? 0);
   const x = (step: number) =>
@@ -31,12 +33,7 @@ function panel({ region, madeAt, windowMs, history, mean, lower, upper, level, t
   const band = `${points(upper, now)} ${points(lower, now).split(' ').reverse().join(' ')}`;
   const first = crossing?.firstStep;
   return [
-    text(
-      MARGIN.left,
-      18,
-      'start',
-      `${region}: requests per ${windowMs / 1000} s, interval of ${Math.round(level * 100)} %`,
-    ),
+    text(MARGIN.left, 18, 'start', `${title}, per ${windowMs / 1000} s; interval of ${Math.round(level * 100)} %`),
     `<polygon fill="#cfe3f7" points="${band}"/>`,
     line(history, 0, 'stroke="#444"'),
     line(mean, now, 'stroke="#1668b0" stroke-width="2"'),

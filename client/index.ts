@@ -12,7 +12,6 @@ export {
   type IngestionFigures,
   type IngestionRequest,
   type IngestionResult,
-  type KeyType,
 } from './access-ingestion.js';
 export {
   accessPatterns,
@@ -30,7 +29,15 @@ export { startAutomation, stopAutomation, type AffectedMigration, type Automatio
 export { openControl, type ControlContext } from './context.js';
 export { approveDecision, listDecisions, rejectDecision, showDecision } from './decisions.js';
 export { plan, runForecast, type ForecastRequest } from './forecasts.js';
-export { showForecast, type ShowForecastOptions, type ShownForecast } from './shown-forecast.js';
+export {
+  forecastEntity,
+  forecastNode,
+  type EntityForecastRequest,
+  type ForecastOnDemand,
+  type NodeForecastRequest,
+} from './forecast-on-demand.js';
+export type { KeyType } from './key-types.js';
+export { showForecast, type ShowForecastOptions, type ShownForecast, type ShownSeries } from './shown-forecast.js';
 export {
   createKeyspace,
   listKeyspaces,

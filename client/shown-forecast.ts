@@ -4,8 +4,8 @@ import type { ForecastDocument } from '../store/catalog/forecasts.js';
 import type { ControlContext } from './context.js';
 
 /** So many windows before a forecast are shown with it, for each of its own. */
-const HISTORY_PER_STEP = 4;
-const LEAST_HISTORY = 48;
+export const HISTORY_PER_STEP = 4;
+export const LEAST_HISTORY = 48;
 
 /** Past forecasts of so long tell how good a model is. */
 const ERRORS_OF_MS = 7 * 24 * 3_600_000;
@@ -18,18 +18,27 @@ export interface ModelError {
   readonly steps: number;
 }
 
-/** A forecast with what came before it, and with what became of earlier ones. */
-export interface ShownForecast extends ForecastDocument {
-  /** Requests in the windows before the forecast, oldest first; empty before the first record. */
-  readonly history: readonly number[];
-  /** How wrong the models were in the last week, the best first; `forecast` is what was made of them. */
-  readonly modelErrors: readonly ModelError[];
+/** A forecast with what came before it. */
+export interface ShownSeries extends Pick<
+  ForecastDocument,
+  'madeAt' | 'windowMs' | 'model' | 'mean' | 'lower' | 'upper' | 'level' | 'naive'
+> {
+  /** What it is of, for people. */
+  readonly title: string;
+  /** The windows before the forecast, oldest first; empty before the first record, null where nothing is known. */
+  readonly history: readonly (number | null)[];
   readonly threshold?: number;
   readonly crossing?: Crossing;
 }
 
+/** One of a partition and region, with what became of earlier ones. */
+export interface ShownForecast extends ForecastDocument, ShownSeries {
+  /** How wrong the models were in the last week, the best first; `forecast` is what was made of them. */
+  readonly modelErrors: readonly ModelError[];
+}
+
 export interface ShowForecastOptions {
-  /** Requests per window above which there is trouble. */
+  /** Requests per window, or what else is forecast, above which there is trouble. */
   readonly threshold?: number;
 }
 
@@ -49,6 +58,7 @@ export async function showForecast(
   return Promise.all(
     forecasts.map(async (forecast) => ({
       ...forecast,
+      title: `Requests from ${forecast.region}`,
       history: await historyOf(catalog, forecast),
       modelErrors: await modelErrorsOf(catalog, forecast),
       ...(threshold === undefined
@@ -82,4 +92,10 @@ async function modelErrorsOf(catalog: ControlContext['catalog'], forecast: Forec
       return { model, steps, error: stretches.reduce((total, { sum }) => total + sum, 0) / Math.max(1, steps) };
     })
     .sort((a, b) => a.error - b.error);
+}
+
+/** For drawing: where nothing is known, the value before it. */
+export function shownHistory(history: readonly (number | null)[]): number[] {
+  let before = 0;
+  return history.map((value) => (before = value ?? before));
 }

@@ -5,6 +5,7 @@ import type { AccessLogField } from '../../domain/access-log.js';
 import { ACCESS_LOG_FIELDS, ACCESS_LOG_FORMATS, LATENCY_UNITS } from '../../domain/access-log.js';
 import type { FieldMapping } from '../../store/ingest/log-lines.js';
 import type { IngestionRequest, IngestionResult } from '../access-ingestion.js';
+import { KEY_TYPES } from '../key-types.js';
 import { anomalyTable, topTables } from './access-view.js';
 import { durationMs, given, moments, positiveInteger, wholeNumber } from './arguments.js';
 import { withControl } from './invocation.js';
@@ -53,9 +54,9 @@ export function addAccessCommands(program: Command): void {
     .option('--map <field=column,...>', 'where the fields are found', mapping)
     .option('--region <region>', 'of lines that name none')
     .addOption(
-      new Option('--key-type <type>', 'type of the key in the documents (default: string; as it is in jsonl)').choices([
-        ...['string', 'number', 'objectId', 'date', 'bool'],
-      ]),
+      new Option('--key-type <type>', 'type of the key in the documents (default: string; as it is in jsonl)').choices(
+        KEY_TYPES,
+      ),
     )
     .option('--key-pattern <regexp>', 'its one group is the key; lines without it are about something else')
     .option('--delimiter <character>', 'between the values of csv (default: ,)')

@@ -1,6 +1,14 @@
 import type { Command } from 'commander';
+import { Option } from 'commander';
 import { writeFile } from 'node:fs/promises';
-import type { ShownForecast } from '../shown-forecast.js';
+import { DroverError } from '../../domain/errors.js';
+import type { NodeMeasure } from '../../domain/node-series.js';
+import { NODE_MEASURES } from '../../domain/node-series.js';
+import type { ControlContext } from '../context.js';
+import type { ForecastOnDemand } from '../forecast-on-demand.js';
+import type { KeyType } from '../key-types.js';
+import { KEY_TYPES } from '../key-types.js';
+import type { ShownForecast, ShownSeries } from '../shown-forecast.js';
 import type { ForecastSummary } from '../../workflows/messages.js';
 import { atLeastZero, durationMs, given } from './arguments.js';
 import { forecastPlot } from './forecast-plot.js';
@@ -13,6 +21,10 @@ interface RunOptions {
 }
 
 interface ShowOptions {
+  readonly node?: string;
+  readonly measure?: NodeMeasure;
+  readonly entity?: string;
+  readonly keyType?: KeyType;
   readonly threshold?: number;
   readonly svg?: string;
 }
@@ -34,19 +46,40 @@ export function addForecastCommands(program: Command): void {
     );
 
   forecast
-    .command('show <keyspace> <partition>')
-    .description('the newest forecast of a partition, region by region, and how good earlier ones were')
-    .option('--threshold <requests>', 'requests per window; says when, and how likely, they are exceeded', atLeastZero)
+    .command('show [keyspace] [partition]')
+    .description(
+      'the newest forecast of a partition, region by region, and how good earlier ones were; or one, made now, of a node or an entity',
+    )
+    .option('--node <node>', 'of this node, by its probes')
+    .addOption(new Option('--measure <what>', 'of the node (default: operations)').choices(Object.keys(NODE_MEASURES)))
+    .option('--entity <key>', 'of the documents of the keyspace with this key, hour by hour')
+    .addOption(new Option('--key-type <type>', 'type of the key in the documents (default: string)').choices(KEY_TYPES))
+    .option(
+      '--threshold <number>',
+      'requests per window, or what else is forecast; says when, and how likely, it is exceeded',
+      atLeastZero,
+    )
     .option('--svg <file>', 'also draw it into this file')
     .action(
-      withControl<ShowOptions>(async ({ control, options: { threshold, svg }, terminal }, keyspace, partition) => {
-        const { showForecast } = await import('../shown-forecast.js');
-        const forecasts = await showForecast(control, keyspace, partition, given({ threshold }));
-        if (svg !== undefined) {
+      withControl<ShowOptions>(async ({ control, options, terminal }, keyspace, partition) => {
+        const { threshold, svg } = options;
+        const draw = async (forecasts: readonly ShownSeries[]) => {
+          if (svg === undefined) return;
           const { forecastSvg } = await import('../forecast-svg.js');
           await writeFile(svg, forecastSvg(forecasts));
           terminal.note(`Drawn into ${svg}.`);
+        };
+        const made = await onDemand(control, options, keyspace, partition);
+        if (made !== undefined) {
+          if (made.kind === 'forecast') await draw([made]);
+          return terminal.result({ forecasts: [made] }, describeMade(made));
         }
+        if (keyspace === undefined || partition === undefined) {
+          throw new DroverError('InvalidRequest', 'say a keyspace and a partition, a keyspace and --entity, or --node');
+        }
+        const { showForecast } = await import('../shown-forecast.js');
+        const forecasts = await showForecast(control, keyspace, partition, given({ threshold }));
+        await draw(forecasts);
         terminal.result({ forecasts: forecasts.map(identified) }, forecastTables(forecasts));
       }),
     );
@@ -105,8 +138,39 @@ function forecastTables(forecasts: readonly ShownForecast[]): string {
   return forecasts.map(forecastTable).join('\n\n');
 }
 
-function forecastTable(forecast: ShownForecast): string {
-  const { region, model, madeAt, windowMs, level, mean, lower, upper, naive } = forecast;
+/** Of a node or an entity; undefined where a partition is meant. */
+async function onDemand(
+  control: ControlContext,
+  { node, measure, entity, keyType, threshold }: ShowOptions,
+  keyspace: string | undefined,
+  partition: string | undefined,
+): Promise<ForecastOnDemand | undefined> {
+  if (node === undefined && entity === undefined) return undefined;
+  const { forecastNode, forecastEntity } = await import('../forecast-on-demand.js');
+  if (node !== undefined) {
+    if (entity !== undefined || keyspace !== undefined)
+      throw new DroverError('InvalidRequest', 'a node has neither keyspace nor entity: leave them out');
+    return forecastNode(control, { node, ...given({ measure, threshold }) });
+  }
+  if (keyspace === undefined || partition !== undefined)
+    throw new DroverError('InvalidRequest', 'an entity is one of a keyspace: name that, and no partition');
+  return forecastEntity(control, { keyspace, key: entity!, ...given({ keyType, threshold }) });
+}
+
+function describeMade(made: ForecastOnDemand): string {
+  if (made.kind === 'forecast') return seriesTable(made);
+  const { title, windowMs, points, needed } = made;
+  return `${title}: too little is known, ${some(points, 'window')} of ${exactDuration(windowMs)} where ${needed} are needed.`;
+}
+
+const forecastTable = (forecast: ShownForecast): string =>
+  [
+    seriesTable(forecast),
+    ...(forecast.modelErrors.length === 0 ? [] : [`Errors of the last week's forecasts:`, errorTable(forecast)]),
+  ].join('\n');
+
+function seriesTable(forecast: ShownSeries): string {
+  const { title, model, madeAt, windowMs, level, mean, lower, upper, naive } = forecast;
   const steps = mean.map((value, i): Step => ({
     start: new Date(madeAt.getTime() + i * windowMs),
     mean: value,
@@ -115,29 +179,30 @@ function forecastTable(forecast: ShownForecast): string {
     naive: naive[i],
   }));
   const horizon = duration(windowMs * mean.length);
+  // Such as processor cores; of requests, parts do not matter.
+  const figure = Math.max(...upper) < 10 ? (value: number | undefined) => value?.toFixed(2) : count;
   return [
-    `Requests from ${region}, per ${exactDuration(windowMs)}, for the ${horizon} after ${moment(madeAt)} (model ${model}):`,
+    `${title}, per ${exactDuration(windowMs)}, for the ${horizon} after ${moment(madeAt)} (model ${model}):`,
     forecastPlot(forecast),
     table(
       steps,
       [
         { title: 'from', value: ({ start }) => moment(start) },
-        { title: 'expected', value: (step) => count(step.mean), right: true },
+        { title: 'expected', value: (step) => figure(step.mean), right: true },
         {
           title: `${Math.round(level * 100)} % within`,
-          value: (step) => `${count(step.lower)} to ${count(step.upper)}`,
+          value: (step) => `${figure(step.lower)} to ${figure(step.upper)}`,
           right: true,
         },
-        { title: 'seasonal naive', value: (step) => count(step.naive), right: true },
+        { title: 'seasonal naive', value: (step) => figure(step.naive), right: true },
       ],
       'It has no steps.',
     ),
     ...crossingSentence(forecast),
-    ...(forecast.modelErrors.length === 0 ? [] : [`Errors of the last week's forecasts:`, errorTable(forecast)]),
   ].join('\n');
 }
 
-function crossingSentence({ threshold, crossing, madeAt, windowMs }: ShownForecast): string[] {
+function crossingSentence({ threshold, crossing, madeAt, windowMs }: ShownSeries): string[] {
   if (threshold === undefined || crossing === undefined) return [];
   const likely = `with a probability of at most ${percent(crossing.largestProbability)} in one window`;
   return crossing.firstStep === undefined

@@ -27,6 +27,9 @@ const AT_ONCE = 1_000;
 export class AccessHistory {
   readonly top: AccessTop;
 
+  /** Length of the stretches that who asked for what is known of, after some hours. */
+  readonly hourMs: number;
+
   private readonly reads: AccessReads;
   /** A caller that repeats what may have been written gives the same records: they get the same ids. */
   private readonly ids = new WeakMap<AccessRecord, string>();
@@ -34,9 +37,10 @@ export class AccessHistory {
   /** @param windowMs length of the windows that records are rolled up to */
   constructor(
     private readonly collections: AccessCollections,
-    private readonly windowMs: number,
+    windowMs: number,
   ) {
-    this.reads = new AccessReads(collections, WINDOWS_PER_HOUR * windowMs);
+    this.hourMs = WINDOWS_PER_HOUR * windowMs;
+    this.reads = new AccessReads(collections, this.hourMs);
     this.top = new AccessTop(this.reads);
   }
 
@@ -88,7 +92,7 @@ export class AccessHistory {
     windowMs: number,
     range: PartitionRange = {},
   ): Promise<AccessWindow[]> {
-    const hourMs = WINDOWS_PER_HOUR * this.windowMs;
+    const { hourMs } = this;
     const span = (first: number, end: number) => ({ time: { $gte: new Date(first), $lt: new Date(end) } });
     // Whether all windows of an hour are there is told by the hour: whole ones are looked at.
     const [first, end] = hourMs > windowMs ? [startOf(from, hourMs), Math.ceil(to / hourMs) * hourMs] : [from, to];

@@ -26,7 +26,7 @@ export class AccessReads {
   constructor(
     readonly collections: AccessCollections,
     /** Length of the stretches that details are known of. */
-    private readonly hourMs: number,
+    readonly hourMs: number,
   ) {}
 
   /** Counts by tier, partition, region and window; those of hours by hour. */

@@ -1,7 +1,7 @@
 import { AccessCorrelation } from '../../domain/access-correlation.js';
 import type { UsedTogether } from '../../domain/access-correlation.js';
 import type { Token } from '../../domain/token.js';
-import { tokenFromBson } from '../codec.js';
+import { tokenFromBson, tokenToBson } from '../codec.js';
 import type { AccessReads } from './access-reads.js';
 
 /** Of which windows is spoken: Drover's time, milliseconds; `to` does not belong to them. */
@@ -61,6 +61,30 @@ export class AccessTop {
       requests,
       byRegion: new Map(regions.map((each) => [each.region, each.requests])),
     }));
+  }
+
+  /**
+   * Requests for one entity, at least, by the beginning of each hour (milliseconds) in which it was among the busiest; hours as long
+   * as those of roll-ups.
+   */
+  async entityHours(partition: string, token: Token, { keyspace, from, to }: AccessSpan): Promise<Map<number, number>> {
+    const time = { $toLong: '$time' };
+    const own = { $eq: [{ $arrayElemAt: ['$$each', 0] }, tokenToBson(token)] };
+    const rows = await this.reads.details<{ _id: number; requests: number }>(
+      { 'meta.keyspace': keyspace, 'meta.partition': partition },
+      { from, to },
+      [
+        { $project: { time: 1, tokens: { $filter: { input: '$tokens', as: 'each', cond: own } } } },
+        { $unwind: '$tokens' },
+        {
+          $group: {
+            _id: { $toDouble: { $subtract: [time, { $mod: [time, this.reads.hourMs] }] } },
+            requests: { $sum: { $arrayElemAt: ['$tokens', 1] } },
+          },
+        },
+      ],
+    );
+    return new Map(rows.map(({ _id, requests }) => [_id, requests]));
   }
 
   /** Requests per client network, at least: of each record only the busiest networks are known. */

@@ -14,6 +14,7 @@ import type { KeyspaceDocument } from './keyspaces.js';
 import { Keyspaces } from './keyspaces.js';
 import { Migrations } from './migrations.js';
 import { ModelChoices } from './model-choices.js';
+import { NodeReadings } from './node-readings.js';
 import { NodeUses } from './node-use.js';
 import { Nodes } from './nodes.js';
 import { Partitions } from './partitions.js';
@@ -32,6 +33,7 @@ const ACCESS_WINDOW_MS = 300_000;
 export class Catalog {
   readonly nodes: Nodes;
   readonly nodeUses: NodeUses;
+  readonly nodeReadings: NodeReadings;
   readonly keyspaces: Keyspaces;
   readonly partitions: Partitions;
   readonly migrations: Migrations;
@@ -55,7 +57,7 @@ export class Catalog {
   ) {
     const db = client.db(database);
     this.nodes = new Nodes(db.collection('nodes'));
-    this.nodeUses = new NodeUses(db.collection('access'));
+    this.nodeReadings = new NodeReadings(db.collection('nodeReadings'));
     this.keyspaces = new Keyspaces(db.collection('keyspaces'));
     this.partitions = new Partitions(client, db.collection('partitions'));
     this.migrations = new Migrations(db.collection('migrations'));
@@ -69,6 +71,7 @@ export class Catalog {
       details: db.collection<DetailsDocument>('accessDetails'),
     };
     this.access = new AccessHistory(access, accessWindowMs);
+    this.nodeUses = new NodeUses(access.records);
     this.accessRollUp = new AccessRollUp(
       client,
       { ...access, ingestions: db.collection('ingestions') },

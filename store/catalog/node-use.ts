@@ -1,4 +1,5 @@
 import type { Collection } from 'mongodb';
+import type { RecordDocument } from './access-documents.js';
 
 /** What a node has served of one partition. */
 export interface PartitionServed {
@@ -9,9 +10,9 @@ export interface PartitionServed {
   readonly errors: number;
 }
 
-/** What access records say of nodes. */
+/** What access records say of nodes, as long as they are not rolled up. */
 export class NodeUses {
-  constructor(private readonly access: Collection) {}
+  constructor(private readonly access: Collection<RecordDocument>) {}
 
   /** Since `from`, Drover's time, milliseconds; busiest first. */
   async servedBy(node: string, from: number): Promise<PartitionServed[]> {

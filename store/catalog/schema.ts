@@ -97,6 +97,14 @@ const MIGRATIONS: readonly { readonly version: number; readonly apply: (db: Db) 
         .toArray();
     },
   },
+  {
+    version: 5,
+    apply: async (db) => {
+      await db
+        .collection('nodeReadings')
+        .createIndexes([{ key: { node: 1, time: 1 } }, { key: { expireAt: 1 }, expireAfterSeconds: 0 }]);
+    },
+  },
 ];
 
 export const SCHEMA_VERSION = MIGRATIONS.at(-1)!.version;

@@ -5,11 +5,13 @@ import { MongoClient } from 'mongodb';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { AccessTopReport } from '../../client/access-top.js';
 import type { PartitionDetails } from '../../client/partitions.js';
+import type { ShownSeries } from '../../client/shown-forecast.js';
 import { openControl } from '../../client/context.js';
 import type { ControlContext } from '../../client/context.js';
 import { createKeyspace } from '../../client/keyspaces.js';
 import { registerNodes } from '../../client/nodes.js';
 import { loadConfiguration } from '../../config/index.js';
+import { tokenOfKey } from '../../store/key-token.js';
 import { useServers } from '../store/servers.js';
 import type { Shell } from './harness.js';
 import { passwordsOf, shell } from './harness.js';
@@ -106,7 +108,68 @@ describe('the command line', () => {
     );
   });
 
+  it('forecasts what a node does, of its probes, and says when it is too much', async () => {
+    const step = 300_000;
+    const now = Math.floor(Date.now() / step) * step;
+    const few = await the.drover('forecast', 'show', '--node', 'eu-1');
+    expect(few.stdout).toMatch(/Operations per second of node eu-1: too little is known, 0 windows of 5m where 576/);
+    // Three days, busier and busier in the day; the server has been started again once.
+    let operations = 0;
+    for (let time = now - 3 * 86_400_000, uptimeMs = step; time < now; time += step, uptimeMs += step) {
+      if (time === now - 86_400_000) [operations, uptimeMs] = [0, step];
+      const rate = 100 + 80 * Math.sin((2 * Math.PI * (time - now)) / 86_400_000);
+      operations += (rate * step) / 1_000;
+      const reading = { time, host: 'a', uptimeMs, operations, cpuMs: uptimeMs / 2, connections: 7 };
+      await control.catalog.nodeReadings.record('eu-1', reading, { windowMs: step, keepMs: 3_600_000 });
+    }
+    const shown = ['forecast', 'show', '--node', 'eu-1', '--threshold', '110'];
+    const [made] = (await the.drover(...shown, '--json')).json<{ forecasts: (ShownSeries & { kind: string })[] }>()
+      .forecasts;
+    expect(made).toMatchObject({ kind: 'forecast', title: 'Operations per second of node eu-1', threshold: 110 });
+    made!.mean.forEach((value, i) =>
+      expect(value).toBeCloseTo(100 + 80 * Math.sin((2 * Math.PI * (i * step)) / 86_400_000), -1),
+    );
+    expect(made!.crossing!.firstStep).toBeGreaterThan(2);
+    expect(made!.crossing!.largestProbability).toBeGreaterThan(0.9);
+    const people = await the.drover(...shown);
+    expect(people.stdout).toMatch(/More than 110 from .* on, with a probability of at most/);
+    const cpu = await the.drover('forecast', 'show', '--node', 'eu-1', '--measure', 'cpu');
+    expect(cpu.stdout).toMatch(/Busy processor cores of node eu-1[^]* 0\.50/);
+  });
+
+  it('forecasts a busy entity, hour by hour', async () => {
+    const hour = 3_600_000;
+    const now = Math.floor(Date.now() / hour) * hour;
+    const token = tokenOfKey('c1');
+    const common = { keyspace: KEYSPACE, partition, region: 'us', writes: 0, errors: 0, clients: [] };
+    const latencyMs = { sum: 0, max: 0 };
+    await control.catalog.access.append(
+      Array.from({ length: 96 }, (_, i) => i + 1).map((ago) => {
+        const requests = (now / hour - ago) % 24 < 12 ? 500 : 100;
+        const tokens = [[token, requests] as const];
+        return { ...common, latencyMs, tokens, time: now - ago * hour, reads: requests + 20 };
+      }),
+    );
+    // Most of them as they are after some hours.
+    const keep = { keepWindowsMs: hour, keepHoursMs: hour };
+    await control.catalog.accessRollUp.run({ before: now - 2 * hour, ...keep }, new AbortController().signal);
+    const shown = await the.drover('forecast', 'show', KEYSPACE, '--entity', 'c1', '--threshold', '300', '--json');
+    const [made] = shown.json<{ forecasts: (ShownSeries & { kind: string })[] }>().forecasts;
+    expect(made).toMatchObject({ kind: 'forecast', title: `Requests for c1 (${KEYSPACE}, ${partition})` });
+    expect(made!.mean).toHaveLength(12);
+    // By day it is above, by night it is not.
+    const expected = made!.mean.map((_, i) => ((now / hour + i) % 24 < 12 ? 500 : 100));
+    made!.mean.slice(1).forEach((value, i) => expect(Math.abs(value - expected[i + 1]!)).toBeLessThan(150));
+    expect(made!.crossing!.largestProbability).toBeGreaterThan(0.9);
+    const unknown = await the.drover('forecast', 'show', KEYSPACE, '--entity', 'nobody');
+    expect(unknown.exitCode).toBe(0);
+  });
+
   it.each([
+    [['forecast', 'show'], /say a keyspace and a partition/],
+    [['forecast', 'show', '--node', 'us-9'], /no node "us-9"/],
+    [['forecast', 'show', KEYSPACE, '--node', 'eu-1'], /leave them out/],
+    [['forecast', 'show', KEYSPACE, '--entity', 'x', '--key-type', 'number'], /not a number/],
     [['access', 'ingest', 'log', '--keyspace', KEYSPACE, '--format', 'xml'], /Allowed choices are jsonl, csv, clf/],
     [['access', 'ingest', 'log', '--keyspace', KEYSPACE, '--format', 'csv', '--map', 'who=x'], /FIELD=COLUMN/],
     [['access', 'ingest', 'log', '--format', 'csv'], /required option '--keyspace/],

@@ -169,7 +169,9 @@ describe('looking at things', () => {
     expect((await the.drover('forecast', 'show', 'shop.orders', 'p0', ...options)).json()).toMatchObject({
       forecasts: [{ id: 'f1', region: 'eu-west', mean: [100, 120], history: [], crossing: { firstStep: 1 } }],
     });
-    expect(await readFile(drawing, 'utf8')).toMatch(/^<svg [^]*eu-west: requests per 300 s[^]*<circle [^]*<\/svg>\n$/);
+    expect(await readFile(drawing, 'utf8')).toMatch(
+      /^<svg [^]*Requests from eu-west, per 300 s[^]*<circle [^]*<\/svg>\n$/,
+    );
     await rm(drawing);
   });
 

@@ -60,6 +60,11 @@ describe('in mode recommend, a forecast', () => {
       expect(probe).toMatchObject({ reachable: true, version: '6.0.5' });
       expect(probe!.connections).toBeGreaterThan(0);
     }
+    // Kept for forecasts of the nodes.
+    const node = (await the.control.catalog.nodes.list())[0]!._id;
+    const [reading] = await the.control.catalog.nodeReadings.list(node, 0, Date.now() + 1);
+    expect(reading!.cpuMs).toBeGreaterThan(0);
+    expect(reading!.timed).toBeGreaterThan(0);
     expect((await the.partition('p1')).handover).toBeNull();
   });
 
