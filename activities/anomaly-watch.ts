@@ -75,12 +75,14 @@ export class AnomalyWatch {
   /** Requests by window and partition. */
   private async totals(from: number, to: number): Promise<Map<number, Map<string, number>>> {
     const byWindow = new Map<number, Map<string, number>>();
-    for (const { start, partition, reads, writes } of await this.access.windows(
+    for (const { start, partition, reads, writes, spread = false } of await this.access.windows(
       this.keyspace,
       from,
       to,
       this.windowMs,
     )) {
+      // Even shares of an hour are smoother than windows: what is usual for these would look like an anomaly.
+      if (spread) continue;
       const requests = byWindow.get(start) ?? new Map<string, number>();
       byWindow.set(start, requests);
       requests.set(partition, (requests.get(partition) ?? 0) + reads + writes);

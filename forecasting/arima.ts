@@ -23,10 +23,18 @@ export const arima: ModelFamily = () => [
       const model = new ARIMA({ p: 2, d: 1, q: 2, verbose: false });
       try {
         const [means] = model.train(rest).predict(horizon);
-        return means.map((value, step) => value + profile[step % profile.length]!);
+        const [low, high] = plausible(rest);
+        return means.map((value, step) => Math.min(high, Math.max(low, value)) + profile[step % profile.length]!);
       } finally {
         model.destroy();
       }
     },
   }),
 ];
+
+/** Some fits are not stable, and run away within hours, by any number of digits. What was there lately bounds what comes. */
+function plausible(rest: readonly number[]): readonly [low: number, high: number] {
+  const [low, high] = [Math.min(...rest), Math.max(...rest)];
+  const margin = (high - low) / 2;
+  return [low - margin, high + margin];
+}

@@ -98,7 +98,7 @@ const MIGRATIONS: readonly { readonly version: number; readonly apply: (db: Db) 
     },
   },
   {
-    version: 5,
+    version: 6,
     apply: async (db) => {
       await db
         .collection('nodeReadings')

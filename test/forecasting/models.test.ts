@@ -3,7 +3,7 @@ import { meanAbsoluteError } from '../../domain/forecast-error.js';
 import { attemptForecast } from '../../forecasting/attempt.js';
 import type { ForecastModel } from '../../forecasting/model.js';
 import { familiesNamed, modelsFor } from '../../forecasting/models.js';
-import { seasonal } from './series-samples.js';
+import { noise, seasonal } from './series-samples.js';
 
 const request = { seasons: [24], unit: 1, horizon: 24 };
 
@@ -95,4 +95,12 @@ describe('an attempt', () => {
       mean: Float64Array.of(0, 2, 0),
     });
   });
+});
+
+it('arima stays where values were lately, also when its fit is not stable', () => {
+  const random = noise(2);
+  const bursts = Array.from({ length: 200 }, () => Math.round(20 * random() ** 6 * (random() < 0.1 ? 20 : 1)));
+  const asked = { seasons: [], unit: 1, horizon: 200 };
+  const most = Math.max(...forecastOf(named('arima', asked), bursts, asked));
+  expect(most).toBeLessThanOrEqual(1.5 * Math.max(...bursts));
 });
