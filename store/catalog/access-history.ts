@@ -230,7 +230,9 @@ export class AccessHistory {
 }
 
 /** Whether all that failed is there already. */
-const areThere = (error: unknown): boolean =>
-  error instanceof MongoBulkWriteError &&
-  [error.writeErrors].flat().every(({ code }) => code === ServerError.duplicateKey) &&
-  error.result.getWriteConcernError() == null;
+function areThere(error: unknown): boolean {
+  if (!(error instanceof MongoBulkWriteError) || error.result.getWriteConcernError() != null) return false;
+  const refused = [error.writeErrors].flat();
+  // Without any it wraps what is no answer of the server.
+  return refused.length > 0 && refused.every(({ code }) => code === ServerError.duplicateKey);
+}
