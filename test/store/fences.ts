@@ -1,4 +1,5 @@
 import type { Db } from 'mongodb';
+import { MongoWriteConcernError } from 'mongodb';
 import type { Interval } from '../../domain/token.js';
 import * as fences from '../../store/fenced-collection.js';
 import { dropGates, makeGates, newGates } from '../../store/gates.js';
@@ -11,7 +12,18 @@ export const createFenced = (db: Db, collection: string, keyField: string, accep
 export async function setAccepted(db: Db, collection: string, keyField: string, accepted: readonly Interval[]) {
   const gates = newGates('p0', 1).slice(0, 1);
   await makeGates(db, collection, gates);
-  const done = await fences.setAccepted(db, collection, { keyField, accepted }, gates[0]!);
-  await dropGates(db, collection, () => true);
+  const done = await confirmed(() => fences.setAccepted(db, collection, { keyField, accepted }, gates[0]!));
+  await confirmed(() => dropGates(db, collection, () => true));
   if (!done) throw new Error(`a transaction holds ${collection}`);
+}
+
+/** On a busy machine the majority of one may take longer than a step allows. */
+async function confirmed<T>(change: () => Promise<T>): Promise<T> {
+  for (;;) {
+    try {
+      return await change();
+    } catch (error) {
+      if (!(error instanceof MongoWriteConcernError)) throw error;
+    }
+  }
 }
