@@ -19,5 +19,7 @@ export function originOf({ ip, region }: OriginOptions, ownRegion: string): Orig
       );
     }
   }
-  return { region: region ?? ownRegion, ...(ip === undefined ? {} : { network: clientNetwork(ip) }) };
+  // A header that a client made up must not fail its request: what names no network is left out.
+  const network = ip === undefined ? undefined : clientNetwork(ip);
+  return { region: region ?? ownRegion, ...(network === undefined ? {} : { network }) };
 }

@@ -50,7 +50,7 @@ export function accessHistory(
       writes: requests,
       errors: 0,
       latencyMs: { sum: 0, max: 0 },
-      clients: [[clientNetwork(ADDRESSES[region]!), 2 * requests] as const],
+      clients: [[clientNetwork(ADDRESSES[region]!)!, 2 * requests] as const],
       tokens: tokenCounts,
     };
   });

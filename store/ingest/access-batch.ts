@@ -71,7 +71,8 @@ export class AccessBatch {
     const kind = parseOperation(operation);
     const failed = parseFailed(status);
     const ms = parseLatency(latency, meaning.latencyUnit);
-    const from = client === undefined || client === null || client === '' ? undefined : this.networkOf(client);
+    const from =
+      client === undefined || client === null || client === '' || client === '-' ? undefined : this.networkOf(client);
     if (place === null) {
       this.skipped += 1;
       return;
@@ -163,6 +164,7 @@ export class AccessBatch {
     let known = this.networks.get(value);
     if (known === undefined) {
       const network = clientNetwork(value);
+      if (network === undefined) throw new BadLine('its client is neither an address nor a name');
       known = { network, hash: tokenOfKey(network) };
       if (this.networks.size === REMEMBERED) this.networks.clear();
       this.networks.set(value, known);
