@@ -1,11 +1,9 @@
 import Papa from 'papaparse';
 import { BadLine } from '../../domain/access-log.js';
+import { CsvCut } from './csv-cut.js';
 import type { LineReader, LineSink } from './log-lines.js';
-import { countLine, NEWLINE, upToLastNewline } from './log-lines.js';
+import { countLine } from './log-lines.js';
 
-const QUOTE = 0x22;
-/** A record that has not ended after so many bytes has a quotation mark too much or too few. */
-const LONGEST_RECORD = 1024 * 1024;
 /** Lines that one record may go over, where a piece has broken quotes. */
 const MOST_LINES = 100;
 
@@ -35,8 +33,9 @@ export function csv(columns: number, fields: readonly number[], delimiter: strin
     return lines.length;
   };
 
+  const cut = new CsvCut(delimiter);
   return {
-    wholeRecords,
+    wholeRecords: (bytes, seen) => cut.wholeRecords(bytes, seen),
     read: (text, firstLine, sink) => {
       const plain = text.includes('\r') ? text.replaceAll('\r\n', '\n') : text;
       const isQuoted = plain.includes('"');
@@ -61,20 +60,6 @@ export function csvHeader(text: string, delimiter: string): string[] {
   return first.map((name) => name.trim());
 }
 
-/** A line break between an odd number of quotation marks and the next one is part of a value. */
-export function wholeRecords(bytes: Buffer): number {
-  let end = upToLastNewline(bytes);
-  let quotes = 0;
-  for (let at = bytes.indexOf(QUOTE); at >= 0 && at < end; at = bytes.indexOf(QUOTE, at + 1)) quotes++;
-  while (quotes % 2 === 1) {
-    const lastQuote = bytes.lastIndexOf(QUOTE, end - 1);
-    end = lastQuote <= 0 ? 0 : bytes.lastIndexOf(NEWLINE, lastQuote) + 1;
-    quotes = 0;
-    for (let at = bytes.indexOf(QUOTE); at >= 0 && at < end; at = bytes.indexOf(QUOTE, at + 1)) quotes++;
-  }
-  return end === 0 && bytes.length > LONGEST_RECORD ? upToLastNewline(bytes) : end;
-}
-
 function recordFrom(
   lines: readonly string[],
   at: number,
@@ -82,7 +67,10 @@ function recordFrom(
 ): { readonly row: readonly string[]; readonly lines: number } | undefined {
   let text = '';
   for (let count = 1; count <= MOST_LINES && at + count <= lines.length; count++) {
-    text += (count === 1 ? '' : '\n') + lines[at + count - 1]!;
+    const line = lines[at + count - 1]!;
+    text += (count === 1 ? '' : '\n') + line;
+    // Nothing is closed without one.
+    if (count > 1 && !line.includes('"')) continue;
     const { data, errors } = rowsOf(text, delimiter);
     if (errors.every(({ type }) => type !== 'Quotes')) {
       return data.length === 1 ? { row: data[0]!, lines: count } : undefined;

@@ -215,7 +215,7 @@ export class Ingestion {
           this.progress = { ...this.progress, openEnd: false };
         }
       }
-      const whole = tooLong || isRest ? 0 : this.reader!.wholeRecords(held);
+      const whole = tooLong || isRest ? 0 : this.reader!.wholeRecords(held, rest.length);
       if (whole > 0) this.count(held.subarray(0, whole));
       rest = Buffer.from(held.subarray(whole));
       if (rest.length > LONGEST_LINE) {

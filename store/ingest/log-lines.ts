@@ -14,8 +14,12 @@ export interface LineSink {
 
 /** Reads whole lines of one format. */
 export interface LineReader {
-  /** How many bytes from the start of `bytes` are whole records; 0 where the first one has not ended yet. */
-  wholeRecords(bytes: Buffer): number;
+  /**
+   * How many bytes from the start of `bytes` are whole records; 0 where the first one has not ended yet.
+   *
+   * @param seen of the bytes, so many were left of those before; 0 to begin anew
+   */
+  wholeRecords(bytes: Buffer, seen: number): number;
   /**
    * @param text whole records
    * @param firstLine number of its first line in the log
