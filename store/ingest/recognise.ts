@@ -22,7 +22,7 @@ export async function recognise(
   content: Content,
   candidatesFor: (first: Mark | undefined) => Promise<IngestionDocument[]>,
 ): Promise<Recognised> {
-  const fingerprint = new Fingerprint();
+  let fingerprint = new Fingerprint();
   /** @returns false at the end of the content */
   const readTo = async (length: number): Promise<boolean> => {
     while (fingerprint.length < length) {
@@ -38,19 +38,28 @@ export async function recognise(
   await readTo(FIRST_MARK);
   const known = await candidatesFor(fingerprint.marks[0]);
   let candidates = known.filter(({ position }) => position > 0);
+  let reached: IngestionDocument | undefined;
   while (candidates.length > 0) {
-    const next = Math.min(...candidates.flatMap((each) => lengthsToCompare(each, fingerprint.length)));
+    const next = Math.min(...candidates.map((each) => nextToCompare(each, fingerprint.length)));
     const isLonger = await readTo(next);
     const same = candidates.filter((each) => agrees(each, fingerprint));
     if (!isLonger) {
-      // What is left of it lies between two marks of a longer one.
-      const [ingestion] = same.filter(({ position }) => position > fingerprint.length);
-      if (ingestion !== undefined && fingerprint.length >= FIRST_MARK) return { kind: 'shorter', ingestion };
+      const ingestion = same.find((each) => each.position > fingerprint.length && hasMarks(each, fingerprint));
+      if (ingestion !== undefined && fingerprint.isMarkedToItsEnd) return { kind: 'shorter', ingestion };
       break;
     }
-    const [reached] = same.filter(({ position }) => position === fingerprint.length);
+    reached = same.find(({ position }) => position === fingerprint.length) ?? reached;
     candidates = same.filter(({ position }) => position > fingerprint.length);
-    if (reached !== undefined && candidates.length === 0) return { kind: 'continued', ingestion: reached, fingerprint };
+    if (reached?.position === fingerprint.length && candidates.length === 0) {
+      return { kind: 'continued', ingestion: reached, fingerprint };
+    }
+  }
+  if (reached !== undefined) {
+    // A longer one was like it for a while.
+    await content.rewind();
+    fingerprint = new Fingerprint();
+    await readTo(reached.position);
+    return { kind: 'continued', ingestion: reached, fingerprint };
   }
   await readTo(HEAD);
   await content.rewind();
@@ -61,12 +70,19 @@ export async function recognise(
   };
 }
 
-/** Where something of it is known beyond `length` bytes. */
-const lengthsToCompare = ({ marks, position }: IngestionDocument, length: number): number[] =>
-  [...marks.map((mark) => mark.length), position].filter((each) => each > length);
+/** The next length at which something of it is known. */
+const nextToCompare = ({ marks, position }: IngestionDocument, length: number): number =>
+  marks.find((mark) => mark.length > length)?.length ?? position;
 
-/** Whether all that is known of both, as far as the content was read, is the same. */
+/** Whether all that is known of the ingestion, as far as the content was read, is true of the content. */
 function agrees({ marks, position, positionHash }: IngestionDocument, content: Fingerprint): boolean {
   if (position === content.length && positionHash !== content.current()) return false;
-  return content.marks.every((mark, i) => marks[i] === undefined || marks[i].hash === mark.hash);
+  const hashes = new Map(content.marks.map(({ length, hash }) => [length, hash]));
+  return marks.every(({ length, hash }) => length > content.length || hashes.get(length) === hash);
+}
+
+/** Whether all that is known of the content is true of the ingestion. */
+function hasMarks({ marks }: IngestionDocument, content: Fingerprint): boolean {
+  const hashes = new Map(marks.map(({ length, hash }) => [length, hash]));
+  return content.marks.every(({ length, hash }) => hashes.get(length) === hash);
 }
