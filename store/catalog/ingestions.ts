@@ -48,6 +48,9 @@ export interface IngestionDocument extends IngestionProgress {
   updatedAt: Date;
 }
 
+/** Whether any of its lines was understood. */
+export const hasCounted = ({ accesses, skipped }: IngestionProgress): boolean => accesses + skipped > 0;
+
 export class Ingestions {
   constructor(private readonly collection: Collection<IngestionDocument>) {}
 
@@ -94,6 +97,19 @@ export class Ingestions {
       { returnDocument: 'after' },
     );
     return found ?? undefined;
+  }
+
+  /** Has it begin anew, where nothing of it was counted. @returns false when the lease is somebody else's by now */
+  async restart(
+    { _id, columns }: Pick<IngestionDocument, '_id' | 'columns'>,
+    holder: string,
+    begun: IngestionProgress & Pick<IngestionDocument, 'file' | 'settings'>,
+  ): Promise<boolean> {
+    const { matchedCount } = await this.collection.updateOne(
+      { _id, 'lease.holder': holder, accesses: 0, skipped: 0 },
+      columns === undefined ? { $set: begun, $unset: { columns: '' } } : { $set: { ...begun, columns } },
+    );
+    return matchedCount === 1;
   }
 
   /** @returns false when the lease is somebody else's by now */

@@ -5,6 +5,7 @@ import type { AccessRecord } from '../../domain/access.js';
 import { DroverError } from '../../domain/errors.js';
 import type { AccessHistory } from '../catalog/access-history.js';
 import type { IngestionDocument, IngestionProgress, Ingestions } from '../catalog/ingestions.js';
+import { hasCounted } from '../catalog/ingestions.js';
 import type { AccessBatch } from './access-batch.js';
 import type { Content } from './content.js';
 import { Fingerprint } from './fingerprint.js';
@@ -82,7 +83,7 @@ export class Ingestion {
   /** @throws DroverError `Refused`, `InvalidRequest`; what was thrown by the signal */
   async run(recognised: Recognised): Promise<IngestionReport> {
     await this.begin(recognised);
-    const linesBefore = this.progress.lines;
+    const linesBefore = recognised.kind === 'continued' ? this.progress.lines : 0;
     const renewal = setInterval(() => void this.renew().catch((error: unknown) => (this.failure ??= error)), RENEW_MS);
     try {
       await this.removeDisowned();
@@ -117,10 +118,6 @@ export class Ingestion {
       return;
     }
     const { keyspace, file, settings } = this.options;
-    // Of those that begin like it, and then differ.
-    const twins = recognised.known.filter(
-      ({ _id, position }) => position > 0 && _id.startsWith(`${keyspace}/${recognised.head}`),
-    ).length;
     const now = new Date();
     const columns = await this.readHeader();
     const { length: position, marks } = this.fingerprint;
@@ -132,8 +129,8 @@ export class Ingestion {
       lines: columns === undefined ? 0 : 1,
     };
     this.reader = this.options.readerFor(columns);
-    this.ingestion = {
-      _id: `${keyspace}/${recognised.head}${twins === 0 ? '' : `/${twins}`}`,
+    const begun: IngestionDocument = {
+      _id: newId(keyspace, recognised),
       keyspace,
       file,
       settings,
@@ -143,11 +140,11 @@ export class Ingestion {
       startedAt: now,
       updatedAt: now,
     };
-    await ingestions.insert(this.ingestion);
+    await ingestions.insert(begun);
     // It may be there: of a process that has not come to store anything.
-    this.ingestion = await this.acquire(this.ingestion);
-    if (this.ingestion.accesses + this.ingestion.bad + this.ingestion.skipped > 0) {
-      await ingestions.release(this.ingestion._id, this.holder, []);
+    this.ingestion = await this.acquire(begun);
+    if (!(await ingestions.restart(begun, this.holder, { ...this.progress, file, settings }))) {
+      await ingestions.release(begun._id, this.holder, []);
       throw new DroverError('Refused', 'another process has counted it meanwhile: run it again');
     }
   }
@@ -346,6 +343,15 @@ function spanOf({ from, to }: IngestionProgress, first = Infinity, last = -Infin
   const least = Math.min(first, from?.getTime() ?? Infinity);
   const most = Math.max(last, to?.getTime() ?? -Infinity);
   return Number.isFinite(least) ? { from: new Date(least), to: new Date(most) } : {};
+}
+
+/** Others begin like it, and then differ; one of which nothing was counted may be this one. */
+function newId(keyspace: string, { head, known }: Extract<Recognised, { kind: 'new' }>): string {
+  const taken = new Set(known.filter(hasCounted).map(({ _id }) => _id));
+  const first = `${keyspace}/${head}`;
+  let id = first;
+  for (let twin = 1; taken.has(id); twin++) id = `${first}/${twin}`;
+  return id;
 }
 
 const superseded = () =>

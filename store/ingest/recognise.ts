@@ -1,4 +1,5 @@
 import type { IngestionDocument } from '../catalog/ingestions.js';
+import { hasCounted } from '../catalog/ingestions.js';
 import type { Content } from './content.js';
 import type { Mark } from './fingerprint.js';
 import { Fingerprint, FIRST_MARK } from './fingerprint.js';
@@ -16,6 +17,8 @@ const HEAD = 64 * 1024;
 
 /**
  * Finds out whether a content, or the beginning of it, has been ingested: by the hashes of its beginning, all of which have to agree.
+ * What has been read without anything to count, as with options that did not fit, has not been ingested.
+ *
  * Reads as far as it takes to know, and leaves the content there or at its beginning.
  */
 export async function recognise(
@@ -37,7 +40,7 @@ export async function recognise(
 
   await readTo(FIRST_MARK);
   const known = await candidatesFor(fingerprint.marks[0]);
-  let candidates = known.filter(({ position }) => position > 0);
+  let candidates = known.filter((each) => each.position > 0 && hasCounted(each));
   let reached: IngestionDocument | undefined;
   while (candidates.length > 0) {
     const next = Math.min(...candidates.map((each) => nextToCompare(each, fingerprint.length)));

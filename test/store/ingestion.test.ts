@@ -156,6 +156,23 @@ describe('a log from elsewhere', () => {
     expect(loads.flat()).toEqual([{ token: tokenOfKey(7), load: 30 }]);
   });
 
+  it('of which no line could be counted is read anew, with other options', async () => {
+    const path = await file('w.csv', `when,customer,region\n${`2013-01-05T00:00:00Z,c1,eu\n`.repeat(30)}`);
+    const wrong = { format: 'csv', map: { time: 'region' } } as const;
+    expect(await ingest(path, wrong)).toMatchObject({ accesses: 0, bad: 30 });
+    expect(await ingest(path, wrong)).toMatchObject({ linesRead: 31, bad: 30 });
+    const right = { format: 'csv', map: { time: 'when' } } as const;
+    expect(await ingest(path, right)).toMatchObject({ linesBefore: 0, accesses: 30, bad: 0, badLines: [] });
+    expect(await ingest(path, right)).toMatchObject({ linesRead: 0, accesses: 30 });
+    await expect(ingest(path, wrong)).rejects.toMatchObject({ code: 'InvalidRequest' });
+    // Nor does a header alone decide how files that have the same one are read.
+    const header = 'time,customer,client\n';
+    await ingest(await file('header.csv', header), { format: 'csv', region: 'eu' });
+    const later = await file('later.csv', `${header}2013-01-05T00:00:00Z,c1,10.0.0.1\n`);
+    expect(await ingest(later, { format: 'csv', region: 'us' })).toMatchObject({ accesses: 1, bad: 0 });
+    expect(await counted()).toBe(31);
+  });
+
   it.each<[string, Partial<IngestionRequest>, RegExp]>([
     ['an unknown keyspace', { keyspace: 'shop.carts' }, /no keyspace "shop.carts"/],
     ['a file that is not there', { file: '/nowhere.jsonl' }, /no such file/],
