@@ -107,12 +107,9 @@ export class AccessRollUp {
 
   private async openBatches(session: ClientSession): Promise<string[]> {
     const open = await this.collections.ingestions
-      .find(
-        { $or: [{ pending: { $exists: true } }, { 'disowned.0': { $exists: true } }] },
-        { session, projection: { pending: 1, disowned: 1 } },
-      )
+      .find({ 'uncounted.0': { $exists: true } }, { session, projection: { uncounted: 1 } })
       .toArray();
-    return open.flatMap(({ pending, disowned }) => [...(pending === undefined ? [] : [pending]), ...disowned]);
+    return open.flatMap(({ uncounted }) => uncounted.map(({ batch }) => batch));
   }
 
   private async addCounts(session: ClientSession, place: Place, { counts }: RolledUp, request: RollUpRequest) {

@@ -8,7 +8,19 @@ export interface BadLineNote {
   reason: string;
 }
 
-/** How far a log has been counted. All of it is of what is stored; what is being stored is `pending`. */
+/** A batch of records that may be stored, wholly or in part, and does not count. */
+export interface UncountedBatch {
+  batch: string;
+  /** When it was announced. */
+  at: Date;
+}
+
+/** Who has not renewed a lease for so long is dead, also when nobody wants it. */
+const DEAD_MS = 10 * 60_000;
+/** What a process that was asleep, or a server, may still store under a name is removed for so long. */
+const UNCOUNTED_MS = 24 * 3_600_000;
+
+/** How far a log has been counted. All of it is of what is stored; what is being stored is `uncounted`. */
 export interface IngestionProgress {
   /** Bytes of the content, uncompressed; the end of a line. */
   position: number;
@@ -38,10 +50,8 @@ export interface IngestionDocument extends IngestionProgress {
   settings: string;
   /** Names of the columns, in a format with a header. */
   columns?: string[];
-  /** Name of the batch of records that may be stored, wholly or in part, but is not counted above. */
-  pending?: string;
-  /** Batches that a process which was thought dead may still store: removed once more at the end. */
-  disowned: string[];
+  /** The batch that is being stored, and those that were given up: removed at each run, as somebody may have been asleep. */
+  uncounted: UncountedBatch[];
   /** Who is at it, and until when unless that is renewed. */
   lease?: { holder: string; until: Date };
   startedAt: Date;
@@ -75,25 +85,15 @@ export class Ingestions {
   }
 
   /**
-   * Takes the ingestion over, unless somebody is at it; what that one may still store is disowned. By the server's clock.
+   * Takes the ingestion over, unless somebody is at it. By the server's clock.
    *
    * @returns as it is now; undefined when somebody is at it
    */
   async acquire(id: string, holder: string, leaseMs: number): Promise<IngestionDocument | undefined> {
     const free = { $or: [{ lease: { $exists: false } }, { $expr: { $lt: ['$lease.until', '$$NOW'] } }] };
-    const pending = { $cond: [{ $gt: ['$pending', null] }, ['$pending'], []] };
     const found = await this.collection.findOneAndUpdate(
       { _id: id, ...free },
-      [
-        {
-          $set: {
-            lease: { holder, until: { $add: ['$$NOW', leaseMs] } },
-            disowned: { $setUnion: ['$disowned', pending] },
-            updatedAt: '$$NOW',
-          },
-        },
-        { $unset: 'pending' },
-      ],
+      [{ $set: { lease: { holder, until: { $add: ['$$NOW', leaseMs] } }, updatedAt: '$$NOW' } }],
       { returnDocument: 'after' },
     );
     return found ?? undefined;
@@ -121,12 +121,12 @@ export class Ingestions {
     return matchedCount === 1;
   }
 
-  /** @returns false when the lease is somebody else's by now */
+  /** Announces a batch. @returns false when the lease is somebody else's by now */
   async beginBatch(id: string, holder: string, batch: string): Promise<boolean> {
-    const { matchedCount } = await this.collection.updateOne(
-      { _id: id, 'lease.holder': holder },
-      { $set: { pending: batch } },
-    );
+    const announced = { batch: { $literal: batch }, at: '$$NOW' };
+    const { matchedCount } = await this.collection.updateOne({ _id: id, 'lease.holder': holder }, [
+      { $set: { uncounted: { $concatArrays: ['$uncounted', [announced]] } } },
+    ]);
     return matchedCount === 1;
   }
 
@@ -138,17 +138,40 @@ export class Ingestions {
     progress: IngestionProgress & Pick<IngestionDocument, 'file' | 'settings'>,
   ): Promise<boolean> {
     const { matchedCount } = await this.collection.updateOne(
-      { _id: id, 'lease.holder': holder, pending: batch },
-      { $set: progress, $unset: { pending: '' }, $currentDate: { updatedAt: true } },
+      { _id: id, 'lease.holder': holder, 'uncounted.batch': batch },
+      { $set: progress, $pull: { uncounted: { batch } }, $currentDate: { updatedAt: true } },
     );
     return matchedCount === 1;
   }
 
-  /** @param removed batches that have been removed once more */
-  async release(id: string, holder: string, removed: readonly string[]): Promise<void> {
-    await this.collection.updateOne(
-      { _id: id, 'lease.holder': holder },
-      { $unset: { lease: '' }, $pull: { disowned: { $in: [...removed] } } },
+  /**
+   * Batches of a keyspace that do not count and that nobody is storing, as far as is known: of an ingestion whose lease the caller has, and
+   * of those that nobody has a lease of. A lease of somebody who is long dead is taken away, so that what he may yet store does not count.
+   */
+  async uncounted(keyspace: string, own: string): Promise<UncountedBatch[]> {
+    const some = { keyspace, 'uncounted.0': { $exists: true } };
+    const isDead = { $expr: { $lt: ['$lease.until', { $subtract: ['$$NOW', DEAD_MS] }] } };
+    await this.collection.updateMany(
+      { ...some, _id: { $ne: own }, lease: { $exists: true }, ...isDead },
+      { $unset: { lease: '' } },
     );
+    const found = await this.collection
+      .find({ ...some, $or: [{ _id: own }, { lease: { $exists: false } }] }, { projection: { uncounted: 1 } })
+      .toArray();
+    return found.flatMap(({ uncounted }) => uncounted);
+  }
+
+  /** They have been removed: those that nobody can store any more are left to oblivion. */
+  async forget(keyspace: string, removed: readonly UncountedBatch[]): Promise<void> {
+    const old = removed.filter(({ at }) => at.getTime() < Date.now() - UNCOUNTED_MS).map(({ batch }) => batch);
+    if (old.length === 0) return;
+    await this.collection.updateMany(
+      { keyspace, 'uncounted.batch': { $in: old } },
+      { $pull: { uncounted: { batch: { $in: old } } } },
+    );
+  }
+
+  async release(id: string, holder: string): Promise<void> {
+    await this.collection.updateOne({ _id: id, 'lease.holder': holder }, { $unset: { lease: '' } });
   }
 }

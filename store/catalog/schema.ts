@@ -105,6 +105,22 @@ const MIGRATIONS: readonly { readonly version: number; readonly apply: (db: Db) 
         .createIndexes([{ key: { node: 1, time: 1 } }, { key: { expireAt: 1 }, expireAfterSeconds: 0 }]);
     },
   },
+  {
+    version: 7,
+    apply: async (db) => {
+      const ingestions = db.collection('ingestions');
+      const pending = { $cond: [{ $gt: ['$pending', null] }, ['$pending'], []] };
+      const names = { $concatArrays: [{ $ifNull: ['$disowned', []] }, pending] };
+      await ingestions.updateMany({ uncounted: { $exists: false } }, [
+        { $set: { uncounted: { $map: { input: names, as: 'batch', in: { batch: '$$batch', at: '$$NOW' } } } } },
+        { $unset: ['pending', 'disowned'] },
+      ]);
+      await ingestions.createIndex(
+        { keyspace: 1, updatedAt: 1 },
+        { partialFilterExpression: { 'uncounted.0': { $exists: true } } },
+      );
+    },
+  },
 ];
 
 export const SCHEMA_VERSION = MIGRATIONS.at(-1)!.version;

@@ -58,8 +58,8 @@ export interface IngestionReport {
  * Counts a log into the access history: as a stream, in constant memory, and each line once, however often it is begun.
  *
  * Lines are counted in batches, which bear a name. A batch is announced, its records are stored, then the position behind it is; what
- * a crash leaves of an announced one is removed by its name before the lines are counted again. One process at a time holds the
- * ingestion's lease.
+ * there is of one that came no further is removed by its name: by the process itself, and by later runs for a day, as it may be stored
+ * late. A name is used for one try only. One process at a time holds the ingestion's lease.
  */
 export class Ingestion {
   private readonly holder = nanoid();
@@ -72,7 +72,6 @@ export class Ingestion {
   private writing: Promise<void> = Promise.resolve();
   private failure: unknown;
   private batches = 0;
-  private removed: readonly string[] = [];
 
   constructor(
     private readonly stores: IngestionStores,
@@ -86,19 +85,18 @@ export class Ingestion {
     const linesBefore = recognised.kind === 'continued' ? this.progress.lines : 0;
     const renewal = setInterval(() => void this.renew().catch((error: unknown) => (this.failure ??= error)), RENEW_MS);
     try {
-      await this.removeDisowned();
+      await this.removeUncounted();
       await this.readAll();
       await this.flush();
       await this.writing;
       this.throwIfFailed();
-      await this.removeDisowned();
-      this.removed = this.ingestion.disowned;
+      await this.removeUncounted();
       return { ingestion: { ...this.ingestion, ...this.progress }, linesBefore };
     } finally {
       clearInterval(renewal);
       // A batch under way is brought to its end: nobody has to wait for the lease then.
       await this.writing;
-      await this.stores.ingestions.release(this.ingestion._id, this.holder, this.removed);
+      await this.stores.ingestions.release(this.ingestion._id, this.holder);
     }
   }
 
@@ -110,7 +108,7 @@ export class Ingestion {
       this.fingerprint = recognised.fingerprint;
       const { position, positionHash } = this.ingestion;
       if (position !== this.fingerprint.length || positionHash !== this.fingerprint.current()) {
-        await ingestions.release(this.ingestion._id, this.holder, []);
+        await ingestions.release(this.ingestion._id, this.holder);
         throw new DroverError('Refused', 'another process has counted on meanwhile: run it again');
       }
       this.progress = this.ingestion;
@@ -136,7 +134,7 @@ export class Ingestion {
       settings,
       ...(columns === undefined ? {} : { columns }),
       ...this.progress,
-      disowned: [],
+      uncounted: [],
       startedAt: now,
       updatedAt: now,
     };
@@ -144,7 +142,7 @@ export class Ingestion {
     // It may be there: of a process that has not come to store anything.
     this.ingestion = await this.acquire(begun);
     if (!(await ingestions.restart(begun, this.holder, { ...this.progress, file, settings }))) {
-      await ingestions.release(begun._id, this.holder, []);
+      await ingestions.release(begun._id, this.holder);
       throw new DroverError('Refused', 'another process has counted it meanwhile: run it again');
     }
   }
@@ -300,25 +298,34 @@ export class Ingestion {
   private async store(records: readonly AccessRecord[], progress: IngestionProgress): Promise<void> {
     const { ingestions, access } = this.stores;
     const { _id } = this.ingestion;
-    const batch = `${this.holder}/${++this.batches}`;
-    if (!(await ingestions.beginBatch(_id, this.holder, batch))) throw superseded();
+    const { file, settings } = this.options;
     for (let tries = 1; ; tries++) {
       // One that was asleep for that long may be thought dead.
       if (performance.now() - this.renewedAt > LEASE_MS) await this.renew();
+      // Of a try whose outcome is not known, records may be stored later on: the next one has another name.
+      const batch = `${this.holder}/${++this.batches}`;
+      if (!(await ingestions.beginBatch(_id, this.holder, batch))) throw superseded();
       try {
-        await access.append(records, batch);
-        break;
+        // Copies are records of their own: those of an earlier try may be there, or come.
+        await access.append(tries === 1 ? records : records.map((record) => ({ ...record })), batch);
       } catch (error) {
         if (tries === TRIES) throw error;
         await access.removeBatch(batch);
+        continue;
       }
+      if (await ingestions.endBatch(_id, this.holder, batch, { ...progress, file, settings })) return;
+      // Whoever took over may have looked before they were stored.
+      await access.removeBatch(batch);
+      throw superseded();
     }
-    const { file, settings } = this.options;
-    if (!(await ingestions.endBatch(_id, this.holder, batch, { ...progress, file, settings }))) throw superseded();
   }
 
-  private async removeDisowned(): Promise<void> {
-    for (const batch of this.ingestion.disowned) await this.stores.access.removeBatch(batch);
+  private async removeUncounted(): Promise<void> {
+    const { ingestions, access } = this.stores;
+    const { keyspace } = this.options;
+    const batches = await ingestions.uncounted(keyspace, this.ingestion._id);
+    for (const { batch } of batches) await access.removeBatch(batch);
+    await ingestions.forget(keyspace, batches);
   }
 
   private throwIfFailed(): void {

@@ -146,14 +146,14 @@ describe('access records that are rolled up', () => {
 
   it('are not, as long as their batch may still be taken away', async () => {
     const keyspace = 'shop.batch';
-    const ingestions = db().collection<{ _id: string; pending?: string; disowned: string[] }>('ingestions');
-    await ingestions.insertOne({ _id: 'log', pending: 'b1', disowned: ['b0'] });
+    const ingestions = db().collection<{ _id: string; uncounted: { batch: string }[] }>('ingestions');
+    await ingestions.insertOne({ _id: 'log', uncounted: [{ batch: 'b0' }, { batch: 'b1' }] });
     await catalog.access.append([record(keyspace, START)], 'b0');
     await catalog.access.append([record(keyspace, START)], 'b1');
     await catalog.access.append([record(keyspace, START)], 'b2');
     expect(await rollUp()).toBe(1);
     await catalog.access.removeBatch('b0');
-    await ingestions.updateOne({ _id: 'log' }, { $unset: { pending: '' } });
+    await ingestions.updateOne({ _id: 'log' }, { $pull: { uncounted: { batch: 'b1' } } });
     expect(await rollUp()).toBe(1);
     expect(requestsIn(await windows(keyspace))).toBe(8);
   });
