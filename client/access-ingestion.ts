@@ -34,6 +34,8 @@ export interface IngestionRequest {
   readonly delimiter?: string;
   /** Default `ms`. */
   readonly latencyUnit?: LatencyUnit;
+  /** No line is from before this time, milliseconds since 1970. Default: 20 years ago. */
+  readonly oldest?: number;
   /** Bad lines that are told one by one. Default 10. */
   readonly badLinesShown?: number;
   readonly signal?: AbortSignal;
@@ -81,6 +83,7 @@ export async function ingestAccessLog(context: ControlContext, request: Ingestio
   const startedAt = performance.now();
   const { catalog } = context;
   const { keyspace, file, signal = new AbortController().signal, onProgress, onWait = () => undefined } = request;
+  const now = Math.max(context.now(), Date.now());
   const { dimensions } = await catalog.keyspaces.get(keyspace);
   const partitions = await catalog.partitions.list(keyspace);
   const lines = linesOf(request, dimensions[0].field);
@@ -105,7 +108,8 @@ export async function ingestAccessLog(context: ControlContext, request: Ingestio
       region: request.region,
       latencyUnit: request.latencyUnit ?? 'ms',
       keyOf: keyReader(request),
-      now: Math.max(context.now(), Date.now()),
+      now,
+      oldest: request.oldest,
     });
     const ingestion = new Ingestion(catalog, content, {
       keyspace,

@@ -61,12 +61,13 @@ export function addAccessCommands(program: Command): void {
     .option('--key-pattern <regexp>', 'its one group is the key; lines without it are about something else')
     .option('--delimiter <character>', 'between the values of csv (default: ,)')
     .addOption(new Option('--latency-unit <unit>', 'default: ms').choices(Object.keys(LATENCY_UNITS)))
+    .option('--oldest <time>', 'lines from before are bad (default: 20 years ago)', moments)
     .option('--show-bad <number>', 'bad lines told one by one; all are counted', wholeNumber, 10)
     .addHelpText('after', `\n${FIELDS}`)
     .action(
       withControl<IngestOptions>(async ({ control, options, terminal }, file) => {
         const { ingestAccessLog } = await import('../access-ingestion.js');
-        const { keyspace, format, map, region, keyType, keyPattern, delimiter, latencyUnit, showBad } = options;
+        const { keyspace, format, map, region, keyType, keyPattern, delimiter, latencyUnit, oldest, showBad } = options;
         const stopping = new AbortController();
         const stop = () => {
           stopping.abort(new Error('Interrupted. What has been counted is kept: the same command goes on from there.'));
@@ -77,7 +78,7 @@ export function addAccessCommands(program: Command): void {
         try {
           result = await ingestAccessLog(control, {
             ...{ file, keyspace, format, badLinesShown: showBad, signal: stopping.signal },
-            ...given({ map, region, keyType, keyPattern, delimiter, latencyUnit }),
+            ...given({ map, region, keyType, keyPattern, delimiter, latencyUnit, oldest }),
             onWait: (sentence) => terminal.note(sentence),
             onProgress: ({ lines, bad, bytesRead, size }) => {
               if (!terminal.interactive) return;

@@ -15,6 +15,8 @@ const REMEMBERED = 65_536;
 const MOST_REGIONS = 1_024;
 /** A line from further ahead is not from this world. */
 const AHEAD_MS = 24 * 3_600_000;
+/** Nor, unless somebody says so, is one that is older. */
+const OLDEST_MS = 20 * 365 * 24 * 3_600_000;
 
 export interface AccessMeaning {
   readonly keyspace: string;
@@ -28,6 +30,8 @@ export interface AccessMeaning {
   readonly keyOf: (value: unknown) => unknown;
   /** No line can be from after this time, milliseconds since 1970. */
   readonly now: number;
+  /** Nor from before this time. Default: 20 years before `now`. */
+  readonly oldest?: number | undefined;
 }
 
 interface Place {
@@ -118,6 +122,9 @@ export class AccessBatch {
     if (time !== this.lastTime || time === undefined) {
       const ms = parseTime(time);
       if (ms > this.meaning.now + AHEAD_MS) throw new BadLine(`${new Date(ms).toISOString()} is in the future`);
+      if (ms < (this.meaning.oldest ?? this.meaning.now - OLDEST_MS)) {
+        throw new BadLine('it is older than lines are thought to be (--oldest TIME has older ones counted)');
+      }
       this.lastTime = time;
       this.lastTimeMs = ms;
     }
