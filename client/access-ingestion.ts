@@ -7,6 +7,7 @@ import { AccessBatch } from '../store/ingest/access-batch.js';
 import { commonLog, COMMON_LOG_COLUMNS } from '../store/ingest/common-log.js';
 import { Content } from '../store/ingest/content.js';
 import { csv, csvHeader } from '../store/ingest/csv.js';
+import type { IngestionReport } from '../store/ingest/ingestion.js';
 import { Ingestion } from '../store/ingest/ingestion.js';
 import { jsonLines } from '../store/ingest/json-lines.js';
 import type { FieldMapping, LineReader } from '../store/ingest/log-lines.js';
@@ -63,6 +64,7 @@ export interface IngestionResult {
   /** Lines about something else: their key does not match the pattern. */
   readonly skipped: number;
   readonly bad: number;
+  /** The first ones; those of this run with what they say, which is kept nowhere. */
   readonly badLines: readonly BadLineNote[];
   readonly records: number;
   readonly from: Date | null;
@@ -99,7 +101,10 @@ export async function ingestAccessLog(context: ControlContext, request: Ingestio
       }
     }
     const recognised = await recognise(content, (first) => catalog.ingestions.candidates(keyspace, first));
-    if (recognised.kind === 'shorter') return resultOf(recognised.ingestion, recognised.ingestion.lines, startedAt);
+    if (recognised.kind === 'shorter') {
+      const { ingestion } = recognised;
+      return resultOf({ ingestion, linesBefore: ingestion.lines, badLines: ingestion.badLines }, startedAt);
+    }
     if (recognised.kind === 'continued') requireSameSettings(recognised.ingestion, settings);
     const batch = new AccessBatch({
       keyspace,
@@ -122,8 +127,7 @@ export async function ingestAccessLog(context: ControlContext, request: Ingestio
       onProgress: (progress) => onProgress?.({ ...progress, size: content.size }),
       onWait,
     });
-    const report = await ingestion.run(recognised);
-    return resultOf(report.ingestion, report.linesBefore, startedAt);
+    return resultOf(await ingestion.run(recognised), startedAt);
   } finally {
     await content.close();
   }
@@ -213,8 +217,8 @@ function keyReader({ format, keyType, keyPattern }: IngestionRequest): (value: u
 const asInJson = (value: unknown): unknown =>
   typeof value === 'object' ? (BSON.EJSON.deserialize({ value }) as { value: unknown }).value : value;
 
-function resultOf(ingestion: IngestionDocument, linesBefore: number, startedAt: number): IngestionResult {
-  const { keyspace, file, lines, accesses, skipped, bad, badLines, records, from = null, to = null } = ingestion;
+function resultOf({ ingestion, linesBefore, badLines }: IngestionReport, startedAt: number): IngestionResult {
+  const { keyspace, file, lines, accesses, skipped, bad, records, from = null, to = null } = ingestion;
   const seconds = (performance.now() - startedAt) / 1000;
   const linesRead = lines - linesBefore;
   return {

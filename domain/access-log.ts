@@ -9,9 +9,17 @@ export type AccessLogFormat = (typeof ACCESS_LOG_FORMATS)[number];
 export const LATENCY_UNITS = { us: 0.001, ms: 1, s: 1000 } as const;
 export type LatencyUnit = keyof typeof LATENCY_UNITS;
 
-/** Why a line can't be counted; its message is for people. */
+/** Why a line can't be counted; its message is for people, and has nothing of what the line says. */
 export class BadLine extends Error {
   override readonly name = 'BadLine';
+
+  constructor(
+    message: string,
+    /** What the line says there: to be told, not to be kept. */
+    readonly value?: unknown,
+  ) {
+    super(message);
+  }
 }
 
 const MONTHS = ['Jan', 'Feb', 'Mar', 'Apr', 'May', 'Jun', 'Jul', 'Aug', 'Sep', 'Oct', 'Nov', 'Dec'];
@@ -29,7 +37,8 @@ const NUMBER = /^-?\d+(\.\d+)?$/;
 export function parseTime(value: unknown): number {
   const time = typeof value === 'number' ? sinceEpoch(value) : typeof value === 'string' ? timeOfText(value) : NaN;
   if (Number.isFinite(time)) return time;
-  throw new BadLine(value === undefined || value === '' ? 'it has no time' : `${quoted(value)} is not a time`);
+  if (value === undefined || value === '') throw new BadLine('it has no time');
+  throw new BadLine('its time can not be read', value);
 }
 
 function timeOfText(text: string): number {
@@ -85,7 +94,7 @@ export function parseOperation(value: unknown): 'reads' | 'writes' {
     if (READS.has(lower)) return 'reads';
     if (WRITES.has(lower)) return 'writes';
   }
-  throw new BadLine(`operation ${quoted(value)} is known neither as a read nor as a write`);
+  throw new BadLine('its operation is known neither as a read nor as a write', value);
 }
 
 const FINE = new Set(['ok', 'success', 'succeeded', 'true', 'done', '-', '']);
@@ -106,7 +115,7 @@ export function parseFailed(value: unknown): boolean {
     if (Number.isFinite(status)) return status >= 500;
   } else if (FINE.has(text)) return false;
   else if (FAILED.has(text)) return true;
-  throw new BadLine(`status ${quoted(value)} is neither a number nor a word for success or failure`);
+  throw new BadLine('its status is neither a number nor a word for success or failure', value);
 }
 
 /**
@@ -116,8 +125,7 @@ export function parseFailed(value: unknown): boolean {
 export function parseLatency(value: unknown, unit: LatencyUnit): number | undefined {
   if (value === undefined || value === null || value === '' || value === '-') return undefined;
   const number = typeof value === 'number' ? value : typeof value === 'string' ? Number(value) : NaN;
-  if (!(Number.isFinite(number) && number >= 0))
-    throw new BadLine(`latency ${quoted(value)} is not a number, 0 or more`);
+  if (!(Number.isFinite(number) && number >= 0)) throw new BadLine('its latency is not a number, 0 or more', value);
   return number * LATENCY_UNITS[unit];
 }
 

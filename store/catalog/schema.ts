@@ -115,10 +115,13 @@ const MIGRATIONS: readonly { readonly version: number; readonly apply: (db: Db) 
         { $set: { uncounted: { $map: { input: names, as: 'batch', in: { batch: '$$batch', at: '$$NOW' } } } } },
         { $unset: ['pending', 'disowned'] },
       ]);
-      await ingestions.createIndex(
-        { keyspace: 1, updatedAt: 1 },
-        { partialFilterExpression: { 'uncounted.0': { $exists: true } } },
-      );
+      // A log is recognised by its first mark, or by how short it is.
+      await ingestions.createIndexes([
+        { key: { keyspace: 1, 'marks.0.hash': 1 } },
+        { key: { keyspace: 1, position: 1 } },
+        { key: { keyspace: 1, startedAt: -1 } },
+        { key: { keyspace: 1, updatedAt: 1 }, partialFilterExpression: { 'uncounted.0': { $exists: true } } },
+      ]);
     },
   },
 ];

@@ -121,9 +121,9 @@ export class AccessBatch {
   private timeOf(time: unknown): number {
     if (time !== this.lastTime || time === undefined) {
       const ms = parseTime(time);
-      if (ms > this.meaning.now + AHEAD_MS) throw new BadLine(`${new Date(ms).toISOString()} is in the future`);
+      if (ms > this.meaning.now + AHEAD_MS) throw new BadLine('it is from the future', time);
       if (ms < (this.meaning.oldest ?? this.meaning.now - OLDEST_MS)) {
-        throw new BadLine('it is older than lines are thought to be (--oldest TIME has older ones counted)');
+        throw new BadLine('it is older than lines are thought to be (--oldest TIME has older ones counted)', time);
       }
       this.lastTime = time;
       this.lastTimeMs = ms;

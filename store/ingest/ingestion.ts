@@ -2,9 +2,10 @@ import { once } from 'node:events';
 import { setTimeout as delay } from 'node:timers/promises';
 import { nanoid } from 'nanoid';
 import type { AccessRecord } from '../../domain/access.js';
+import { quoted } from '../../domain/access-log.js';
 import { DroverError } from '../../domain/errors.js';
 import type { AccessHistory } from '../catalog/access-history.js';
-import type { IngestionDocument, IngestionProgress, Ingestions } from '../catalog/ingestions.js';
+import type { BadLineNote, IngestionDocument, IngestionProgress, Ingestions } from '../catalog/ingestions.js';
 import { hasCounted } from '../catalog/ingestions.js';
 import type { AccessBatch } from './access-batch.js';
 import type { Content } from './content.js';
@@ -50,6 +51,8 @@ export interface IngestionOptions {
 /** What one run did, and how things stand after it. */
 export interface IngestionReport {
   readonly ingestion: IngestionDocument;
+  /** As they are kept; those of this run with what they say. */
+  readonly badLines: readonly BadLineNote[];
   /** Lines that had been counted before this run. */
   readonly linesBefore: number;
 }
@@ -72,6 +75,7 @@ export class Ingestion {
   private writing: Promise<void> = Promise.resolve();
   private failure: unknown;
   private batches = 0;
+  private told: BadLineNote[] = [];
 
   constructor(
     private readonly stores: IngestionStores,
@@ -91,7 +95,7 @@ export class Ingestion {
       await this.writing;
       this.throwIfFailed();
       await this.removeUncounted();
-      return { ingestion: { ...this.ingestion, ...this.progress }, linesBefore };
+      return { ingestion: { ...this.ingestion, ...this.progress }, badLines: this.told, linesBefore };
     } finally {
       clearInterval(renewal);
       // A batch under way is brought to its end: nobody has to wait for the lease then.
@@ -112,6 +116,7 @@ export class Ingestion {
         throw new DroverError('Refused', 'another process has counted on meanwhile: run it again');
       }
       this.progress = this.ingestion;
+      this.told = [...this.ingestion.badLines];
       this.reader = this.options.readerFor(this.ingestion.columns);
       return;
     }
@@ -246,23 +251,20 @@ export class Ingestion {
 
   private count(bytes: Buffer): void {
     const { batch } = this.options;
-    const bad = { number: 0, told: [...this.progress.badLines] };
     const sink: LineSink = {
       count: (values) => batch.count(values),
-      bad: (line, reason) => {
-        bad.number += 1;
-        if (bad.told.length < this.options.badLinesShown) bad.told.push({ line, reason });
-      },
+      bad: (line, reason, value) => this.note(line, reason, value),
     };
     const lines = this.reader!.read(bytes.toString('utf8'), this.progress.lines + 1, sink);
-    this.progress = { ...this.progress, bad: this.progress.bad + bad.number, badLines: bad.told };
     this.pass(bytes, lines);
   }
 
-  private note(line: number, reason: string): void {
+  /** @param value what the line says there; of keys and clients nothing is kept in the catalog */
+  private note(line: number, reason: string, value?: unknown): void {
     const { bad, badLines } = this.progress;
-    const told = badLines.length < this.options.badLinesShown ? [...badLines, { line, reason }] : badLines;
-    this.progress = { ...this.progress, bad: bad + 1, badLines: told };
+    const isTold = badLines.length < this.options.badLinesShown;
+    this.progress = { ...this.progress, bad: bad + 1, badLines: isTold ? [...badLines, { line, reason }] : badLines };
+    if (isTold) this.told.push({ line, reason: value === undefined ? reason : `${reason}: ${quoted(value)}` });
   }
 
   private pass(bytes: Buffer, lines: number): void {

@@ -9,7 +9,7 @@ export interface LineSink {
   /** @throws BadLine */
   count(values: LineValues): void;
   /** @param line number of the line in the log, from 1 on */
-  bad(line: number, reason: string): void;
+  bad(line: number, reason: string, value?: unknown): void;
 }
 
 /** Reads whole lines of one format. */
@@ -40,10 +40,10 @@ export function countLine(sink: LineSink, line: number, valuesOf: () => LineValu
   try {
     sink.count(valuesOf());
   } catch (error) {
-    if (error instanceof BadLine) sink.bad(line, error.message);
-    // Such as a key of a type that no partition holds.
-    else if (error instanceof DroverError && error.code === 'InvalidRequest') sink.bad(line, error.message);
-    else throw error;
+    if (error instanceof BadLine) sink.bad(line, error.message, error.value);
+    else if (error instanceof DroverError && error.code === 'InvalidRequest') {
+      sink.bad(line, 'its key is of a type that no partition holds');
+    } else throw error;
   }
 }
 

@@ -135,6 +135,27 @@ describe('a log from elsewhere', () => {
     ]);
   });
 
+  it('has what its bad lines say told, and kept nowhere', async () => {
+    const text = linesFrom(0, 10) + '{"time":"c17@example.com"}\n' + line(10).replace('"find"', '"c18"');
+    const path = await file('private.jsonl', text);
+    const told = [
+      'its time can not be read: "c17@example.com"',
+      'its operation is known neither as a read nor as a write: "c18"',
+    ];
+    expect((await ingest(path)).badLines.map(({ reason }) => reason)).toEqual(told);
+    expect(JSON.stringify(await catalog.ingestions.list(KEYSPACE))).not.toMatch(/c1[78]/);
+    const [again] = (await ingest(path)).badLines;
+    expect(again).toEqual({ line: 11, reason: 'its time can not be read' });
+  });
+
+  it('is found by an index, however many there are', async () => {
+    const ingestions = clients[0]!.db(database).collection('ingestions');
+    const find = ingestions.find({ keyspace: KEYSPACE, $or: [{ position: { $lt: 16 } }, { 'marks.0.hash': 'x' }] });
+    expect(JSON.stringify(await find.explain('queryPlanner'))).not.toContain('COLLSCAN');
+    const waiting = ingestions.find({ keyspace: KEYSPACE, 'uncounted.0': { $exists: true } });
+    expect(JSON.stringify(await waiting.explain('queryPlanner'))).not.toContain('COLLSCAN');
+  });
+
   it('may be CSV with its own columns, or of a web server', async () => {
     const rows = Array.from({ length: 500 }, (_, i) => `${START / 1000 + i};"c;${i % 5}";eu\n`).join('');
     const path = await file('c.csv', `ts;who;where\n${rows}`);
