@@ -1,4 +1,5 @@
 import { pMapIterable } from 'p-map';
+import { choiceKeptForMs, errorsSince } from '../domain/choice-renewal.js';
 import type { ErrorsByModel } from '../domain/model-choice.js';
 import type { Catalog } from '../store/catalog/catalog.js';
 import type { ForecastDocument } from '../store/catalog/forecasts.js';
@@ -24,8 +25,6 @@ export type SeriesForecast =
   | { readonly kind: 'stored'; readonly document: ForecastDocument }
   | { readonly kind: 'tooShort'; readonly partition: string; readonly region: string };
 
-const DAY_MS = 24 * 3_600_000;
-
 /**
  * Choices are made anew in the first part of a run only, this share of the time between two runs: where Drover's clock is fast,
  * or there are more series than can be chosen for, forecasts go on with older choices.
@@ -47,7 +46,8 @@ export async function* forecastSeriesOf(
   const history = await loadHistory(catalog, keyspace, partitions, grid, signal);
   const { level, models } = policy;
   const seasons = policy.season.map((ms) => Math.round(ms / grid.windowMs)).filter((steps) => steps >= 2);
-  const keptForMs = Math.max(DAY_MS, Math.min(...policy.season));
+  const keptForMs = choiceKeptForMs(policy.season);
+  const horizonMs = grid.horizon * grid.windowMs;
   const request = JSON.stringify([grid.windowMs, grid.horizon, seasons, models]);
   const choices = new Map((await catalog.modelChoices.list(keyspace, partitions)).map((each) => [each._id, each]));
   const renewUntil = performance.now() + (RENEWING_SHARE * policy.every) / clockRate;
@@ -97,7 +97,7 @@ export async function* forecastSeriesOf(
 
     function pastErrors(): Promise<ErrorsByModel> {
       const ends = kept?.request === request ? kept.choice.ends : [];
-      const since = Math.min(grid.end - keptForMs, kept?.chosenAt.getTime() ?? grid.end);
+      const since = errorsSince({ end: grid.end, keptForMs, horizonMs, chosenAt: kept?.chosenAt.getTime() });
       return catalog.forecasts.errors({ keyspace, partition, region }, { since, ends });
     }
   };

@@ -1,0 +1,23 @@
+const DAY_MS = 24 * 3_600_000;
+
+/** How long a choice of models is kept, milliseconds: a day, or the shortest season if that is longer. */
+export const choiceKeptForMs = (seasonsMs: readonly number[]): number =>
+  seasonsMs.length === 0 ? DAY_MS : Math.max(DAY_MS, Math.min(...seasonsMs));
+
+/** All times are Drover's, milliseconds. */
+export interface LastChoice {
+  /** End of the history that the next choice is made from. */
+  readonly end: number;
+  readonly keptForMs: number;
+  /** How far a forecast looks ahead. */
+  readonly horizonMs: number;
+  /** `undefined`: this is the first choice. */
+  readonly chosenAt: number | undefined;
+}
+
+/**
+ * The errors of forecasts made since then count in the next choice: at least those whose time has come since the last one. The
+ * newest of them were made a horizon ago, those after them have not been scored.
+ */
+export const errorsSince = ({ end, keptForMs, horizonMs, chosenAt = end }: LastChoice): number =>
+  Math.min(end - keptForMs, chosenAt) - horizonMs;
