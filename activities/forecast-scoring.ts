@@ -1,4 +1,5 @@
 import { errorsOfForecast } from '../domain/model-choice.js';
+import type { DueForecast } from '../store/catalog/forecasts.js';
 import type { Dependencies } from './dependencies.js';
 import type { KeyspaceForecast } from './forecast-series.js';
 import { forecastGrid, loadHistory } from './request-history.js';
@@ -13,18 +14,23 @@ export async function scoreDueForecasts(
   signal: AbortSignal,
 ): Promise<number> {
   const grid = forecastGrid(policy, at);
-  const due = await catalog.forecasts.due(keyspace, partitions, { from: grid.start, at: grid.end });
-  const onGrid = due.filter(({ windowMs }) => windowMs === grid.windowMs);
-  if (onGrid.length === 0) return 0;
-  const start = Math.min(...onGrid.map(({ madeAt }) => madeAt.getTime()));
+  const due = { from: grid.start, at: grid.end, windowMs: grid.windowMs };
+  const start = await catalog.forecasts.oldestDue(keyspace, partitions, due);
+  if (start === undefined) return 0;
   const history = await loadHistory(catalog, keyspace, partitions, { ...grid, start }, signal);
-  const scores = onGrid.map(({ _id: id, partition, region, madeAt, mean, ends, byModel }) => {
+  let scored = 0;
+  for await (const forecasts of catalog.forecasts.due(keyspace, partitions, due)) {
+    signal.throwIfAborted();
+    await catalog.forecasts.score(forecasts.map(scoreOf));
+    scored += forecasts.length;
+  }
+  return scored;
+
+  function scoreOf({ _id: id, partition, region, madeAt, ends, byModel }: DueForecast) {
     const series = history.get(partition)?.get(region)?.requests ?? new Float64Array();
     // Series end with the grid; what lies before their beginning, or has no record, were no requests.
     const first = series.length - (grid.end - madeAt.getTime()) / grid.windowMs;
-    const actual = mean.map((_, step) => series[first + step] ?? 0);
+    const actual = Array.from({ length: ends.at(-1) ?? 0 }, (_, step) => series[first + step] ?? 0);
     return { id, errors: errorsOfForecast(byModel, ends, actual) };
-  });
-  await catalog.forecasts.score(scores);
-  return scores.length;
+  }
 }

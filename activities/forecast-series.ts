@@ -1,5 +1,6 @@
 import { pMapIterable } from 'p-map';
 import { choiceKeptForMs, errorsSince } from '../domain/choice-renewal.js';
+import { grouped } from '../domain/grouped.js';
 import type { ErrorsByModel } from '../domain/model-choice.js';
 import type { Catalog } from '../store/catalog/catalog.js';
 import type { ForecastDocument } from '../store/catalog/forecasts.js';
@@ -91,6 +92,7 @@ export async function* forecastSeriesOf(
         naive: [...naive],
         decided: false,
         ends: [...choice.ends],
+        dueAt: new Date(grid.end + horizonMs),
         byModel: { ...byModel, [OWN]: forecast.mean },
       },
     };
@@ -133,29 +135,27 @@ async function* seriesIn(
   history: RequestHistory,
 ): AsyncGenerator<SeriesToForecast> {
   for (const [partition, regions] of history) {
-    const stored = await storedForecasts(catalog, policy, keyspace, partition, grid);
+    const found = await storedForecasts(catalog, policy, keyspace, { among: [partition] }, grid);
+    const stored = found.get(partition) ?? [];
     for (const [region, series] of regions) {
       yield { partition, region, ...series, stored: stored.find((document) => document.region === region) };
     }
   }
 }
 
-/** The forecasts of a partition that begin with this grid's end, at most one per region. */
+/** The forecasts that begin with this grid's end, by partition, at most one per region of each. */
 export async function storedForecasts(
   catalog: Catalog,
   { level }: ForecastPolicy,
   keyspace: string,
-  partition: string,
+  partitions: PartitionRange,
   grid: ForecastGrid,
-): Promise<ForecastDocument[]> {
-  const byRegion = new Map<string, ForecastDocument>();
-  for (const document of await catalog.forecasts.latest(keyspace, partition)) {
+): Promise<Map<string, ForecastDocument[]>> {
+  const bySeries = new Map<string, ForecastDocument>();
+  for (const document of await catalog.forecasts.madeAt(keyspace, grid.end, partitions)) {
     const fits =
-      document.madeAt.getTime() === grid.end &&
-      document.windowMs === grid.windowMs &&
-      document.mean.length === grid.horizon &&
-      document.level === level;
-    if (fits) byRegion.set(document.region, document);
+      document.windowMs === grid.windowMs && document.mean.length === grid.horizon && document.level === level;
+    if (fits) bySeries.set(seriesId(keyspace, document.partition, document.region), document);
   }
-  return [...byRegion.values()];
+  return grouped([...bySeries.values()], ({ partition }) => partition);
 }

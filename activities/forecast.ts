@@ -86,15 +86,8 @@ export function createForecastActivities(dependencies: Dependencies) {
     });
   }
 
-  async function recordedForecasts({ keyspace, at, partitions }: KeyspaceForecast) {
-    const grid = forecastGrid(dependencies.forecast, at);
-    const forecasts = new Map<string, ForecastDocument[]>();
-    for (const { name } of await catalog.partitions.list(keyspace)) {
-      if (partitions?.among?.includes(name) === false) continue;
-      forecasts.set(name, await storedForecasts(catalog, dependencies.forecast, keyspace, name, grid));
-    }
-    return forecasts;
-  }
+  const recordedForecasts = ({ keyspace, at, partitions = {} }: KeyspaceForecast) =>
+    storedForecasts(catalog, dependencies.forecast, keyspace, partitions, forecastGrid(dependencies.forecast, at));
 
   /** Nothing of them can have been answered yet: their workflows start after the plan. */
   async function recordedDecisions({ keyspace, run, mode, atMost }: PlanRequest) {
@@ -176,7 +169,7 @@ export function createForecastActivities(dependencies: Dependencies) {
         if (!dryRun) {
           await catalog.decisions.insert(plan.decisions);
           const decidedOn = plan.decisions.flatMap(({ partition }) => forecasts.get(partition) ?? []);
-          await catalog.forecasts.insert(decidedOn.map((forecast) => ({ ...forecast, decided: true })));
+          await catalog.forecasts.markDecided(decidedOn.map(({ _id }) => _id));
         }
         return {
           partitions: plan.partitions,

@@ -25,6 +25,8 @@ export interface ForecastDocument {
   decided: boolean;
   /** Ends of the stretches of the horizon that errors are told apart by, in steps. */
   ends?: number[];
+  /** Drover's time at which the last step has come, and it can be scored. */
+  dueAt?: Date;
   /** What each model said, until it has been scored. */
   byModel?: Readonly<Record<string, readonly number[]>>;
   /** How wrong each model was, once its time has come. */
@@ -32,7 +34,22 @@ export interface ForecastDocument {
 }
 
 /** A forecast that waits to be scored. */
-export type DueForecast = ForecastDocument & Required<Pick<ForecastDocument, 'byModel' | 'ends'>>;
+export type DueForecast = Pick<ForecastDocument, '_id' | 'partition' | 'region' | 'madeAt'> &
+  Required<Pick<ForecastDocument, 'byModel' | 'ends'>>;
+
+export interface DueRange {
+  /** Made at this time or later. */
+  readonly from: number;
+  /** Their last step had come by then, Drover's time. */
+  readonly at: number;
+  readonly windowMs: number;
+}
+
+/** Of what waits to be scored. The server would take another at times, and read all that waits. */
+export const DUE_INDEX = { keyspace: 1, dueAt: 1, partition: 1 } as const;
+
+/** Documents that are read at once: up to some hundred kilobytes each. */
+const AT_ONCE = 100;
 
 export class Forecasts {
   constructor(private readonly collection: Collection<ForecastDocument>) {}
@@ -51,23 +68,45 @@ export class Forecasts {
     return this.collection.find({ keyspace, ...filter }, { sort: { madeAt: 1 } }).toArray();
   }
 
+  /** What each model said is left out. */
   async latest(keyspace: string, partition: string): Promise<ForecastDocument[]> {
-    const newest = await this.collection.findOne({ keyspace, partition }, { sort: { madeAt: -1 } });
-    return newest === null ? [] : this.collection.find({ keyspace, partition, madeAt: newest.madeAt }).toArray();
+    const newest = await this.collection.findOne(
+      { keyspace, partition },
+      { sort: { madeAt: -1 }, projection: { madeAt: 1 } },
+    );
+    return newest === null ? [] : this.madeAt(keyspace, newest.madeAt.getTime(), { among: [partition] });
   }
 
-  /** Forecasts that have not been scored and whose last step had come by `at`, Drover's time. */
-  async due(keyspace: string, range: PartitionRange, { from, at }: { readonly from: number; readonly at: number }) {
-    const found = await this.collection
-      .find({
-        keyspace,
-        ...inRange('partition', range),
-        byModel: { $exists: true },
-        madeAt: { $gte: new Date(from), $lt: new Date(at) },
-      })
-      .toArray();
-    const over = ({ madeAt, windowMs, mean }: ForecastDocument) => madeAt.getTime() + mean.length * windowMs <= at;
-    return found.filter((forecast): forecast is DueForecast => forecast.ends !== undefined && over(forecast));
+  /** Forecasts that begin then, Drover's time. What each model said is left out. */
+  async madeAt(keyspace: string, at: number, range: PartitionRange = {}): Promise<ForecastDocument[]> {
+    const filter = { keyspace, madeAt: new Date(at), ...inRange('partition', range) };
+    return this.collection.find(filter, { projection: { byModel: 0 }, batchSize: AT_ONCE }).toArray();
+  }
+
+  async markDecided(ids: readonly string[]): Promise<void> {
+    if (ids.length === 0) return;
+    await this.collection.updateMany({ _id: { $in: ids } }, { $set: { decided: true } });
+  }
+
+  /** When the oldest of the forecasts that are due was made. */
+  async oldestDue(keyspace: string, range: PartitionRange, due: DueRange): Promise<number | undefined> {
+    const byAge = [{ $match: whatIsDue(keyspace, range, due) }, { $group: { _id: null, madeAt: { $min: '$madeAt' } } }];
+    const [oldest] = await this.collection.aggregate<{ madeAt: Date }>(byAge, { hint: DUE_INDEX }).toArray();
+    return oldest?.madeAt.getTime();
+  }
+
+  /** Forecasts that have not been scored and whose last step has come: some at a time, as there may be many. */
+  async *due(keyspace: string, range: PartitionRange, due: DueRange): AsyncGenerator<DueForecast[]> {
+    const cursor = this.collection.find<DueForecast>(whatIsDue(keyspace, range, due), {
+      projection: { partition: 1, region: 1, madeAt: 1, ends: 1, byModel: 1 },
+      hint: DUE_INDEX,
+      batchSize: AT_ONCE,
+    });
+    try {
+      while (await cursor.hasNext()) yield cursor.readBufferedDocuments(AT_ONCE);
+    } finally {
+      await cursor.close();
+    }
   }
 
   /** Whoever does it a second time finds the same. */
@@ -96,3 +135,13 @@ export class Forecasts {
     return addErrors(alike.map(({ errors = {} }) => errors));
   }
 }
+
+const whatIsDue = (keyspace: string, range: PartitionRange, { from, at, windowMs }: DueRange) => ({
+  keyspace,
+  ...inRange('partition', range),
+  ends: { $exists: true },
+  byModel: { $exists: true },
+  windowMs,
+  dueAt: { $lte: new Date(at) },
+  madeAt: { $gte: new Date(from) },
+});

@@ -1,5 +1,6 @@
 import type { Db } from 'mongodb';
 import { DroverError } from '../../domain/errors.js';
+import { DUE_INDEX } from './forecasts.js';
 import { SHAPES_RETENTION_S } from './query-shapes.js';
 import { ROUND_TRIPS_RETENTION_S } from './round-trips.js';
 import type { SettingDocument } from './settings.js';
@@ -122,6 +123,23 @@ const MIGRATIONS: readonly { readonly version: number; readonly apply: (db: Db) 
         { key: { keyspace: 1, startedAt: -1 } },
         { key: { keyspace: 1, updatedAt: 1 }, partialFilterExpression: { 'uncounted.0': { $exists: true } } },
       ]);
+    },
+  },
+  {
+    version: 8,
+    apply: async (db) => {
+      const forecasts = db.collection('forecasts');
+      const waits = { byModel: { $exists: true } };
+      const horizonMs = { $multiply: ['$windowMs', { $size: '$mean' }] };
+      await forecasts.updateMany({ ...waits, dueAt: { $exists: false } }, [
+        { $set: { dueAt: { $add: ['$madeAt', horizonMs] } } },
+      ]);
+      await forecasts.createIndexes([
+        { key: DUE_INDEX, partialFilterExpression: waits },
+        { key: { keyspace: 1, madeAt: 1, partition: 1 } },
+      ]);
+      // Of version 3: not by when they are due.
+      if (await forecasts.indexExists('keyspace_1_madeAt_1')) await forecasts.dropIndex('keyspace_1_madeAt_1');
     },
   },
 ];

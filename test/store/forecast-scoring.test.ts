@@ -7,7 +7,7 @@ import { Catalog } from '../../store/catalog/catalog.js';
 import type { ForecastDocument } from '../../store/catalog/forecasts.js';
 import { useServers } from './servers.js';
 
-const { uris } = useServers(1);
+const { uris, clients } = useServers(1);
 const HOUR = 3_600_000;
 /** Older records would expire. */
 const END = Math.floor(Date.now() / HOUR) * HOUR;
@@ -47,6 +47,7 @@ const forecastOf = (partition: string, hoursAgo: number): ForecastDocument => ({
   naive: [8, 8],
   decided: false,
   ends: [1, 2],
+  dueAt: new Date(END - (hoursAgo - 2) * HOUR),
   byModel: { 'seasonal-naive': [8, 8], forecast: [10, 10] },
 });
 
@@ -76,6 +77,35 @@ it('forecasts are scored model by model once their time has come, and only once'
   expect(await catalog.forecasts.errors(series, { since: END - 24 * HOUR, ends: [2] })).toEqual({});
   const [scored] = await catalog.forecasts.list(keyspace, { partition: 'p0' });
   expect(scored).not.toHaveProperty('byModel');
+});
+
+it('only forecasts whose time has come are read, some at a time, and without what models said where nobody asks', async () => {
+  const own = { keyspace: 'shop.many' };
+  const pending = Array.from({ length: 50 }, (_, i) => ({ ...forecastOf(`q${i}`, 1), ...own }));
+  const due = Array.from({ length: 130 }, (_, i) => ({ ...forecastOf(`p${i}`, 3), ...own }));
+  await catalog.forecasts.insert([...pending, ...due]);
+  const db = clients[0]!.db('drover');
+  await db.command({ profile: 2, filter: { ns: 'drover.forecasts' } });
+  const batches: number[] = [];
+  const range = { from: END - 24 * HOUR, at: END, windowMs: HOUR };
+  for await (const batch of catalog.forecasts.due(own.keyspace, {}, range)) batches.push(batch.length);
+  await db.command({ profile: 0 });
+  const profile = await db
+    .collection('system.profile')
+    .find({ 'command.comment': { $exists: false } })
+    .toArray();
+  expect(profile.reduce((sum, { docsExamined = 0 }) => sum + Number(docsExamined), 0)).toBe(130);
+  expect(batches.reduce((sum, length) => sum + length, 0)).toBe(130);
+  expect(Math.max(...batches)).toBeLessThanOrEqual(100);
+
+  await catalog.forecasts.markDecided(['q0/1']);
+  const [latest] = await catalog.forecasts.latest(own.keyspace, 'q0');
+  expect(latest).toMatchObject({ _id: 'q0/1', decided: true, mean: [10, 10] });
+  expect(latest).not.toHaveProperty('byModel');
+  // It is still scored when its time has come.
+  expect(await catalog.forecasts.oldestDue(own.keyspace, { among: ['q0'] }, { ...range, at: END + HOUR })).toBe(
+    END - HOUR,
+  );
 });
 
 it('a choice of models replaces the one before, and is found by the range of its partition', async () => {
