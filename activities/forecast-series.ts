@@ -2,6 +2,7 @@ import { pMapIterable } from 'p-map';
 import { choiceKeptForMs, errorsSince } from '../domain/choice-renewal.js';
 import { grouped } from '../domain/grouped.js';
 import type { ErrorsByModel } from '../domain/model-choice.js';
+import type { ForecastOutcome } from '../forecasting/select.js';
 import type { Catalog } from '../store/catalog/catalog.js';
 import type { ForecastDocument } from '../store/catalog/forecasts.js';
 import type { ModelChoiceDocument } from '../store/catalog/model-choices.js';
@@ -9,6 +10,7 @@ import type { PartitionRange } from '../store/catalog/partition-range.js';
 import type { Dependencies, ForecastPolicy } from './dependencies.js';
 import type { ForecastGrid, RequestHistory, RequestSeries } from './request-history.js';
 import { forecastGrid, loadHistory } from './request-history.js';
+import type { SeriesRequest } from './series-forecaster.js';
 import { FORECAST_THREADS, forecastInThread } from './series-forecaster.js';
 
 export interface KeyspaceForecast {
@@ -24,13 +26,17 @@ export interface KeyspaceForecast {
 export type SeriesForecast =
   | { readonly kind: 'made'; readonly document: ForecastDocument; readonly newChoice: ModelChoiceDocument | undefined }
   | { readonly kind: 'stored'; readonly document: ForecastDocument }
-  | { readonly kind: 'tooShort'; readonly partition: string; readonly region: string };
+  | { readonly kind: 'tooShort'; readonly partition: string; readonly region: string }
+  | { readonly kind: 'failed'; readonly partition: string; readonly region: string; readonly message: string };
 
 /**
  * Choices are made anew in the first part of a run only, this share of the time between two runs: where Drover's clock is fast,
  * or there are more series than can be chosen for, forecasts go on with older choices.
  */
 const RENEWING_SHARE = 0.2;
+
+/** Waiting for a thread included. A choice takes a second, with the costly models some more. */
+const MOST_OF_A_SERIES_MS = 5 * 60_000;
 
 /**
  * Forecasts every series of a keyspace, as many at once as there are threads. What was already forecast from the same
@@ -68,10 +74,8 @@ export async function* forecastSeriesOf(
     const isGood = age >= 0 && (age < keptForMs || performance.now() > renewUntil);
     const known = kept?.request === request && isGood ? kept : undefined;
     const chosen = known === undefined ? { past: await pastErrors() } : { choice: known.choice };
-    const outcome = await forecastInThread(
-      { requests, spread, seasons, horizon: grid.horizon, level, models, ...chosen },
-      signal,
-    );
+    const outcome = await attempt({ requests, spread, seasons, horizon: grid.horizon, level, models, ...chosen });
+    if (outcome.kind === 'failed') return { ...outcome, partition, region };
     if (outcome.kind === 'too-little-history') return { kind: 'tooShort', partition, region };
     const { model, forecast, naive, byModel, choice } = outcome;
     const series = { keyspace, partition, region };
@@ -103,6 +107,16 @@ export async function* forecastSeriesOf(
       return catalog.forecasts.errors({ keyspace, partition, region }, { since, ends });
     }
   };
+
+  /** A series whose models fail, or do not come back, is no reason for not forecasting the others. */
+  async function attempt(series: SeriesRequest): Promise<ForecastOutcome | { kind: 'failed'; message: string }> {
+    try {
+      return await forecastInThread(series, AbortSignal.any([signal, AbortSignal.timeout(MOST_OF_A_SERIES_MS)]));
+    } catch (error) {
+      signal.throwIfAborted();
+      return { kind: 'failed', message: error instanceof Error ? error.message : String(error) };
+    }
+  }
 
   const chosenAt = (partition: string, regions: Iterable<string>): number =>
     Math.min(

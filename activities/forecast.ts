@@ -45,6 +45,8 @@ export interface ForecastCounts {
   readonly series: number;
   readonly forecasts: number;
   readonly tooShort: number;
+  /** Their models failed, or did not come back. */
+  readonly failed: number;
 }
 
 export interface PlanResult {
@@ -70,7 +72,7 @@ export function createForecastActivities(dependencies: Dependencies) {
   async function forecastNow(request: KeyspaceForecast, signal: AbortSignal) {
     const forecasts = new Map<string, ForecastDocument[]>();
     for await (const result of forecastSeriesOf(dependencies, request, signal)) {
-      if (result.kind === 'tooShort') continue;
+      if (result.kind === 'tooShort' || result.kind === 'failed') continue;
       const { partition } = result.document;
       forecasts.set(partition, [...(forecasts.get(partition) ?? []), result.document]);
     }
@@ -135,7 +137,8 @@ export function createForecastActivities(dependencies: Dependencies) {
 
     forecastKeyspace: (request: KeyspaceForecast): Promise<ForecastCounts> =>
       withHeartbeat(async (report, signal) => {
-        const counts = { made: 0, stored: 0, tooShort: 0 };
+        const counts = { made: 0, stored: 0, tooShort: 0, failed: 0 };
+        let failure: string | undefined;
         await scoreDueForecasts(dependencies, request, signal);
         const batch: ForecastDocument[] = [];
         const choices: ModelChoiceDocument[] = [];
@@ -149,12 +152,15 @@ export function createForecastActivities(dependencies: Dependencies) {
             batch.push(result.document);
             if (result.newChoice !== undefined) choices.push(result.newChoice);
           }
+          if (result.kind === 'failed') failure ??= `${result.partition} from ${result.region}: ${result.message}`;
           if (batch.length >= BATCH) await store();
           report(counts);
         }
         await store();
         const forecasts = counts.made + counts.stored;
-        return { series: forecasts + counts.tooShort, forecasts, tooShort: counts.tooShort };
+        const { tooShort, failed } = counts;
+        if (failed > 0) dependencies.log.warn('series could not be forecast', { ...request, failed, failure });
+        return { series: forecasts + tooShort + failed, forecasts, tooShort, failed };
       }),
 
     /** Decides on the forecasts of this run, and records what was decided on what. */

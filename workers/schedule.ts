@@ -1,9 +1,13 @@
 import type { Client, ScheduleOptions } from '@temporalio/client';
 import { ScheduleAlreadyRunning, ScheduleOverlapPolicy } from '@temporalio/client';
+import type { Duration } from '@temporalio/common';
 import { ANOMALY_SCHEDULE_ID, CONTROL_QUEUE, FORECAST_SCHEDULE_ID } from '../workflows/messages.js';
 
 /** Real time between two looks for anomalies is never less, however fast Drover's clock is. */
 const LEAST_BETWEEN_LOOKS_MS = 10_000;
+
+/** What hangs for longer does not keep those from running that come after it; what was found until then is in the catalog. */
+const LONGEST_RUN = { forecast: '6h', anomalies: '1h' } as const;
 
 interface Periodic {
   readonly scheduleId: string;
@@ -12,6 +16,7 @@ interface Periodic {
   readonly workflowId: string;
   readonly input: readonly unknown[];
   readonly summary: string;
+  readonly longestRun: Duration;
 }
 
 /** @param everyMs real time between two forecasts, milliseconds */
@@ -23,6 +28,7 @@ export const ensureForecastSchedule = (client: Client, { everyMs }: { readonly e
     workflowId: 'forecast',
     input: [{}],
     summary: 'Forecasts, and the moves that follow from them',
+    longestRun: LONGEST_RUN.forecast,
   });
 
 /** @param everyMs real time between two looks, milliseconds */
@@ -34,12 +40,13 @@ export const ensureAnomalySchedule = (client: Client, { everyMs }: { readonly ev
     workflowId: 'anomalies',
     input: [],
     summary: 'Looks whether the load is as expected; what is not is evaluated anew',
+    longestRun: LONGEST_RUN.anomalies,
   });
 
 /** Makes a schedule, or brings its period up to date; a paused one stays paused. Several workers may do it at once. */
 async function ensureSchedule(
   client: Client,
-  { scheduleId, everyMs, workflowType, workflowId, input, summary }: Periodic,
+  { scheduleId, everyMs, workflowType, workflowId, input, summary, longestRun }: Periodic,
 ): Promise<void> {
   const schedule = {
     spec: { intervals: [{ every: Math.max(1_000, Math.round(everyMs)) }] },
@@ -50,6 +57,7 @@ async function ensureSchedule(
       taskQueue: CONTROL_QUEUE,
       args: [...input],
       staticSummary: summary,
+      workflowRunTimeout: longestRun,
     },
     // One at a time; those missed while Temporal or the workers were away are not made up for.
     policies: { overlap: ScheduleOverlapPolicy.SKIP, catchupWindow: '1m' },

@@ -41,6 +41,18 @@ export const steps = proxyActivities<ControlActivities>({
   retry: { initialInterval: '200ms', maximumInterval: '5s', maximumAttempts: 30, nonRetryableErrorTypes },
 });
 
+/**
+ * Looks at a whole keyspace. What hangs is given up and tried again, within minutes, and then given up for good: others wait for it.
+ * What was forecast before is kept.
+ */
+export const looking = proxyActivities<ControlActivities>({
+  taskQueue: CONTROL_QUEUE,
+  startToCloseTimeout: '10m',
+  scheduleToCloseTimeout: '1h',
+  heartbeatTimeout,
+  retry: { initialInterval: '200ms', maximumInterval: '5s', maximumAttempts: 30, nonRetryableErrorTypes },
+});
+
 /** Watches a target, for as long as it takes, and through any outage of the catalog. */
 export const watching = proxyActivities<ControlActivities>({
   taskQueue: CONTROL_QUEUE,

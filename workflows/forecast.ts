@@ -1,6 +1,15 @@
-import { ParentClosePolicy, setCurrentDetails, startChild, workflowInfo } from '@temporalio/workflow';
-import { control, steps } from './activity-proxies.js';
+import {
+  isCancellation,
+  ParentClosePolicy,
+  setCurrentDetails,
+  startChild,
+  TemporalFailure,
+  workflowInfo,
+} from '@temporalio/workflow';
+import type { ForecastBeginning } from '../activities/forecast.js';
+import { control, looking } from './activity-proxies.js';
 import { decisionWorkflow } from './decision.js';
+import { describeFailure } from './failure.js';
 import type { ForecastInput, ForecastSummary, MigrationInput } from './messages.js';
 import { CONTROL_QUEUE, decisionWorkflowId, searchAttributes } from './messages.js';
 import { startMigration } from './start-migration.js';
@@ -10,6 +19,7 @@ const MOST_DECISIONS = 200;
 
 const NOTHING: ForecastSummary = { mode: '', partitions: 0, forecasts: 0, decisions: [], stays: {} };
 
+type Keyspace = ForecastBeginning['keyspaces'][number];
 type Decided = ForecastSummary['decisions'][number];
 
 /**
@@ -30,14 +40,29 @@ export async function forecastWorkflow(input: ForecastInput = {}): Promise<Forec
   if (!dryRun) await control.probeNodes();
 
   let summary: ForecastSummary = { ...NOTHING, mode };
-  for (const { keyspace, mode: mayDo, batches } of keyspaces) {
+  const failures: TemporalFailure[] = [];
+  for (const each of keyspaces) {
+    try {
+      summary = add(summary, await evaluate(each));
+    } catch (error) {
+      // One keyspace that can't be forecast is no reason for not looking at the others.
+      if (!(error instanceof TemporalFailure) || isCancellation(error)) throw error;
+      failures.push(error);
+      summary = add(summary, { ...NOTHING, note: `${each.keyspace} was not forecast: ${describeFailure(error)}` });
+    }
+    show(summary);
+  }
+  if (failures.length > 0 && failures.length === keyspaces.length) throw failures[0]!;
+  return summary;
+
+  async function evaluate({ keyspace, mode: mayDo, batches }: Keyspace): Promise<ForecastSummary> {
     // Keyspaces have partitions of the same names: the run is named after both.
     const request = { keyspace, run: `${workflowInfo().runId}/${keyspace}`, at, ...only };
-    if (!dryRun && batches === undefined) await steps.forecastKeyspace(request);
+    if (!dryRun && batches === undefined) await looking.forecastKeyspace(request);
     if (!dryRun && batches !== undefined) {
-      await eachOf(batches, (partitions) => steps.forecastKeyspace({ ...request, partitions }));
+      await eachOf(batches, (partitions) => looking.forecastKeyspace({ ...request, partitions }));
     }
-    const plan = await steps.planKeyspace({ ...request, mode: mayDo, dryRun, atMost: MOST_DECISIONS });
+    const plan = await looking.planKeyspace({ ...request, mode: mayDo, dryRun, atMost: MOST_DECISIONS });
     const planned = plan.decisions.map((decision): Decided => ({ ...decision, keyspace }));
     const acts = !dryRun && mayDo !== 'observe' && planned.length > 0;
     // Stopped while the forecast was made: what was decided is not carried out.
@@ -49,17 +74,10 @@ export async function forecastWorkflow(input: ForecastInput = {}): Promise<Forec
       else if (mayDo === 'recommend') decisions.push(await recommend(decision, expireAfterMs));
       else decisions.push(await carryOut(decision));
     }
-    summary = {
-      ...summary,
-      partitions: summary.partitions + plan.partitions,
-      forecasts: summary.forecasts + plan.forecasts,
-      decisions: [...summary.decisions, ...decisions],
-      stays: sum(summary.stays, plan.stays),
-      ...(halted ? { note: 'all automation was stopped meanwhile: nothing was started' } : {}),
-    };
-    show(summary);
+    const { partitions, forecasts, stays } = plan;
+    const note = 'all automation was stopped meanwhile: nothing was started';
+    return { mode, partitions, forecasts, decisions, stays, ...(halted ? { note } : {}) };
   }
-  return summary;
 }
 
 /** So many batches at once, on all workers together. */
@@ -118,11 +136,24 @@ function sum(a: Readonly<Record<string, number>>, b: Readonly<Record<string, num
   return total;
 }
 
+function add(a: ForecastSummary, b: ForecastSummary): ForecastSummary {
+  const notes = [...new Set([a.note, b.note].filter((note) => note !== undefined))];
+  return {
+    mode: a.mode,
+    partitions: a.partitions + b.partitions,
+    forecasts: a.forecasts + b.forecasts,
+    decisions: [...a.decisions, ...b.decisions],
+    stays: sum(a.stays, b.stays),
+    ...(notes.length > 0 ? { note: notes.join('; ') } : {}),
+  };
+}
+
 /** What the Temporal UI shows on top of the workflow. */
-function show({ mode, partitions, forecasts, decisions }: ForecastSummary): void {
+function show({ mode, partitions, forecasts, decisions, note }: ForecastSummary): void {
   setCurrentDetails(
     [
       `Mode **${mode}**: ${forecasts} forecasts of ${partitions} partitions, ${decisions.length} decisions`,
+      ...(note === undefined ? [] : [note]),
       ...decisions
         .slice(0, 20)
         .map(

@@ -182,7 +182,7 @@ export interface ForecastSummary {
   }[];
   /** How many partitions stay where they are, by the code of the reason. */
   readonly stays: Readonly<Record<string, number>>;
-  /** Why nothing was done, where that is so. */
+  /** What was not done, and why. */
   readonly note?: string;
 }
 

@@ -120,6 +120,19 @@ it('a choice of models replaces the one before, and is found by the range of its
   expect(await catalog.modelChoices.list(keyspace)).toHaveLength(2);
 });
 
+it('a series that cannot be forecast does not keep the others from being forecast', async () => {
+  const own = 'shop.failing';
+  const hours = Array.from({ length: 72 }, (_, i) => i + 1);
+  await catalog.access.append(hours.map((ago) => ({ ...record('p0', END - ago * HOUR, 20), keyspace: own })));
+  // No interval has this level: the thread refuses.
+  const policy = { window: HOUR, history: 72 * HOUR, horizon: HOUR, season: [24 * HOUR], level: 2, models: ['level'] };
+  const dependencies = { catalog, forecast: { ...policy, every: HOUR }, clockRate: 1 } as unknown as Dependencies;
+  const kinds: string[] = [];
+  const request = { keyspace: own, run: 'run', at: END };
+  for await (const { kind } of forecastSeriesOf(dependencies, request, never)) kinds.push(kind);
+  expect(kinds).toEqual(['failed']);
+});
+
 it('choices that have become old are made anew when there is time for that, the oldest first', async () => {
   const own = 'shop.choices';
   const hours = Array.from({ length: 96 }, (_, i) => i + 1);

@@ -22,6 +22,9 @@ const world = {
   mode: 'automatic' as Mode,
   stopped: false,
   stoppedMeanwhile: false,
+  keyspaces: ['shop.orders'],
+  /** Keyspaces that can't be forecast. */
+  broken: [] as string[],
   batches: undefined as { first: string; last: string }[] | undefined,
   /** Partitions to move, and why. */
   moves: [] as { partition: string; target: string }[],
@@ -34,13 +37,17 @@ const activities: Partial<{ [Name in keyof ControlActivities]: (input: never) =>
     at: 1_000,
     mode: world.mode,
     stopped: world.stopped,
-    keyspaces: [
-      { keyspace: 'shop.orders', mode: world.mode, ...(world.batches === undefined ? {} : { batches: world.batches }) },
-    ],
+    keyspaces: world.keyspaces.map((keyspace) => ({
+      ...{ keyspace, mode: world.mode },
+      ...(world.batches === undefined ? {} : { batches: world.batches }),
+    })),
     expireAfterMs: 3_600_000,
   }),
   probeNodes: () => ({ nodes: 3, unreachable: 0 }),
-  forecastKeyspace: () => ({ series: 12, forecasts: 12, tooShort: 0 }),
+  forecastKeyspace: ({ keyspace }: { keyspace: string }) => {
+    if (world.broken.includes(keyspace)) throw ApplicationFailure.nonRetryable('no such collection', 'Refused');
+    return { series: 12, forecasts: 12, tooShort: 0, failed: 0 };
+  },
   planKeyspace: ({ run, mode, dryRun }: { run: string; mode: Mode; dryRun: boolean }) => ({
     partitions: 4,
     forecasts: 12,
@@ -100,6 +107,7 @@ describe('forecastWorkflow', () => {
   });
   afterEach(() => {
     Object.assign(world, { mode: 'automatic', stopped: false, stoppedMeanwhile: false, batches: undefined, moves: [] });
+    Object.assign(world, { keyspaces: ['shop.orders'], broken: [] });
     calls = [];
     claimed = [];
   });
@@ -179,6 +187,19 @@ describe('forecastWorkflow', () => {
     expect(claimed).toMatchObject([
       { partition: 'p1', target: 'b', requestedBy: 'forecast', reason: 'the load of p1 goes to b' },
     ]);
+  });
+
+  it('goes on with the next keyspace where one cannot be forecast, says so, and fails where none can', async () => {
+    Object.assign(world, { keyspaces: ['shop.broken', 'shop.orders'], broken: ['shop.broken'] });
+    world.moves = [{ partition: 'p5', target: 'b' }];
+    expect(await forecast()).toMatchObject({
+      partitions: 4,
+      decisions: [{ keyspace: 'shop.orders', state: 'started' }],
+      note: 'shop.broken was not forecast: Refused: no such collection',
+    });
+    await ended(migrationWorkflowId('shop.orders', 'p5'));
+    world.broken = world.keyspaces;
+    await expect(forecast()).rejects.toThrow();
   });
 
   it('starts nothing in mode observe', async () => {
