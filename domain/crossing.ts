@@ -11,7 +11,10 @@ export interface Crossing {
   readonly firstStep: number | undefined;
   /** Probability in [0, 1] of lying beyond the threshold, step by step. */
   readonly probability: readonly number[];
-  /** Largest of these within the horizon; 0 for an empty horizon. */
+  /**
+   * Largest of these within the horizon; 0 for an empty horizon. That of lying beyond the threshold at any step is as large where
+   * errors go together from step to step, and larger otherwise.
+   */
   readonly largestProbability: number;
 }
 

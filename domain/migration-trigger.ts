@@ -55,14 +55,12 @@ export function assess(
     return stay(PlacementReason.NoRequests, 'It had no requests in the score window, so it has no score.');
   }
 
-  const crossing = scoreCrossing(
-    forecast,
-    source.region,
-    metrics,
-    weights,
-    policy.migrationTrigger,
-    policy.scoreWindowSteps,
-  );
+  const crossing = scoreCrossing({
+    ...{ forecast, metrics, weights, observed: partition.windows },
+    primaryRegion: source.region,
+    trigger: policy.migrationTrigger,
+    scoreWindowSteps: policy.scoreWindowSteps,
+  });
   const belowNow = score < policy.migrationTrigger;
   const crossingAt = belowNow
     ? now

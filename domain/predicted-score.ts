@@ -1,3 +1,4 @@
+import type { AccessWindow } from './access.js';
 import { thresholdCrossing } from './crossing.js';
 import type { Crossing } from './crossing.js';
 import { DroverError } from './errors.js';
@@ -56,24 +57,30 @@ export function predictedOwnershipScore(
   return frequency === undefined ? undefined : ownershipScore({ ...metrics, accessFrequency: frequency }, weights);
 }
 
+export interface ScoreCrossingRequest {
+  readonly forecast: PartitionForecast;
+  readonly primaryRegion: string;
+  readonly metrics: OwnershipMetrics;
+  readonly weights: OwnershipWeights;
+  readonly trigger: number;
+  /** Length of the score window in steps of the forecast. */
+  readonly scoreWindowSteps: number;
+  /** What came before the forecast, on its grid. A window that is not among them had no requests. */
+  readonly observed: readonly AccessWindow[];
+}
+
 /**
  * When, and with what probability, the ownership score falls below the trigger.
  *
  * The score at a step is that of the last `scoreWindowSteps` steps up to it, so that one quiet night does not look like
- * lost ownership. Below the trigger means: access frequency below f* = (trigger - wA*a + wM*m) / wF, that is, requests
+ * lost ownership. At the first steps most of these are observed ones, of which nothing is uncertain. Below the trigger means: access frequency below f* = (trigger - wA*a + wM*m) / wF, that is, requests
  * from the primary's region less f* times those from the busiest region less than 0. That difference of two normal
  * variables is normal, taken as independent between regions and fully dependent from step to step, which errs towards
  * wide intervals. With a primary region that is itself the busiest, the next busiest is compared: it is the one that
  * may overtake.
  */
-export function scoreCrossing(
-  forecast: PartitionForecast,
-  primaryRegion: string,
-  metrics: OwnershipMetrics,
-  weights: OwnershipWeights,
-  trigger: number,
-  scoreWindowSteps: number,
-): Crossing {
+export function scoreCrossing(request: ScoreCrossingRequest): Crossing {
+  const { forecast, primaryRegion, metrics, weights, trigger } = request;
   requireWellFormed(forecast);
   const fixedTerms = ownershipScore({ ...metrics, accessFrequency: 0 }, weights);
   const neededFrequency =
@@ -84,8 +91,9 @@ export function scoreCrossing(
         : -Infinity;
   const z = normalHalfWidth(forecast.level);
   const steps = forecast.regions[0]?.mean.length ?? 0;
+  const regions = withObserved(request);
   const differences = Array.from({ length: steps }, (_, step) => {
-    const inWindow = forecast.regions.map((region) => requestsInWindow(region, step, scoreWindowSteps, z));
+    const inWindow = regions.map((region) => requestsInWindow(region, step, request, z));
     const own = inWindow.find(({ region }) => region === primaryRegion) ?? NO_REQUESTS;
     const rival = inWindow
       .filter(({ region }) => region !== primaryRegion)
@@ -114,16 +122,38 @@ interface WindowRequests {
 
 const NO_REQUESTS: WindowRequests = { region: '', mean: 0, deviation: 0 };
 
+interface ObservedRegion extends RegionForecast {
+  /** Requests in the windows before the forecast, by how many steps before it they began. */
+  readonly before: ReadonlyMap<number, number>;
+}
+
+/** Every region that is forecast or was observed. */
+function withObserved({ forecast, observed }: ScoreCrossingRequest): ObservedRegion[] {
+  const { start, stepMs } = forecast;
+  const ofRegion = new Map(
+    forecast.regions.map((region) => [region.region, { ...region, before: new Map<number, number>() }]),
+  );
+  for (const { region, start: at, reads, writes } of observed) {
+    const known = ofRegion.get(region) ?? { region, ...NOTHING_FORECAST, before: new Map<number, number>() };
+    ofRegion.set(region, known);
+    const stepsAgo = Math.ceil((start - at) / stepMs);
+    known.before.set(stepsAgo, (known.before.get(stepsAgo) ?? 0) + reads + writes);
+  }
+  return [...ofRegion.values()];
+}
+
+const NOTHING_FORECAST: Forecast = { mean: [], lower: [], upper: [] };
+
 function requestsInWindow(
-  { region, mean, lower, upper }: RegionForecast,
+  { region, mean, lower, upper, before }: ObservedRegion,
   step: number,
-  steps: number,
+  { scoreWindowSteps }: ScoreCrossingRequest,
   z: number,
 ): WindowRequests {
   let sum = 0;
   let halfWidth = 0;
-  for (let i = Math.max(0, step - steps + 1); i <= step; i++) {
-    const middle = mean[i] ?? 0;
+  for (let i = step - scoreWindowSteps + 1; i <= step; i++) {
+    const middle = mean[i] ?? before.get(-i) ?? 0;
     sum += middle;
     halfWidth += Math.max((upper[i] ?? middle) - middle, middle - (lower[i] ?? middle));
   }
