@@ -1,5 +1,5 @@
 import { pMapIterable } from 'p-map';
-import { choiceKeptForMs, errorsSince } from '../domain/choice-renewal.js';
+import { choiceKeptForMs, choiceOfSeriesKeptForMs, errorsSince } from '../domain/choice-renewal.js';
 import { grouped } from '../domain/grouped.js';
 import type { ErrorsByModel } from '../domain/model-choice.js';
 import type { ForecastOutcome } from '../forecasting/select.js';
@@ -41,7 +41,7 @@ const MOST_OF_A_SERIES_MS = 5 * 60_000;
 /**
  * Forecasts every series of a keyspace, as many at once as there are threads. What was already forecast from the same
  * window is taken from the catalog: a forecast run more often than there are windows makes each once, and a repeated
- * attempt goes on where the last one stood. The choice of models is kept for a day, or the shortest season if that is
+ * attempt goes on where the last one stood. The choice of models is kept for about a day, or the shortest season if that is
  * longer; then it is made anew when there is time for that, the oldest first, with the errors of the forecasts made meanwhile.
  */
 export async function* forecastSeriesOf(
@@ -71,7 +71,7 @@ export async function* forecastSeriesOf(
     const id = seriesId(keyspace, partition, region);
     const kept = choices.get(id);
     const age = kept === undefined ? Infinity : grid.end - kept.chosenAt.getTime();
-    const isGood = age >= 0 && (age < keptForMs || performance.now() > renewUntil);
+    const isGood = age >= 0 && (age < choiceOfSeriesKeptForMs(keptForMs, id) || performance.now() > renewUntil);
     const known = kept?.request === request && isGood ? kept : undefined;
     const chosen = known === undefined ? { past: await pastErrors() } : { choice: known.choice };
     const outcome = await attempt({ requests, spread, seasons, horizon: grid.horizon, level, models, ...chosen });

@@ -1,8 +1,17 @@
+import { hash32 } from './hash-ring.js';
+
 const DAY_MS = 24 * 3_600_000;
 
 /** How long a choice of models is kept, milliseconds: a day, or the shortest season if that is longer. */
 export const choiceKeptForMs = (seasonsMs: readonly number[]): number =>
   seasonsMs.length === 0 ? DAY_MS : Math.max(DAY_MS, Math.min(...seasonsMs));
+
+/**
+ * How long the choice of one series is kept: three quarters to five quarters of `keptForMs`, the same for ever. Series that were
+ * first seen together are not chosen for together for ever, which would take much longer than a run.
+ */
+export const choiceOfSeriesKeptForMs = (keptForMs: number, series: string): number =>
+  keptForMs * (0.75 + hash32(series) / 2 ** 33);
 
 /** All times are Drover's, milliseconds. */
 export interface LastChoice {

@@ -27,10 +27,12 @@ export function place(partitions: readonly string[], nodes: readonly NodeName[])
   return placed;
 }
 
-/** A well-mixed 32-bit number for the pair: FNV-1a, then the finaliser of MurmurHash3. */
-function rank(partition: string, node: string): number {
+const rank = (partition: string, node: string): number => hash32(`${partition}\u0000${node}`);
+
+/** A well-mixed number below 2^32: FNV-1a, then the finaliser of MurmurHash3. */
+export function hash32(text: string): number {
   let hash = 0x811c9dc5;
-  for (const char of `${partition}\u0000${node}`) {
+  for (const char of text) {
     hash = Math.imul(hash ^ char.codePointAt(0)!, 0x01000193);
   }
   hash = Math.imul(hash ^ (hash >>> 16), 0x85ebca6b);
