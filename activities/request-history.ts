@@ -31,7 +31,10 @@ export interface RequestSeries {
 /** By partition and region. */
 export type RequestHistory = ReadonlyMap<string, ReadonlyMap<string, RequestSeries>>;
 
-/** Requests per window of every partition and region since the first record, without gaps. */
+/**
+ * Requests per window of every partition and region, without gaps, since the first record of the keyspace: what is asked for of a few
+ * partitions alone is the same as of all.
+ */
 export async function loadHistory(
   catalog: Catalog,
   keyspace: string,
@@ -41,14 +44,14 @@ export async function loadHistory(
 ): Promise<RequestHistory> {
   const history = new Map<string, Map<string, { requests: Float64Array; spread: number }>>();
   const chunkMs = Math.max(1, Math.floor(CHUNK_MS / windowMs)) * windowMs;
-  let first: number | undefined;
+  const first = await catalog.access.firstWindow(keyspace, windowMs);
+  if (first === undefined) return history;
+  const origin = Math.max(start, first); // nothing is known of the time before, which is not the same as no requests
   for (let from = start; from < end; from += chunkMs) {
     signal.throwIfAborted();
     const to = Math.min(end, from + chunkMs);
+    if (to <= origin) continue;
     const windows = await catalog.access.windows(keyspace, from, to, windowMs, partitions);
-    first ??= windows[0]?.start;
-    if (first === undefined) continue; // nothing is known of that time, which is not the same as no requests
-    const origin = first;
     for (const part of regionalSeries(windows, { start: from, end: to, lengthMs: windowMs, firstRecordAt: origin })) {
       const regions = history.get(part.partition) ?? new Map<string, { requests: Float64Array; spread: number }>();
       history.set(part.partition, regions);

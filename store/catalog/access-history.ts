@@ -1,4 +1,4 @@
-import type { Document, ErrorDescription } from 'mongodb';
+import type { Collection, Document, ErrorDescription } from 'mongodb';
 import { MongoBulkWriteError, MongoServerError, ObjectId } from 'mongodb';
 import type { AccessLatency, AccessRecord, AccessWindow } from '../../domain/access.js';
 import { startOf, WINDOWS_PER_HOUR, windowsFrom } from '../../domain/access-roll-up.js';
@@ -9,7 +9,7 @@ import { tokenFromBson } from '../codec.js';
 import { latenciesAt } from '../latency-sketch.js';
 import { ServerError } from '../server-errors.js';
 import { recordToDocument } from './access-documents.js';
-import type { RecordDocument } from './access-documents.js';
+import type { CountsDocument, RecordDocument } from './access-documents.js';
 import type { AccessCollections } from './access-reads.js';
 import { AccessReads } from './access-reads.js';
 import { AccessTop } from './access-top.js';
@@ -105,6 +105,21 @@ export class AccessHistory {
       windowMs,
     );
     return windowsFrom(rows, windowMs).filter(({ start }) => start >= startOf(from, windowMs) && start < to);
+  }
+
+  /** Start of the first window that anything is known of, whatever the partition. Before it, routers did not report. */
+  async firstWindow(keyspace: string, windowMs: number): Promise<number | undefined> {
+    const { counts, records } = this.collections;
+    // In this order: one that is rolled up meanwhile is found in either.
+    const record = await oldestIn(records, { 'meta.keyspace': keyspace });
+    const hour = await oldestIn(counts, { 'meta.keyspace': keyspace, tier: 'hour' });
+    const time = Math.min(record?.getTime() ?? Infinity, hour?.getTime() ?? Infinity);
+    if (time === Infinity) return undefined;
+    // Of counts, it is only the hour: which of its windows is the first is asked for.
+    const lengthMs = Math.max(this.hourMs, windowMs);
+    const from = startOf(time, lengthMs);
+    const [first] = await this.windows(keyspace, from, from + lengthMs, windowMs);
+    return first?.start;
   }
 
   /** Requests per client network and partition since `from`, and before `to`, busiest first. */
@@ -227,6 +242,22 @@ export class AccessHistory {
     );
     return rows.map(({ _id, load }) => ({ token: tokenFromBson(_id), load }));
   }
+}
+
+/** By an index that ends with partition and time: one key is read for each partition. */
+async function oldestIn<T extends RecordDocument | CountsDocument>(
+  collection: Collection<T>,
+  match: Readonly<Record<string, string>>,
+): Promise<Date | undefined> {
+  const [oldest] = await collection
+    .aggregate<{ time: Date }>([
+      { $match: match },
+      { $sort: { ...Object.fromEntries(Object.keys(match).map((field) => [field, 1])), 'meta.partition': 1, time: 1 } },
+      { $group: { _id: '$meta.partition', time: { $first: '$time' } } },
+      { $group: { _id: null, time: { $min: '$time' } } },
+    ])
+    .toArray();
+  return oldest?.time;
 }
 
 /** Whether all that failed is there already. */

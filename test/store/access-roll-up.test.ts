@@ -111,6 +111,16 @@ describe('access records that are rolled up', () => {
     ]);
   });
 
+  it('have their first window in the middle of an hour, rolled up or not', async () => {
+    const keyspace = 'shop.first';
+    const first = START + HOUR + 3 * WINDOW;
+    await catalog.access.append([record(keyspace, first + 1), record(keyspace, first + 5 * HOUR)]);
+    expect(await catalog.access.firstWindow(keyspace, WINDOW)).toBe(first);
+    await rollUp();
+    expect(await catalog.access.firstWindow(keyspace, WINDOW)).toBe(first);
+    expect(await catalog.access.firstWindow('shop.nobody', WINDOW)).toBeUndefined();
+  });
+
   it('tell hour by hour who asked for what', async () => {
     const keyspace = 'shop.details';
     const other = {

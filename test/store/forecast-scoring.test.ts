@@ -2,9 +2,11 @@ import { afterAll, beforeAll, expect, it } from 'vitest';
 import type { Dependencies } from '../../activities/dependencies.js';
 import { scoreDueForecasts } from '../../activities/forecast-scoring.js';
 import { forecastSeriesOf } from '../../activities/forecast-series.js';
+import { loadHistory } from '../../activities/request-history.js';
 import type { AccessRecord } from '../../domain/access.js';
 import { Catalog } from '../../store/catalog/catalog.js';
 import type { ForecastDocument } from '../../store/catalog/forecasts.js';
+import type { PartitionRange } from '../../store/catalog/partition-range.js';
 import { useServers } from './servers.js';
 
 const { uris, clients } = useServers(1);
@@ -106,6 +108,19 @@ it('only forecasts whose time has come are read, some at a time, and without wha
   expect(await catalog.forecasts.oldestDue(own.keyspace, { among: ['q0'] }, { ...range, at: END + HOUR })).toBe(
     END - HOUR,
   );
+});
+
+it('what is asked for of one partition has as much history as of all', async () => {
+  const own = 'shop.idle';
+  const busy = Array.from({ length: 12 }, (_, i) => ({ ...record('p0', END - (i + 1) * HOUR, 5), keyspace: own }));
+  await catalog.access.append([...busy, { ...record('p1', END - 2 * HOUR, 9), keyspace: own }]);
+  const grid = { start: END - 24 * HOUR, end: END, windowMs: HOUR, horizon: 1 };
+  const requestsOf = async (partitions: PartitionRange) =>
+    (await loadHistory(catalog, own, partitions, grid, never)).get('p1')!.get('eu')!.requests;
+  const requests = await requestsOf({ among: ['p1'] });
+  expect([...requests]).toEqual([...new Array<number>(10).fill(0), 9, 0]);
+  expect(requests).toEqual(await requestsOf({}));
+  expect((await loadHistory(catalog, 'shop.unknown', {}, grid, never)).size).toBe(0);
 });
 
 it('a choice of models replaces the one before, and is found by the range of its partition', async () => {
