@@ -1,5 +1,8 @@
+import { choiceKeptForMs } from '../domain/choice-renewal.js';
 import { definedOf } from '../domain/defined.js';
 import { DroverError } from '../domain/errors.js';
+import type { ForecastRetention } from '../domain/forecast-retention.js';
+import { forecastRetention } from '../domain/forecast-retention.js';
 import { compareNames } from '../domain/names.js';
 import type { DecisionState } from '../store/catalog/decisions.js';
 import type { ForecastDocument } from '../store/catalog/forecasts.js';
@@ -59,6 +62,7 @@ export interface PlanResult {
 /** Activities of a forecast, in the order in which it runs them. Each may be repeated. */
 export function createForecastActivities(dependencies: Dependencies) {
   const { catalog } = dependencies;
+  const retention = retentionOf(dependencies);
 
   /** The latest findings about all nodes; the catalog knows nothing of them yet. */
   async function look(): Promise<(NodeDocument & { probe: NodeProbe })[]> {
@@ -143,8 +147,8 @@ export function createForecastActivities(dependencies: Dependencies) {
         const batch: ForecastDocument[] = [];
         const choices: ModelChoiceDocument[] = [];
         const store = async () => {
-          await catalog.modelChoices.record(choices.splice(0));
-          await catalog.forecasts.insert(batch.splice(0));
+          await catalog.modelChoices.record(choices.splice(0), retention.choicesMs);
+          await catalog.forecasts.insert(batch.splice(0), retention.forecastsMs);
         };
         for await (const result of forecastSeriesOf(dependencies, request, signal)) {
           counts[result.kind] += 1;
@@ -175,7 +179,10 @@ export function createForecastActivities(dependencies: Dependencies) {
         if (!dryRun) {
           await catalog.decisions.insert(plan.decisions);
           const decidedOn = plan.decisions.flatMap(({ partition }) => forecasts.get(partition) ?? []);
-          await catalog.forecasts.markDecided(decidedOn.map(({ _id }) => _id));
+          await catalog.forecasts.markDecided(
+            decidedOn.map(({ _id }) => _id),
+            retention.decidedMs,
+          );
         }
         return {
           partitions: plan.partitions,
@@ -208,6 +215,14 @@ export interface DecisionRecord {
 }
 
 export type ForecastActivities = ReturnType<typeof createForecastActivities>;
+
+const retentionOf = ({ forecast, access, clockRate }: Dependencies): ForecastRetention =>
+  forecastRetention({
+    horizonMs: forecast.horizon,
+    choiceKeptForMs: choiceKeptForMs(forecast.season),
+    historyKeptForMs: access.keep.hours,
+    clockRate,
+  });
 
 /** For forecasts of the node. A node that can't be reached, or does not tell its counters, says nothing. */
 async function keepReading(

@@ -27,6 +27,8 @@ export interface ForecastDocument {
   ends?: number[];
   /** Drover's time at which the last step has come, and it can be scored. */
   dueAt?: Date;
+  /** The server removes it then. */
+  expireAt?: Date;
   /** What each model said, until it has been scored. */
   byModel?: Readonly<Record<string, readonly number[]>>;
   /** How wrong each model was, once its time has come. */
@@ -54,11 +56,13 @@ const AT_ONCE = 100;
 export class Forecasts {
   constructor(private readonly collection: Collection<ForecastDocument>) {}
 
-  async insert(forecasts: readonly ForecastDocument[]): Promise<void> {
+  /** @param keepMs real time, milliseconds */
+  async insert(forecasts: readonly ForecastDocument[], keepMs: number): Promise<void> {
     if (forecasts.length === 0) return;
+    const expireAt = new Date(Date.now() + keepMs);
     await this.collection.bulkWrite(
       forecasts.map((forecast) => ({
-        replaceOne: { filter: { _id: forecast._id }, replacement: forecast, upsert: true },
+        replaceOne: { filter: { _id: forecast._id }, replacement: { ...forecast, expireAt }, upsert: true },
       })),
       { ordered: false },
     );
@@ -83,9 +87,11 @@ export class Forecasts {
     return this.collection.find(filter, { projection: { byModel: 0 }, batchSize: AT_ONCE }).toArray();
   }
 
-  async markDecided(ids: readonly string[]): Promise<void> {
+  /** @param keepMs real time, milliseconds */
+  async markDecided(ids: readonly string[], keepMs: number): Promise<void> {
     if (ids.length === 0) return;
-    await this.collection.updateMany({ _id: { $in: ids } }, { $set: { decided: true } });
+    const expireAt = new Date(Date.now() + keepMs);
+    await this.collection.updateMany({ _id: { $in: ids } }, { $set: { decided: true, expireAt } });
   }
 
   /** When the oldest of the forecasts that are due was made. */

@@ -15,6 +15,8 @@ export interface ModelChoiceDocument {
   /** What the choice was made for: with another horizon, other models or seasons it does not count. */
   request: string;
   choice: ModelChoice;
+  /** The server removes it then. */
+  expireAt?: Date;
 }
 
 export class ModelChoices {
@@ -24,11 +26,18 @@ export class ModelChoices {
     return this.collection.find({ keyspace, ...inRange('partition', range) }).toArray();
   }
 
-  /** Each in place of the one before. */
-  async record(choices: readonly ModelChoiceDocument[]): Promise<void> {
+  /**
+   * Each in place of the one before.
+   *
+   * @param keepMs real time, milliseconds
+   */
+  async record(choices: readonly ModelChoiceDocument[], keepMs: number): Promise<void> {
     if (choices.length === 0) return;
+    const expireAt = new Date(Date.now() + keepMs);
     await this.collection.bulkWrite(
-      choices.map((choice) => ({ replaceOne: { filter: { _id: choice._id }, replacement: choice, upsert: true } })),
+      choices.map((choice) => ({
+        replaceOne: { filter: { _id: choice._id }, replacement: { ...choice, expireAt }, upsert: true },
+      })),
       { ordered: false },
     );
   }

@@ -5,6 +5,9 @@ import { SHAPES_RETENTION_S } from './query-shapes.js';
 import { ROUND_TRIPS_RETENTION_S } from './round-trips.js';
 import type { SettingDocument } from './settings.js';
 
+/** Of documents that were written before it was known how long they are kept. */
+const UNKNOWN_RETENTION_MS = 30 * 24 * 3_600_000;
+
 /** Versions of the catalog's schema, oldest first: each brings the one before it up to its own. All are repeatable. */
 const MIGRATIONS: readonly { readonly version: number; readonly apply: (db: Db) => Promise<void> }[] = [
   {
@@ -138,6 +141,14 @@ const MIGRATIONS: readonly { readonly version: number; readonly apply: (db: Db) 
         { key: DUE_INDEX, partialFilterExpression: waits },
         { key: { keyspace: 1, madeAt: 1, partition: 1 } },
       ]);
+      for (const name of ['forecasts', 'modelChoices']) {
+        await db
+          .collection(name)
+          .updateMany({ expireAt: { $exists: false } }, [
+            { $set: { expireAt: { $add: ['$$NOW', UNKNOWN_RETENTION_MS] } } },
+          ]);
+        await db.collection(name).createIndex({ expireAt: 1 }, { expireAfterSeconds: 0 });
+      }
       // Of version 3: not by when they are due.
       if (await forecasts.indexExists('keyspace_1_madeAt_1')) await forecasts.dropIndex('keyspace_1_madeAt_1');
     },

@@ -144,23 +144,26 @@ describe('looking at things', () => {
   it('shows forecasts region by region', async () => {
     expect((await the.drover('forecast', 'show', 'shop.orders', 'p0')).stdout).toContain('no forecast');
     const madeAt = new Date('2013-01-05T07:00:00Z');
-    await the.control.catalog.forecasts.insert([
-      {
-        _id: 'f1',
-        keyspace: 'shop.orders',
-        partition: 'p0',
-        region: 'eu-west',
-        madeAt,
-        windowMs: 300_000,
-        model: 'ets',
-        mean: [100, 120],
-        lower: [80, 90],
-        upper: [130, 150],
-        level: 0.8,
-        naive: [90, 95],
-        decided: false,
-      },
-    ]);
+    await the.control.catalog.forecasts.insert(
+      [
+        {
+          _id: 'f1',
+          keyspace: 'shop.orders',
+          partition: 'p0',
+          region: 'eu-west',
+          madeAt,
+          windowMs: 300_000,
+          model: 'ets',
+          mean: [100, 120],
+          lower: [80, 90],
+          upper: [130, 150],
+          level: 0.8,
+          naive: [90, 95],
+          decided: false,
+        },
+      ],
+      3_600_000,
+    );
     const shown = await the.drover('forecast', 'show', 'shop.orders', 'p0');
     expect(shown.stdout).toMatch(/eu-west, per 5m, for the 10m after 2013-01-05 07:00:00 UTC \(model ets\)/);
     expect(shown.stdout).toMatch(/07:05:00 UTC +120 +90 to 150 +95/);

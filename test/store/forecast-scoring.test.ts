@@ -56,7 +56,10 @@ const forecastOf = (partition: string, hoursAgo: number): ForecastDocument => ({
 it('forecasts are scored model by model once their time has come, and only once', async () => {
   await catalog.access.append([record('p0', END - 4 * HOUR, 9), record('p0', END - 3 * HOUR, 13)]);
   await catalog.access.append([record('p0', END - 2 * HOUR, 10), record('p1', END - 4 * HOUR, 10)]);
-  await catalog.forecasts.insert([forecastOf('p0', 4), forecastOf('p0', 2), forecastOf('p0', 1), forecastOf('p1', 4)]);
+  await catalog.forecasts.insert(
+    [forecastOf('p0', 4), forecastOf('p0', 2), forecastOf('p0', 1), forecastOf('p1', 4)],
+    HOUR,
+  );
   const forecast = { window: HOUR, history: 24 * HOUR, horizon: 2 * HOUR, season: [], level: 0.8, models: [] };
   const dependencies = { catalog, forecast } as unknown as Dependencies;
   const request = { keyspace, run: 'run', at: END, partitions: { first: 'p0', last: 'p0' } };
@@ -85,7 +88,7 @@ it('only forecasts whose time has come are read, some at a time, and without wha
   const own = { keyspace: 'shop.many' };
   const pending = Array.from({ length: 50 }, (_, i) => ({ ...forecastOf(`q${i}`, 1), ...own }));
   const due = Array.from({ length: 130 }, (_, i) => ({ ...forecastOf(`p${i}`, 3), ...own }));
-  await catalog.forecasts.insert([...pending, ...due]);
+  await catalog.forecasts.insert([...pending, ...due], HOUR);
   const db = clients[0]!.db('drover');
   await db.command({ profile: 2, filter: { ns: 'drover.forecasts' } });
   const batches: number[] = [];
@@ -100,7 +103,7 @@ it('only forecasts whose time has come are read, some at a time, and without wha
   expect(batches.reduce((sum, length) => sum + length, 0)).toBe(130);
   expect(Math.max(...batches)).toBeLessThanOrEqual(100);
 
-  await catalog.forecasts.markDecided(['q0/1']);
+  await catalog.forecasts.markDecided(['q0/1'], 48 * HOUR);
   const [latest] = await catalog.forecasts.latest(own.keyspace, 'q0');
   expect(latest).toMatchObject({ _id: 'q0/1', decided: true, mean: [10, 10] });
   expect(latest).not.toHaveProperty('byModel');
@@ -123,15 +126,31 @@ it('what is asked for of one partition has as much history as of all', async () 
   expect((await loadHistory(catalog, 'shop.unknown', {}, grid, never)).size).toBe(0);
 });
 
+it('forecasts and choices expire, those that were decided on later', async () => {
+  const db = clients[0]!.db('drover');
+  for (const name of ['forecasts', 'modelChoices']) {
+    const expires = { key: { expireAt: 1 }, expireAfterSeconds: 0 };
+    expect(await db.collection(name).indexes()).toContainEqual(expect.objectContaining(expires));
+  }
+  const [own, at] = ['shop.expiring', Date.now()];
+  await catalog.forecasts.insert(
+    ['p0', 'p1'].map((name) => ({ ...forecastOf(name, 5), _id: name, keyspace: own })),
+    HOUR,
+  );
+  await catalog.forecasts.markDecided(['p1'], 48 * HOUR);
+  const left = (await catalog.forecasts.list(own)).map(({ expireAt }) => Math.round((expireAt!.getTime() - at) / HOUR));
+  expect(left.sort((a, b) => a - b)).toEqual([1, 48]);
+});
+
 it('a choice of models replaces the one before, and is found by the range of its partition', async () => {
   const choice = { seasons: [24], unit: 1, ends: [2], models: [], errorQuantiles: [[0]], origins: 3, failures: [] };
   const document = (partition: string, request: string) => ({
     ...{ _id: `${keyspace}/${partition}/eu`, keyspace, partition, region: 'eu' },
     ...{ chosenAt: new Date(END), request, choice },
   });
-  await catalog.modelChoices.record([document('p0', 'old'), document('p1', 'old')]);
-  await catalog.modelChoices.record([document('p0', 'new')]);
-  expect(await catalog.modelChoices.list(keyspace, { first: 'p0', last: 'p0' })).toEqual([document('p0', 'new')]);
+  await catalog.modelChoices.record([document('p0', 'old'), document('p1', 'old')], HOUR);
+  await catalog.modelChoices.record([document('p0', 'new')], HOUR);
+  expect(await catalog.modelChoices.list(keyspace, { first: 'p0', last: 'p0' })).toMatchObject([document('p0', 'new')]);
   expect(await catalog.modelChoices.list(keyspace)).toHaveLength(2);
 });
 
@@ -163,9 +182,10 @@ it('choices that have become old are made anew when there is time for that, the 
     for await (const result of forecastSeriesOf(dependencies, { keyspace: own, run: String(at), at }, never)) {
       if (result.kind === 'made' && result.newChoice !== undefined) {
         chosen.push(result.document.partition);
-        await catalog.modelChoices.record([
-          { ...result.newChoice, chosenAt: new Date(END - HOURS[result.document.partition]! * HOUR) },
-        ]);
+        await catalog.modelChoices.record(
+          [{ ...result.newChoice, chosenAt: new Date(END - HOURS[result.document.partition]! * HOUR) }],
+          HOUR,
+        );
       }
     }
     return chosen;
