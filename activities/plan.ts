@@ -67,7 +67,7 @@ export async function planFrom(
   const [all, decided, recent] = await Promise.all([
     catalog.partitions.list(),
     decidedPartitions(dependencies, { keyspace, run, mode, at, record: !dryRun }),
-    recentWindows(dependencies, keyspace, grid),
+    recentWindows(dependencies, request, grid),
   ]);
   const partitions = all.filter((partition) => partition.keyspace === keyspace);
   const movesLeft = plan.maxMovesPerHour - movesElsewhere(all, keyspace, decided.startedLastHour, at);
@@ -110,12 +110,19 @@ export async function planFrom(
 /** The score of now covers as much time as the forecast one, so that the two compare. */
 const scoreWindowMs = (grid: ForecastGrid): number => grid.horizon * grid.windowMs;
 
-/** The windows that make up the score of now, with the client networks of that time. */
-async function recentWindows({ catalog }: Dependencies, keyspace: string, grid: ForecastGrid) {
+/**
+ * The windows that make up the score of now, those of all partitions, as they load the nodes; with the client networks of that time of
+ * those partitions that are decided on.
+ */
+export async function recentWindows(
+  { catalog }: Pick<Dependencies, 'catalog'>,
+  { keyspace, partitions }: Pick<PlanRequest, 'keyspace' | 'partitions'>,
+  grid: ForecastGrid,
+): Promise<Map<string, AccessWindow[]>> {
   const from = grid.end - scoreWindowMs(grid);
   const [windows, clients] = await Promise.all([
     catalog.access.windows(keyspace, from, grid.end, grid.windowMs),
-    catalog.access.clients(keyspace, from),
+    catalog.access.clients(keyspace, from, { range: partitions }),
   ]);
   const byPartition = new Map<string, AccessWindow[]>();
   for (const window of windows) {

@@ -69,7 +69,7 @@ export async function topAccesses(context: ControlContext, request: AccessTopReq
     catalog.partitions.list(keyspace),
     catalog.nodes.list(),
     catalog.roundTrips.list(),
-    catalog.access.clients(keyspace, span.from, to),
+    catalog.access.clients(keyspace, span.from, { to }),
     catalog.access.top.entities(asked, atMost),
     catalog.access.top.networks(asked, atMost),
     catalog.access.top.usedTogether(asked, atMost),

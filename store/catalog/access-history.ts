@@ -126,10 +126,10 @@ export class AccessHistory {
   async clients(
     keyspace: string,
     from: number,
-    to = Infinity,
+    { to = Infinity, range = {} }: { readonly to?: number; readonly range?: PartitionRange | undefined } = {},
   ): Promise<Map<string, (readonly [network: string, requests: number])[]>> {
     const rows = await this.reads.details<{ _id: { partition: string; network: string }; requests: number }>(
-      { 'meta.keyspace': keyspace },
+      { 'meta.keyspace': keyspace, ...inRange('meta.partition', range) },
       { from, to },
       [
         { $unwind: '$clients' },

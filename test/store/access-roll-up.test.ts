@@ -143,6 +143,8 @@ describe('access records that are rolled up', () => {
       ['10.0.0.0/24', 8],
       ['10.0.1.0/24', 4],
     ]);
+    const ofOthers = { range: { among: ['p1'] } };
+    expect([...(await access.clients(keyspace, START, ofOthers)).keys()]).toEqual([]);
     expect((await access.distinctClients(keyspace, START)).get('p0')).toBe(2);
     expect(await access.latencies(keyspace, START, [0.5])).toMatchObject([{ requests: 12 }]);
     const span = { keyspace, from: START + HOUR + 500, to: START + 3 * HOUR };

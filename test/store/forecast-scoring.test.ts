@@ -2,6 +2,7 @@ import { afterAll, beforeAll, expect, it } from 'vitest';
 import type { Dependencies } from '../../activities/dependencies.js';
 import { scoreDueForecasts } from '../../activities/forecast-scoring.js';
 import { forecastSeriesOf } from '../../activities/forecast-series.js';
+import { recentWindows } from '../../activities/plan.js';
 import { loadHistory } from '../../activities/request-history.js';
 import type { AccessRecord } from '../../domain/access.js';
 import { Catalog } from '../../store/catalog/catalog.js';
@@ -124,6 +125,21 @@ it('what is asked for of one partition has as much history as of all', async () 
   expect([...requests]).toEqual([...new Array<number>(10).fill(0), 9, 0]);
   expect(requests).toEqual(await requestsOf({}));
   expect((await loadHistory(catalog, 'shop.unknown', {}, grid, never)).size).toBe(0);
+});
+
+it('a plan of few partitions reads the load of all, and the clients of these alone', async () => {
+  const own = 'shop.planned';
+  const from = (partition: string): AccessRecord => ({
+    ...record(partition, END - HOUR, 5),
+    ...{ keyspace: own, clients: [['10.0.0.0/24', 5]] },
+  });
+  await catalog.access.append([from('p0'), from('p1')]);
+  const grid = { start: END - 24 * HOUR, end: END, windowMs: HOUR, horizon: 2 };
+  const recent = await recentWindows({ catalog }, { keyspace: own, partitions: { among: ['p1'] } }, grid);
+  expect(recent.get('p0')).toMatchObject([{ reads: 5, clients: [] }]);
+  expect(recent.get('p1')).toMatchObject([{ reads: 5, clients: [['10.0.0.0/24', 5]] }]);
+  const all = await recentWindows({ catalog }, { keyspace: own }, grid);
+  expect(all.get('p0')).toMatchObject([{ clients: [['10.0.0.0/24', 5]] }]);
 });
 
 it('forecasts and choices expire, those that were decided on later', async () => {
