@@ -6,6 +6,9 @@ import type { ForecastPolicy } from './dependencies.js';
 /** So much history is asked for at once: what is in memory are the series, not the rows. */
 const CHUNK_MS = 24 * 3_600_000;
 
+/** Records of a window that is over may still be on their way: routers write them every second. */
+export const GRACE_MS = 2_000;
+
 /** The grid of a forecast: history `[start, end)` in complete windows, then `horizon` steps from `end` on. */
 export interface ForecastGrid {
   readonly start: number;
@@ -14,10 +17,10 @@ export interface ForecastGrid {
   readonly horizon: number;
 }
 
-/** The window that `at` lies in is not over yet: history ends before it, and the forecast begins with it. */
+/** The window that `at` lies in is not over yet: history ends before it, and the forecast begins with it. So it is with one that has just ended. */
 export function forecastGrid({ window, history, horizon }: ForecastPolicy, at: number): ForecastGrid {
   const onGrid = (time: number) => Math.floor(time / window) * window;
-  const end = onGrid(at);
+  const end = onGrid(at - GRACE_MS);
   return { start: onGrid(end - history), end, windowMs: window, horizon: Math.max(1, Math.ceil(horizon / window)) };
 }
 

@@ -1,10 +1,14 @@
 import type { Client, ScheduleOptions } from '@temporalio/client';
 import { ScheduleAlreadyRunning, ScheduleOverlapPolicy } from '@temporalio/client';
 import type { Duration } from '@temporalio/common';
+import { GRACE_MS } from '../activities/request-history.js';
 import { ANOMALY_SCHEDULE_ID, CONTROL_QUEUE, FORECAST_SCHEDULE_ID } from '../workflows/messages.js';
 
 /** Real time between two looks for anomalies is never less, however fast Drover's clock is. */
 const LEAST_BETWEEN_LOOKS_MS = 10_000;
+
+/** Windows end where periods do: what is read in these has to have come. */
+const AFTER_WINDOW_MS = GRACE_MS + 1_000;
 
 /** What hangs for longer does not keep those from running that come after it; what was found until then is in the catalog. */
 const LONGEST_RUN = { forecast: '6h', anomalies: '1h' } as const;
@@ -48,8 +52,9 @@ async function ensureSchedule(
   client: Client,
   { scheduleId, everyMs, workflowType, workflowId, input, summary, longestRun }: Periodic,
 ): Promise<void> {
+  const every = Math.max(1_000, Math.round(everyMs));
   const schedule = {
-    spec: { intervals: [{ every: Math.max(1_000, Math.round(everyMs)) }] },
+    spec: { intervals: [{ every, offset: Math.min(AFTER_WINDOW_MS, Math.floor(every / 2)) }] },
     action: {
       type: 'startWorkflow',
       workflowType,

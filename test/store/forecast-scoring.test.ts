@@ -3,7 +3,7 @@ import type { Dependencies } from '../../activities/dependencies.js';
 import { scoreDueForecasts } from '../../activities/forecast-scoring.js';
 import { forecastSeriesOf } from '../../activities/forecast-series.js';
 import { recentWindows } from '../../activities/plan.js';
-import { loadHistory } from '../../activities/request-history.js';
+import { GRACE_MS, loadHistory } from '../../activities/request-history.js';
 import type { AccessRecord } from '../../domain/access.js';
 import { Catalog } from '../../store/catalog/catalog.js';
 import type { ForecastDocument } from '../../store/catalog/forecasts.js';
@@ -14,6 +14,8 @@ const { uris, clients } = useServers(1);
 const HOUR = 3_600_000;
 /** Older records would expire. */
 const END = Math.floor(Date.now() / HOUR) * HOUR;
+/** When the records of the last window have come. */
+const NOW = END + GRACE_MS;
 const keyspace = 'shop.orders';
 const never = new AbortController().signal;
 let catalog: Catalog;
@@ -63,7 +65,7 @@ it('forecasts are scored model by model once their time has come, and only once'
   );
   const forecast = { window: HOUR, history: 24 * HOUR, horizon: 2 * HOUR, season: [], level: 0.8, models: [] };
   const dependencies = { catalog, forecast } as unknown as Dependencies;
-  const request = { keyspace, run: 'run', at: END, partitions: { first: 'p0', last: 'p0' } };
+  const request = { keyspace, run: 'run', at: NOW, partitions: { first: 'p0', last: 'p0' } };
   expect(await scoreDueForecasts(dependencies, request, never)).toBe(2);
   expect(await scoreDueForecasts(dependencies, request, never)).toBe(0);
 
@@ -178,7 +180,7 @@ it('a series that cannot be forecast does not keep the others from being forecas
   const policy = { window: HOUR, history: 72 * HOUR, horizon: HOUR, season: [24 * HOUR], level: 2, models: ['level'] };
   const dependencies = { catalog, forecast: { ...policy, every: HOUR }, clockRate: 1 } as unknown as Dependencies;
   const kinds: string[] = [];
-  const request = { keyspace: own, run: 'run', at: END };
+  const request = { keyspace: own, run: 'run', at: NOW };
   for await (const { kind } of forecastSeriesOf(dependencies, request, never)) kinds.push(kind);
   expect(kinds).toEqual(['failed']);
 });
@@ -207,8 +209,8 @@ it('choices that have become old are made anew when there is time for that, the 
     return chosen;
   };
   const HOURS: Record<string, number> = { p0: 0, p1: 9 };
-  expect((await run(END, HOUR)).sort()).toEqual(['p0', 'p1']);
+  expect((await run(NOW, HOUR)).sort()).toEqual(['p0', 'p1']);
   // No time for any.
-  expect(await run(END + 48 * HOUR, 0)).toEqual([]);
-  expect(await run(END + 48 * HOUR, HOUR)).toEqual(['p1', 'p0']);
+  expect(await run(NOW + 48 * HOUR, 0)).toEqual([]);
+  expect(await run(NOW + 48 * HOUR, HOUR)).toEqual(['p1', 'p0']);
 });
