@@ -1,4 +1,5 @@
 import { setImmediate } from 'node:timers/promises';
+import { isDeepStrictEqual } from 'node:util';
 import type { Anomaly } from '../domain/anomaly.js';
 import { AnomalyDetector } from '../domain/anomaly.js';
 import { grouped } from '../domain/grouped.js';
@@ -10,8 +11,12 @@ const CHUNK_MS = 24 * 3_600_000;
 const MOST_WATCHED = 5_000;
 /** Nodes are looked at in the newest windows alone: before, it is not known which partitions they had. */
 const NODE_WINDOWS = 2;
-/** Some milliseconds of work. */
+/** Some milliseconds of work: a step is what one window takes of one series. */
 const STEPS_AT_ONCE = 1_000;
+/** So much takes a copy of a series; */
+const STEPS_PER_COPY = 20;
+/** and so little one value that is looked up in it. */
+const STEPS_PER_VALUE = 0.02;
 
 /** A finding, and where its window begins, milliseconds since 1970. */
 export interface Found {
@@ -28,17 +33,20 @@ export interface Found {
  */
 export class AnomalyWatch {
   private end: number | undefined;
-  private readonly partitions = new Map<string, Series>();
-  private readonly nodes = new Map<string, { readonly members: string; readonly series: Series }>();
-  /** A window in which nothing was asked for is as long ago as the first one is known. */
-  private windows = 0;
+  /** What a partition is that nobody has asked anything of: those that are first seen late begin as copies of it. */
+  private readonly unused: AnomalyDetector;
+  private readonly partitions = new Map<string, AnomalyDetector>();
+  private readonly nodes = new Map<string, NodeSeries>();
+  private steps = 0;
 
   constructor(
     private readonly access: AccessHistory,
     private readonly keyspace: string,
     private readonly windowMs: number,
     private readonly historyMs: number,
-  ) {}
+  ) {
+    this.unused = this.newSeries();
+  }
 
   /**
    * Looks at all windows up to `end`, on the grid.
@@ -48,7 +56,6 @@ export class AnomalyWatch {
    */
   async lookUpTo(end: number, owners: ReadonlyMap<string, string>, signal: AbortSignal): Promise<Found[]> {
     const found: Found[] = [];
-    let steps = 0;
     const from = this.end ?? Math.ceil((end - this.historyMs) / this.windowMs) * this.windowMs;
     const chunkMs = Math.max(1, Math.floor(CHUNK_MS / this.windowMs)) * this.windowMs;
     for (let start = from; start < end; start += chunkMs) {
@@ -56,16 +63,12 @@ export class AnomalyWatch {
       const to = Math.min(end, start + chunkMs);
       const totals = await this.totals(start, to);
       // Before the first record ever nothing is known, which is not the same as no requests.
-      const first = this.windows > 0 ? start : Math.min(...totals.keys());
+      const first = this.unused.known > 0 ? start : Math.min(...totals.keys());
       for (let at = first; at < to; at += this.windowMs) {
-        const isNew = at >= end - NODE_WINDOWS * this.windowMs;
-        found.push(...this.next(at, totals.get(at) ?? NOTHING, isNew ? owners : undefined));
-        steps += this.partitions.size;
-        // The process has other things to do, in which writes may be waiting.
-        if (steps > STEPS_AT_ONCE) {
-          steps = 0;
-          await setImmediate();
-        }
+        const requests = totals.get(at) ?? NOTHING;
+        found.push(...(await this.lookAtPartitions(at, requests)));
+        if (at >= end - NODE_WINDOWS * this.windowMs) found.push(...(await this.lookAtNodes(at, requests, owners)));
+        else this.passNodes(requests);
       }
       this.end = to;
     }
@@ -90,68 +93,78 @@ export class AnomalyWatch {
     return byWindow;
   }
 
-  private *next(
-    at: number,
-    requests: ReadonlyMap<string, number>,
-    owners: ReadonlyMap<string, string> | undefined,
-  ): Generator<Found> {
+  private async lookAtPartitions(at: number, requests: ReadonlyMap<string, number>): Promise<Found[]> {
     for (const name of requests.keys()) {
       if (this.partitions.has(name) || this.partitions.size === MOST_WATCHED) continue;
-      this.partitions.set(name, new Series(this.windowMs, this.windows));
+      this.partitions.set(name, this.unused.copy());
+      if (this.isTimeToRest(STEPS_PER_COPY)) await setImmediate();
     }
+    const found: Found[] = [];
     for (const [name, series] of this.partitions) {
       const anomaly = series.next(requests.get(name) ?? 0);
-      if (anomaly !== undefined) yield { of: 'partition', subject: name, at, anomaly };
+      if (anomaly !== undefined) found.push({ of: 'partition', subject: name, at, anomaly });
+      if (this.isTimeToRest(1)) await setImmediate();
     }
-    this.windows += 1;
-    if (owners === undefined) {
-      this.nodes.clear();
-      return;
-    }
+    this.unused.next(0);
+    return found;
+  }
+
+  private async lookAtNodes(
+    at: number,
+    requests: ReadonlyMap<string, number>,
+    owners: ReadonlyMap<string, string>,
+  ): Promise<Found[]> {
+    const found: Found[] = [];
     const owned = [...this.partitions.keys()].filter((name) => owners.has(name));
-    for (const [node, names] of grouped(owned, (name) => owners.get(name)!)) {
-      const total = names.reduce((sum, name) => sum + (requests.get(name) ?? 0), 0);
-      const anomaly = this.nodeOf(node, names).next(total);
-      if (anomaly !== undefined) yield { of: 'node', subject: node, at, anomaly };
+    const members = grouped(owned, (name) => owners.get(name)!);
+    for (const [node, names] of members) {
+      const anomaly = (await this.nodeOf(node, names)).next(totalOf(names, requests));
+      if (anomaly !== undefined) found.push({ of: 'node', subject: node, at, anomaly });
     }
+    for (const node of this.nodes.keys()) if (!members.has(node)) this.nodes.delete(node);
+    return found;
+  }
+
+  /** Nodes learn from the window as if they had had the partitions then that they were last seen with. */
+  private passNodes(requests: ReadonlyMap<string, number>): void {
+    for (const { names, series } of this.nodes.values()) series.next(totalOf(names, requests));
   }
 
   /** A partition that comes or goes is no anomaly of its node: what it had there before, or had not, is taken as if it had. */
-  private nodeOf(node: string, names: readonly string[]): Series {
-    const members = names.join('/');
+  private async nodeOf(node: string, names: readonly string[]): Promise<AnomalyDetector> {
     const known = this.nodes.get(node);
-    if (known?.members === members) return known.series;
-    const series = new Series(this.windowMs, 0);
+    if (known !== undefined && isDeepStrictEqual(known.names, names)) return known.series;
+    const series = this.newSeries();
     const own = names.map((name) => this.partitions.get(name)!);
     // The last window is the one that comes next.
-    for (let i = Math.min(...own.map(({ length }) => length)) - 1; i > 0; i--) {
-      series.next(own.reduce((sum, { recent }) => sum + recent(i), 0));
+    for (let i = Math.min(...own.map(({ known }) => known)) - 1; i > 0; i--) {
+      series.next(own.reduce((sum, each) => sum + each.recent(i), 0));
+      if (this.isTimeToRest(1 + STEPS_PER_VALUE * own.length)) await setImmediate();
     }
-    this.nodes.set(node, { members, series });
+    this.nodes.set(node, { names, series });
     return series;
   }
+
+  private newSeries(): AnomalyDetector {
+    return new AnomalyDetector({ windowMs: this.windowMs, counts: true });
+  }
+
+  /** The process has other things to do, in which writes may be waiting. */
+  private isTimeToRest(steps: number): boolean {
+    this.steps += steps;
+    if (this.steps < STEPS_AT_ONCE) return false;
+    this.steps = 0;
+    return true;
+  }
+}
+
+interface NodeSeries {
+  /** Partitions whose requests are added up. */
+  readonly names: readonly string[];
+  readonly series: AnomalyDetector;
 }
 
 const NOTHING: ReadonlyMap<string, number> = new Map();
-const MOST_ZEROS = 4 * 7 * 24 * 12;
 
-class Series {
-  private readonly detector: AnomalyDetector;
-
-  /** @param zeros windows before, in which there was nothing */
-  constructor(windowMs: number, zeros: number) {
-    this.detector = new AnomalyDetector({ windowMs, counts: true });
-    for (let i = 0; i < Math.min(zeros, MOST_ZEROS); i++) this.detector.next(0);
-  }
-
-  get length(): number {
-    return this.detector.known;
-  }
-
-  /** The value `ago` windows before the last one. */
-  readonly recent = (ago: number): number => this.detector.recent(ago);
-
-  next(value: number): Anomaly | undefined {
-    return this.detector.next(value);
-  }
-}
+const totalOf = (names: readonly string[], requests: ReadonlyMap<string, number>): number =>
+  names.reduce((sum, name) => sum + (requests.get(name) ?? 0), 0);

@@ -58,6 +58,16 @@ export class Baseline {
     return this.values[(this.count - 1 - ago) % this.values.length]!;
   }
 
+  /** Another one that has seen the same. */
+  copy(): Baseline {
+    const copy = new Baseline(this.windowMs);
+    const { count, level, mean, median } = this;
+    Object.assign(copy, { count, level, mean, median });
+    Object.assign(copy.errors, this.errors);
+    copy.values.set(this.values);
+    return copy;
+  }
+
   /** Takes the next value; undefined for the first one, of which nothing was expected. */
   next(value: number): Deviation | undefined {
     const { day } = this;

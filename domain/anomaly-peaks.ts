@@ -13,6 +13,12 @@ export class Peaks {
     private readonly apart: number,
   ) {}
 
+  copy(): Peaks {
+    const copy = new Peaks(this.memory, this.apart);
+    copy.peaks.push(...this.peaks.map((peak) => ({ ...peak })));
+    return copy;
+  }
+
   add(size: number, index: number): void {
     const last = this.peaks.at(-1);
     if (last === undefined || index - last.index >= this.apart) this.peaks.push({ index, size });

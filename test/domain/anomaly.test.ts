@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { byDrover, detected, total, TUNED_ON } from '../../bench/anomalies.js';
 import { labelledSeries } from '../../bench/labelled-series.js';
 import type { Anomaly } from '../../domain/anomaly.js';
-import { anomaliesOf } from '../../domain/anomaly.js';
+import { anomaliesOf, AnomalyDetector } from '../../domain/anomaly.js';
 import { random } from '../../examples/random.js';
 
 const HOUR_MS = 3_600_000;
@@ -89,4 +89,17 @@ describe('anomalies that people have labelled in real metrics', () => {
     const others = results.filter(({ series }) => !TUNED_ON.includes(series));
     expect(total(others).falseAlarmsPerWeek).toBeLessThanOrEqual(1);
   });
+});
+
+it('a copy of a detector goes on as the original would, and changes nothing of it', () => {
+  const values = load(24).map((value, i) => (i > at && i < at + 4 ? 0 : i === at - 3 * DAY ? 5 * value : value));
+  for (const split of [0, 1, 5 * DAY, at, at + 2]) {
+    const detector = new AnomalyDetector({ windowMs: HOUR_MS, counts: true });
+    for (const value of values.slice(0, split)) detector.next(value);
+    const copy = detector.copy();
+    const rest = values.slice(split);
+    const found = rest.map((value) => copy.next(value));
+    expect(rest.map((value) => detector.next(value))).toEqual(found);
+    expect(found.some((anomaly) => anomaly !== undefined)).toBe(true);
+  }
 });
