@@ -1,3 +1,5 @@
+import { createHash } from 'node:crypto';
+import { compareNames } from '../domain/names.js';
 import type { AnomalyDocument } from '../store/catalog/anomalies.js';
 import type { Found } from './anomaly-watch.js';
 import { AnomalyWatch } from './anomaly-watch.js';
@@ -19,8 +21,11 @@ export interface Reevaluation {
   /** End of the last window that was looked at, Drover's time. */
   readonly window: number;
   readonly partitions: readonly string[];
+  /** Of their names, for the workflow's id. Looks of earlier versions have none. */
+  readonly digest?: string;
   /** What was found, in a sentence. */
   readonly reason: string;
+  /** Those that are through with it: all of their partitions are among these, or were evaluated a short time before. */
   readonly anomalies: readonly string[];
 }
 
@@ -64,18 +69,19 @@ export function createAnomalyActivities(dependencies: Dependencies) {
     const open = await catalog.anomalies.list({ keyspace, from, reevaluation: { $exists: false } });
     if (open.length === 0) return undefined;
     const lately = await catalog.anomalies.reevaluatedSince(keyspace, new Date(now - policy.coolDown));
-    const names = [...new Set(open.flatMap(({ partitions }) => partitions))].filter((name) => !lately.has(name));
-    const ids = open.map(({ _id }) => _id);
-    if (names.length === 0) {
-      await catalog.anomalies.setReevaluation(ids, null, new Date(now));
-      return undefined;
-    }
+    const { partitions, chosen, settled } = chooseAnomalies(open, lately, MOST_PARTITIONS);
+    await catalog.anomalies.setReevaluation(
+      settled.map(({ _id }) => _id),
+      null,
+      new Date(now),
+    );
+    if (chosen.length === 0) return undefined;
+    const window = Math.max(...chosen.map(({ at }) => at.getTime())) + windowMs;
     return {
-      keyspace,
-      window: Math.max(...open.map(({ at }) => at.getTime())) + windowMs,
-      partitions: names.slice(0, MOST_PARTITIONS),
-      reason: open.slice(0, 3).map(describeAnomaly).join('; '),
-      anomalies: ids,
+      ...{ keyspace, window, partitions },
+      digest: digestOf(partitions),
+      reason: chosen.slice(0, 3).map(describeAnomaly).join('; '),
+      anomalies: chosen.map(({ _id }) => _id),
     };
   }
 
@@ -108,6 +114,44 @@ export function createAnomalyActivities(dependencies: Dependencies) {
     },
   };
 }
+
+interface Choice {
+  readonly partitions: readonly string[];
+  /** Their partitions are among these. */
+  readonly chosen: readonly AnomalyDocument[];
+  /** There is nothing to do for them. */
+  readonly settled: readonly AnomalyDocument[];
+}
+
+/**
+ * Which findings are evaluated at once: whole ones, in their order, as many as there is room for. The others' turn is the next
+ * time.
+ *
+ * @param lately partitions that were evaluated a short time before: they are left out
+ * @param most partitions; no finding has more
+ */
+export function chooseAnomalies(open: readonly AnomalyDocument[], lately: ReadonlySet<string>, most: number): Choice {
+  const partitions = new Set<string>();
+  const chosen: AnomalyDocument[] = [];
+  const settled: AnomalyDocument[] = [];
+  for (const each of open) {
+    const due = each.partitions.filter((name) => !lately.has(name));
+    const added = due.filter((name) => !partitions.has(name));
+    if (due.length === 0) settled.push(each);
+    else if (partitions.size + added.length <= most) {
+      chosen.push(each);
+      for (const name of added) partitions.add(name);
+    }
+  }
+  return { partitions: [...partitions], chosen, settled };
+}
+
+/** The same for the same partitions, in whatever order they were found. */
+const digestOf = (partitions: readonly string[]): string =>
+  createHash('sha256')
+    .update(JSON.stringify([...partitions].sort(compareNames)))
+    .digest('hex')
+    .slice(0, 12);
 
 export interface ReevaluationRecord {
   readonly anomalies: readonly string[];

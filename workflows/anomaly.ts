@@ -9,13 +9,13 @@ import { CONTROL_QUEUE, reevaluationWorkflowId, searchAttributes } from './messa
  * Looks whether the load is as it was expected, once per window of access history, and has the partitions where it is not evaluated
  * anew at once: forecast and planned, without waiting for the schedule of forecasts.
  *
- * One re-evaluation per keyspace and window, by its workflow id, however many look at the same time.
+ * One re-evaluation of the same partitions in the same window, by its workflow id, however many look at the same time.
  */
 export async function anomalyWorkflow(): Promise<AnomalySummary> {
   const { found, reevaluations, note } = await steps.findAnomalies();
   const started: { keyspace: string; partitions: readonly string[]; workflowId: string }[] = [];
-  for (const { keyspace, window, partitions, reason, anomalies } of reevaluations) {
-    const workflowId = reevaluationWorkflowId(keyspace, window);
+  for (const { keyspace, window, partitions, digest, reason, anomalies } of reevaluations) {
+    const workflowId = reevaluationWorkflowId(keyspace, window, digest);
     try {
       await startChild(forecastWorkflow, {
         workflowId,
@@ -27,7 +27,7 @@ export async function anomalyWorkflow(): Promise<AnomalySummary> {
         staticDetails: reason,
       });
     } catch (error) {
-      // Somebody else has found the same.
+      // Somebody else has found the same: these partitions are being evaluated.
       if (!(error instanceof WorkflowExecutionAlreadyStartedError)) throw error;
     }
     await control.recordReevaluation({ anomalies, workflowId });

@@ -10,9 +10,14 @@ export const ADMISSION_WORKFLOW_ID = 'drover-admission';
 export const REPAIR_WORKFLOW_ID = 'drover-repair';
 export const FORECAST_SCHEDULE_ID = 'drover-forecast';
 export const ANOMALY_SCHEDULE_ID = 'drover-anomalies';
-/** Of one keyspace after the window that ended then, milliseconds of Drover's time. */
-export const reevaluationWorkflowId = (keyspace: string, windowEnd: number): string =>
-  `forecast/anomaly/${keyspace}/${new Date(windowEnd).toISOString()}`;
+/**
+ * Of some partitions of one keyspace after the window that ended then, milliseconds of Drover's time.
+ *
+ * @param partitions digest of their names: those of the same window may be too many for one evaluation. None in looks of
+ *   earlier versions, which are replayed
+ */
+export const reevaluationWorkflowId = (keyspace: string, windowEnd: number, partitions?: string): string =>
+  `forecast/anomaly/${keyspace}/${new Date(windowEnd).toISOString()}${partitions === undefined ? '' : `/${partitions}`}`;
 /** Temporal adds the time to it, as the schedule starts one run after the other. */
 export const FORECAST_WORKFLOW_ID = 'forecast';
 export const migrationWorkflowId = (keyspace: string, partition: string): string =>
