@@ -1,4 +1,5 @@
 import type { AccessRecord, Origin } from '../domain/access.js';
+import { mergedRecords } from '../domain/merged-records.js';
 import type { Token } from '../domain/token.js';
 import { AccessCounters } from '../store/access-counters.js';
 import { tokenOfKey } from '../store/key-token.js';
@@ -6,6 +7,8 @@ import { RecordQueue } from './record-queue.js';
 
 /** Partitions, by node and region, in one interval; requests to others are not counted. */
 const PLACES = 4_096;
+/** Records that wait for the catalog: at least two intervals, or a minute and what came since it was merged. */
+const WAITING = 2 * PLACES;
 /** An interval with so many requests is ended early: what it takes in memory is bounded. */
 const REQUESTS = 100_000;
 /** Networks whose hashes are remembered. */
@@ -39,7 +42,10 @@ export class AccessRecorder {
   constructor(private readonly options: AccessRecorderOptions) {
     this.since = options.now();
     const { write = () => Promise.resolve(), onProblem } = options;
-    this.ended = new RecordQueue('access records', write, onProblem);
+    this.ended = new RecordQueue({
+      ...{ what: 'access records', write, onProblem, atMost: WAITING },
+      merge: mergedRecords,
+    });
     this.timer = setInterval(() => void this.flush(), options.flushMs);
     this.timer.unref();
   }

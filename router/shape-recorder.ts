@@ -66,7 +66,7 @@ export class ShapeRecorder {
 
   constructor(private readonly options: ShapeRecorderOptions) {
     const { write = () => Promise.resolve(), onProblem, flushMs, now } = options;
-    this.queue = new RecordQueue('query shapes', write, onProblem);
+    this.queue = new RecordQueue({ what: 'query shapes', write, onProblem });
     this.since = now();
     this.timer = setInterval(() => void this.flush(), flushMs);
     this.timer.unref();

@@ -171,36 +171,76 @@ describe('access records', () => {
     expect(each.backlog).toEqual({ waiting: 3, lost: 0 });
     away = false;
     await each.close();
-    expect(written).toMatchObject([[{ time: 0 }, { time: 1 }, { time: 2 }]]);
+    expect(written).toMatchObject([[{ time: 0 }], [{ time: 1 }, { time: 2 }]]);
     expect(each.backlog).toEqual({ waiting: 0, lost: 0 });
   });
 
-  it('wait up to a bound: then the oldest are dropped, and told', async () => {
+  /** Its catalog hangs until `answer`; 3,000 places are used in each interval. */
+  function hanging(intervalMs: number) {
     let answer!: () => void;
     const written: AccessRecord[][] = [];
-    let now = 0;
-    const { each, problems } = recorder({
-      now: () => now++,
+    let now = -intervalMs;
+    const recording = recorder({
+      now: () => (now += intervalMs),
       write: (records) => {
         written.push(records);
         return written.length === 1 ? new Promise<void>((resolve) => (answer = resolve)) : Promise.resolve();
       },
     });
     const interval = () => {
-      for (let i = 0; i < 1_000; i++) each.count(EU, 'k', `p${i}`, 'a', 1n, 'reads', 1, false);
-      return each.flush();
+      for (let i = 0; i < 3_000; i++) recording.each.count(EU, 'k', `p${i}`, 'a', 7n, 'reads', 1, false);
+      return recording.each.flush();
     };
-    const hanging = interval();
+    return { ...recording, written, interval, answer: () => answer() };
+  }
+
+  it('are merged by the minute before any is lost, as long as many places are in use', async () => {
+    const { each, problems, written, interval, answer } = hanging(10_000);
+    const first = interval();
+    for (let i = 0; i < 11; i++) await interval();
+    expect(problems).toEqual([]);
+    expect(each.backlog.lost).toBe(0);
+    expect(each.backlog.waiting).toBeLessThanOrEqual(8_192);
+    answer();
+    await first;
+    await each.close();
+    const ofOne = written.flat().filter(({ partition }) => partition === 'p2999');
+    expect(ofOne.reduce((sum, { reads }) => sum + reads, 0)).toBe(12);
+    const minutes = ofOne.map(({ time }) => Math.floor(time / 60_000));
+    expect(new Set(minutes)).toEqual(new Set([0, 1]));
+  });
+
+  it('wait up to a bound: then the oldest are dropped, and told', async () => {
+    const { each, problems, written, interval, answer } = hanging(60_000);
+    const first = interval();
     for (let i = 0; i < 3; i++) await interval();
-    expect(each.backlog).toEqual({ waiting: 2_048, lost: 952 });
+    expect(each.backlog).toEqual({ waiting: 8_192, lost: 808 });
     expect(problems).toEqual([
-      'keeping access records: 952 access records are lost: more than 2048 were waiting for the catalog',
+      'keeping access records: 808 access records are lost: more than 8192 were waiting for the catalog',
     ]);
     answer();
-    await hanging;
+    await first;
     await each.close();
-    expect(written[1]!.at(-1)).toMatchObject({ time: 3 });
-    expect(written[1]).toHaveLength(2_048);
+    expect(written[1]!.at(-1)).toMatchObject({ time: 180_000 });
+    expect(written[1]).toHaveLength(8_192);
+  });
+
+  it('are written again as they were, however many came since: the catalog knows those that it has', async () => {
+    const tries: AccessRecord[][] = [];
+    const { each } = recorder({
+      write: (records) => {
+        tries.push([...records]);
+        return tries.length < 9 ? Promise.reject(new MongoNetworkError('no catalog')) : Promise.resolve();
+      },
+    });
+    for (let interval = 0; interval < 8; interval++) {
+      for (let i = 0; i < 3_000; i++) each.count(EU, 'k', `p${i}`, 'a', 1n, 'reads', 1, false);
+      await each.flush();
+    }
+    await each.close();
+    const [first] = tries as [AccessRecord[]];
+    for (const again of tries.slice(1, 9)) expect(again.every((record, i) => record === first[i])).toBe(true);
+    expect(tries[9]!.concat(first).reduce((sum, { reads }) => sum + reads, 0)).toBe(8 * 3_000);
   });
 
   it('are lost, and nothing else, when they are refused', async () => {
