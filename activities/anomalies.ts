@@ -51,16 +51,11 @@ export function createAnomalyActivities(dependencies: Dependencies) {
       watch = new AnomalyWatch(catalog.access, keyspace, windowMs, policy.history);
       watches.set(keyspace, watch);
     }
-    try {
-      const found = await watch.lookUpTo(end, owners, signal);
-      const fresh = found.filter(({ at }) => at >= end - FRESH_WINDOWS * windowMs);
-      await catalog.anomalies.record(fresh.map((each) => documentOf(keyspace, each, owners, now)));
-      return fresh;
-    } catch (error) {
-      // It may stand in the middle of a window: a new one learns from the history.
-      watches.delete(keyspace);
-      throw error;
-    }
+    const found = await watch.lookUpTo(end, owners, signal);
+    const fresh = found.filter(({ at }) => at >= end - FRESH_WINDOWS * windowMs);
+    await catalog.anomalies.record(fresh.map((each) => documentOf(keyspace, each, owners, now)));
+    watch.told();
+    return fresh;
   }
 
   /** Of what was found and not evaluated yet; what was evaluated a short time before is left out. */

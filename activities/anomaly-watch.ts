@@ -5,8 +5,12 @@ import { AnomalyDetector } from '../domain/anomaly.js';
 import { grouped } from '../domain/grouped.js';
 import type { AccessHistory } from '../store/catalog/access-history.js';
 
-/** So much history is asked for at once. */
-const CHUNK_MS = 24 * 3_600_000;
+/** So much history is asked for at once, at first and at most; */
+const CHUNK_MS = { least: 3_600_000, most: 24 * 3_600_000 };
+/** less where it has more rows than these: windows of one partition and region. */
+const ROWS_AT_ONCE = 50_000;
+/** A chunk grows by no more than this, as the next one may have more rows. */
+const GROWTH = 2;
 /** Partitions of a keyspace that are watched one by one, those that were used first: each takes about 70 kB. */
 const MOST_WATCHED = 5_000;
 /** Nodes are looked at in the newest windows alone: before, it is not known which partitions they had. */
@@ -37,6 +41,7 @@ export class AnomalyWatch {
   private readonly unused: AnomalyDetector;
   private readonly partitions = new Map<string, AnomalyDetector>();
   private readonly nodes = new Map<string, NodeSeries>();
+  private readonly found: Found[] = [];
   private steps = 0;
 
   constructor(
@@ -49,48 +54,67 @@ export class AnomalyWatch {
   }
 
   /**
-   * Looks at all windows up to `end`, on the grid.
+   * Looks at all windows up to `end`, on the grid. One that fails is taken up by the next, where it stood.
    *
    * @param owners node of each partition
-   * @returns what was found, old windows included where they are seen for the first time
+   * @returns what was found, old windows included where they are seen for the first time, until it is {@link told}
    */
-  async lookUpTo(end: number, owners: ReadonlyMap<string, string>, signal: AbortSignal): Promise<Found[]> {
-    const found: Found[] = [];
-    const from = this.end ?? Math.ceil((end - this.historyMs) / this.windowMs) * this.windowMs;
-    const chunkMs = Math.max(1, Math.floor(CHUNK_MS / this.windowMs)) * this.windowMs;
-    for (let start = from; start < end; start += chunkMs) {
+  async lookUpTo(end: number, owners: ReadonlyMap<string, string>, signal: AbortSignal): Promise<readonly Found[]> {
+    this.end ??= Math.ceil((end - this.historyMs) / this.windowMs) * this.windowMs;
+    let chunkMs = CHUNK_MS.least;
+    while (this.end < end) {
       signal.throwIfAborted();
-      const to = Math.min(end, start + chunkMs);
-      const totals = await this.totals(start, to);
+      const start = this.end;
+      const to = Math.min(end, start + Math.max(1, Math.floor(chunkMs / this.windowMs)) * this.windowMs);
+      const { byWindow, rows } = await this.totals(start, to);
       // Before the first record ever nothing is known, which is not the same as no requests.
-      const first = this.unused.known > 0 ? start : Math.min(...totals.keys());
+      const first = this.unused.known > 0 ? start : Math.min(to, ...byWindow.keys());
       for (let at = first; at < to; at += this.windowMs) {
-        const requests = totals.get(at) ?? NOTHING;
-        found.push(...(await this.lookAtPartitions(at, requests)));
-        if (at >= end - NODE_WINDOWS * this.windowMs) found.push(...(await this.lookAtNodes(at, requests, owners)));
-        else this.passNodes(requests);
+        await this.lookAt(
+          at,
+          byWindow.get(at) ?? NOTHING,
+          at >= end - NODE_WINDOWS * this.windowMs ? owners : undefined,
+        );
+        this.end = at + this.windowMs;
       }
       this.end = to;
+      const growth = Math.min(GROWTH, ROWS_AT_ONCE / Math.max(1, rows));
+      chunkMs = Math.min(CHUNK_MS.most, Math.max(CHUNK_MS.least, growth * (to - start)));
     }
-    return found;
+    return [...this.found];
+  }
+
+  /** What was found is recorded. */
+  told(): void {
+    this.found.length = 0;
   }
 
   /** Requests by window and partition. */
-  private async totals(from: number, to: number): Promise<Map<number, Map<string, number>>> {
+  private async totals(
+    from: number,
+    to: number,
+  ): Promise<{ byWindow: Map<number, Map<string, number>>; rows: number }> {
     const byWindow = new Map<number, Map<string, number>>();
-    for (const { start, partition, reads, writes, spread = false } of await this.access.windows(
-      this.keyspace,
-      from,
-      to,
-      this.windowMs,
-    )) {
+    const windows = await this.access.windows(this.keyspace, from, to, this.windowMs);
+    for (const { start, partition, reads, writes, spread = false } of windows) {
       // Even shares of an hour are smoother than windows: what is usual for these would look like an anomaly.
       if (spread) continue;
       const requests = byWindow.get(start) ?? new Map<string, number>();
       byWindow.set(start, requests);
       requests.set(partition, (requests.get(partition) ?? 0) + reads + writes);
     }
-    return byWindow;
+    return { byWindow, rows: windows.length };
+  }
+
+  /** Nothing in here fails: a window is taken by all series, or by none. */
+  private async lookAt(
+    at: number,
+    requests: ReadonlyMap<string, number>,
+    owners: ReadonlyMap<string, string> | undefined,
+  ): Promise<void> {
+    this.found.push(...(await this.lookAtPartitions(at, requests)));
+    if (owners === undefined) this.passNodes(requests);
+    else this.found.push(...(await this.lookAtNodes(at, requests, owners)));
   }
 
   private async lookAtPartitions(at: number, requests: ReadonlyMap<string, number>): Promise<Found[]> {

@@ -84,3 +84,40 @@ it('more partitions than one evaluation takes are evaluated look by look, each b
   expect((await the.look()).reevaluations).toEqual([]);
   expect(the.documents.every(({ reevaluation }) => typeof reevaluation === 'string')).toBe(true);
 });
+
+it('a finding that could not be recorded is recorded by the next look', async () => {
+  const day = 288;
+  const now = (3 * day + 1) * WINDOW + 3_000;
+  const recorded: string[] = [];
+  let fails = true;
+  const windows = (_: string, from: number, to: number) =>
+    Promise.resolve(
+      Array.from({ length: (to - from) / WINDOW }, (_each, i) => {
+        const start = from + i * WINDOW;
+        return { partition: 'p0', start, reads: start === 3 * day * WINDOW ? 1_000 : 100, writes: 0 };
+      }),
+    );
+  const activities = createAnomalyActivities({
+    catalog: {
+      keyspaces: { list: () => Promise.resolve([{ _id: KEYSPACE }]) },
+      partitions: { list: () => Promise.resolve([]) },
+      access: { windows },
+      settings: { automationStopped: () => Promise.resolve(true) },
+      anomalies: {
+        record: (anomalies: readonly AnomalyDocument[]) => {
+          if (fails) return Promise.reject(new Error('no catalog'));
+          recorded.push(...anomalies.map(({ subject }) => subject));
+          return Promise.resolve();
+        },
+      },
+    },
+    anomalies: { window: WINDOW, history: 3 * day * WINDOW, coolDown: 6 * WINDOW },
+    now: () => now,
+  } as unknown as Dependencies);
+  const look = () => new MockActivityEnvironment().run(activities.findAnomalies);
+  await expect(look()).rejects.toThrow('no catalog');
+  fails = false;
+  expect(await look()).toMatchObject({ found: 1 });
+  expect(await look()).toMatchObject({ found: 0 });
+  expect(recorded).toEqual(['p0']);
+});

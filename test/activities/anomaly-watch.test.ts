@@ -33,10 +33,14 @@ class Access {
 }
 
 /** It looks up to the end of windows, counted from 1970. */
-function watchOf(access: Access, days = 14) {
+function watchOf(access: Pick<Access, 'windows'>, days = 14) {
   const watch = new AnomalyWatch(access as unknown as AccessHistory, 'shop.orders', WINDOW, days * DAY * WINDOW);
-  return (steps: number, owners: Readonly<Record<string, string>> = {}): Promise<Found[]> =>
-    watch.lookUpTo(steps * WINDOW, new Map(Object.entries(owners)), new AbortController().signal);
+  return async (steps: number, owners: Readonly<Record<string, string>> = {}): Promise<readonly Found[]> => {
+    const { signal } = new AbortController();
+    const found = await watch.lookUpTo(steps * WINDOW, new Map(Object.entries(owners)), signal);
+    watch.told();
+    return found;
+  };
 }
 
 it('what is usual is learnt from windows, and not from shares of an hour, which are smoother', async () => {
@@ -115,4 +119,52 @@ it('what a node has learnt is the same whether it was looked at in every window 
   const found = await often(5 * DAY + 21, owners);
   expect(found).toMatchObject([{ subject: 'p1' }, { of: 'node', subject: 'a' }]);
   expect(await seldom(5 * DAY + 21, owners)).toEqual(found);
+});
+
+describe('history', () => {
+  /** A look at that many days, and how many rows each answer had: there are so many in each window. */
+  const asked = (partitions: number, days: number, fails: (question: number) => boolean = () => false) => {
+    const names = Array.from({ length: partitions }, (_, i) => `p${i}`);
+    const access = new Access(names, (_, step) => (step === 3 * DAY ? 1_000 : 100));
+    const rows: number[] = [];
+    let questions = 0;
+    const look = watchOf(
+      {
+        windows: async (...question) => {
+          if (fails(++questions)) throw new Error('no catalog');
+          const windows = await access.windows(...question);
+          rows.push(windows.length);
+          return windows;
+        },
+      },
+      days,
+    );
+    return { rows, look };
+  };
+
+  it('is asked for by the hour where many partitions are in use, and by the day where few are', async () => {
+    const many = asked(2_000, 0.25);
+    await many.look(3 * DAY);
+    expect(many.rows.reduce((sum, each) => sum + each, 0)).toBe(0.25 * DAY * 2_000);
+    expect(Math.max(...many.rows)).toBeLessThanOrEqual(60_000);
+    const few = asked(2, 3);
+    await few.look(3 * DAY);
+    expect(Math.max(...few.rows)).toBe(2 * DAY);
+    expect(few.rows.length).toBeLessThan(10);
+  });
+
+  it('that could not be read is read by the next look, and nothing of the others again', async () => {
+    const { rows, look } = asked(2, 3, (question) => question % 3 === 0);
+    let failures = 0;
+    let found: readonly Found[] | undefined;
+    while (found === undefined) {
+      found = await look(3 * DAY + 1).catch(() => void (failures += 1));
+    }
+    expect(failures).toBeGreaterThan(1);
+    expect(rows.reduce((sum, each) => sum + each, 0)).toBe(2 * 3 * DAY);
+    expect(found.map(({ subject, at }) => [subject, at / WINDOW])).toEqual([
+      ['p0', 3 * DAY],
+      ['p1', 3 * DAY],
+    ]);
+  });
 });
