@@ -5,11 +5,10 @@ import type { Found } from './anomaly-watch.js';
 import { AnomalyWatch } from './anomaly-watch.js';
 import type { Dependencies } from './dependencies.js';
 import { withHeartbeat } from './heartbeat.js';
+import { GRACE_MS } from './request-history.js';
 
 /** Windows are at least so long, whatever the policy says: detection remembers weeks of them. */
 const LEAST_WINDOW_MS = 60_000;
-/** Records of a window that is over may still be on their way. */
-const GRACE_MS = 2_000;
 /** More than a plan decides on at a time. */
 const MOST_PARTITIONS = 200;
 /** What was found in windows longer ago, such as by a worker that has just begun, starts nothing any more. */

@@ -1,9 +1,11 @@
+import type { Client, IntervalSpec, ScheduleOptions } from '@temporalio/client';
 import { MockActivityEnvironment } from '@temporalio/testing';
 import { describe, expect, it } from 'vitest';
 import type { AnomalyCheck } from '../../activities/anomalies.js';
 import { chooseAnomalies, createAnomalyActivities } from '../../activities/anomalies.js';
 import type { Dependencies } from '../../activities/dependencies.js';
 import type { AnomalyDocument } from '../../store/catalog/anomalies.js';
+import { ensureAnomalySchedule } from '../../workers/schedule.js';
 import { reevaluationWorkflowId } from '../../workflows/messages.js';
 
 const KEYSPACE = 'shop.orders';
@@ -85,16 +87,15 @@ it('more partitions than one evaluation takes are evaluated look by look, each b
   expect(the.documents.every(({ reevaluation }) => typeof reevaluation === 'string')).toBe(true);
 });
 
-it('a finding that could not be recorded is recorded by the next look', async () => {
-  const day = 288;
-  const now = (3 * day + 1) * WINDOW + 3_000;
-  const recorded: string[] = [];
-  let fails = true;
+const DAY = 288;
+
+/** The activity with one partition, of which ten times as much as ever is asked in the window after three days. */
+function spiking(record: (anomalies: readonly AnomalyDocument[]) => Promise<void>, now: number) {
   const windows = (_: string, from: number, to: number) =>
     Promise.resolve(
       Array.from({ length: (to - from) / WINDOW }, (_each, i) => {
         const start = from + i * WINDOW;
-        return { partition: 'p0', start, reads: start === 3 * day * WINDOW ? 1_000 : 100, writes: 0 };
+        return { partition: 'p0', start, reads: start === 3 * DAY * WINDOW ? 1_000 : 100, writes: 0 };
       }),
     );
   const activities = createAnomalyActivities({
@@ -103,21 +104,40 @@ it('a finding that could not be recorded is recorded by the next look', async ()
       partitions: { list: () => Promise.resolve([]) },
       access: { windows },
       settings: { automationStopped: () => Promise.resolve(true) },
-      anomalies: {
-        record: (anomalies: readonly AnomalyDocument[]) => {
-          if (fails) return Promise.reject(new Error('no catalog'));
-          recorded.push(...anomalies.map(({ subject }) => subject));
-          return Promise.resolve();
-        },
-      },
+      anomalies: { record },
     },
-    anomalies: { window: WINDOW, history: 3 * day * WINDOW, coolDown: 6 * WINDOW },
+    anomalies: { window: WINDOW, history: 3 * DAY * WINDOW, coolDown: 6 * WINDOW },
     now: () => now,
   } as unknown as Dependencies);
-  const look = () => new MockActivityEnvironment().run(activities.findAnomalies);
+  return () => new MockActivityEnvironment().run(activities.findAnomalies);
+}
+
+it('a finding that could not be recorded is recorded by the next look', async () => {
+  const recorded: string[] = [];
+  let fails = true;
+  const look = spiking(
+    (anomalies) => {
+      if (fails) return Promise.reject(new Error('no catalog'));
+      recorded.push(...anomalies.map(({ subject }) => subject));
+      return Promise.resolve();
+    },
+    (3 * DAY + 1) * WINDOW + 3_000,
+  );
   await expect(look()).rejects.toThrow('no catalog');
   fails = false;
   expect(await look()).toMatchObject({ found: 1 });
   expect(await look()).toMatchObject({ found: 0 });
   expect(recorded).toEqual(['p0']);
+});
+
+it('the schedule looks right after the end of a window, when its records are there, and not a window later', async () => {
+  let intervals: IntervalSpec[] = [];
+  const create = ({ spec }: ScheduleOptions) => {
+    intervals = [...(spec.intervals ?? [])];
+    return Promise.resolve();
+  };
+  await ensureAnomalySchedule({ schedule: { create } } as unknown as Client, { everyMs: WINDOW });
+  expect(intervals).toEqual([{ every: WINDOW, offset: 3_000 }]);
+  const look = spiking(() => Promise.resolve(), (3 * DAY + 1) * WINDOW + Number(intervals[0]!.offset));
+  expect(await look()).toMatchObject({ found: 1 });
 });
