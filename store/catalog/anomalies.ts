@@ -1,6 +1,9 @@
 import type { Collection } from 'mongodb';
 import type { Anomaly } from '../../domain/anomaly.js';
 
+/** Real time that findings are kept for: they are looked up, nothing is decided on old ones. */
+export const ANOMALIES_KEPT_MS = 90 * 24 * 3_600_000;
+
 /** Something unexpected in the load of a partition or a node. */
 export interface AnomalyDocument extends Pick<
   Anomaly,
@@ -22,15 +25,21 @@ export interface AnomalyDocument extends Pick<
   reevaluatedAt?: Date;
 }
 
+interface StoredAnomaly extends AnomalyDocument {
+  /** By the real clock: what a replay finds is old from the beginning. */
+  expireAt: Date;
+}
+
 export class Anomalies {
-  constructor(private readonly collection: Collection<AnomalyDocument>) {}
+  constructor(private readonly collection: Collection<StoredAnomaly>) {}
 
   /** Records findings that are not there yet. */
   async record(anomalies: readonly AnomalyDocument[]): Promise<void> {
     if (anomalies.length === 0) return;
+    const expireAt = new Date(Date.now() + ANOMALIES_KEPT_MS);
     await this.collection.bulkWrite(
       anomalies.map(({ _id, ...anomaly }) => ({
-        updateOne: { filter: { _id }, update: { $setOnInsert: anomaly }, upsert: true },
+        updateOne: { filter: { _id }, update: { $setOnInsert: { ...anomaly, expireAt } }, upsert: true },
       })),
       { ordered: false },
     );
@@ -43,9 +52,9 @@ export class Anomalies {
   ): Promise<AnomalyDocument[]> {
     const { from, ...rest } = filter;
     return this.collection
-      .find(
+      .find<AnomalyDocument>(
         { ...rest, ...(from === undefined ? {} : { at: { $gte: from } }) },
-        { sort: { at: -1, _id: 1 }, limit: atMost },
+        { sort: { at: -1, _id: 1 }, limit: atMost, projection: { expireAt: 0 } },
       )
       .toArray();
   }

@@ -1,5 +1,6 @@
 import type { Db } from 'mongodb';
 import { DroverError } from '../../domain/errors.js';
+import { ANOMALIES_KEPT_MS } from './anomalies.js';
 import { DUE_INDEX } from './forecasts.js';
 import { SHAPES_RETENTION_S } from './query-shapes.js';
 import { ROUND_TRIPS_RETENTION_S } from './round-trips.js';
@@ -151,6 +152,21 @@ const MIGRATIONS: readonly { readonly version: number; readonly apply: (db: Db) 
       }
       // Of version 3: not by when they are due.
       if (await forecasts.indexExists('keyspace_1_madeAt_1')) await forecasts.dropIndex('keyspace_1_madeAt_1');
+    },
+  },
+  {
+    version: 9,
+    apply: async (db) => {
+      const anomalies = db.collection('anomalies');
+      const expireAt = new Date(Date.now() + ANOMALIES_KEPT_MS);
+      await anomalies.updateMany({ expireAt: { $exists: false } }, { $set: { expireAt } });
+      await anomalies.createIndexes([
+        { key: { keyspace: 1, at: -1, _id: 1 } },
+        { key: { at: -1, _id: 1 } },
+        // Only what was evaluated anew is in it.
+        { key: { keyspace: 1, reevaluatedAt: 1 }, partialFilterExpression: { reevaluatedAt: { $exists: true } } },
+        { key: { expireAt: 1 }, expireAfterSeconds: 0 },
+      ]);
     },
   },
 ];
