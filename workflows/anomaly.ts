@@ -1,6 +1,6 @@
 import { WorkflowExecutionAlreadyStartedError } from '@temporalio/common';
 import { ParentClosePolicy, setCurrentDetails, startChild } from '@temporalio/workflow';
-import { control, steps } from './activity-proxies.js';
+import { control, looking } from './activity-proxies.js';
 import { forecastWorkflow } from './forecast.js';
 import type { AnomalySummary } from './messages.js';
 import { CONTROL_QUEUE, reevaluationWorkflowId, searchAttributes } from './messages.js';
@@ -12,7 +12,7 @@ import { CONTROL_QUEUE, reevaluationWorkflowId, searchAttributes } from './messa
  * One re-evaluation of the same partitions in the same window, by its workflow id, however many look at the same time.
  */
 export async function anomalyWorkflow(): Promise<AnomalySummary> {
-  const { found, reevaluations, note } = await steps.findAnomalies();
+  const { found, reevaluations, note } = await looking.findAnomalies();
   const started: { keyspace: string; partitions: readonly string[]; workflowId: string }[] = [];
   for (const { keyspace, window, partitions, digest, reason, anomalies } of reevaluations) {
     const workflowId = reevaluationWorkflowId(keyspace, window, digest);
