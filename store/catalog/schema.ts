@@ -1,5 +1,6 @@
 import type { Db } from 'mongodb';
 import { DroverError } from '../../domain/errors.js';
+import { hasCode } from '../server-errors.js';
 import { ANOMALIES_KEPT_MS } from './anomalies.js';
 import { DUE_INDEX } from './forecasts.js';
 import { SHAPES_RETENTION_S } from './query-shapes.js';
@@ -151,7 +152,10 @@ const MIGRATIONS: readonly { readonly version: number; readonly apply: (db: Db) 
         await db.collection(name).createIndex({ expireAt: 1 }, { expireAfterSeconds: 0 });
       }
       // Of version 3: not by when they are due.
-      if (await forecasts.indexExists('keyspace_1_madeAt_1')) await forecasts.dropIndex('keyspace_1_madeAt_1');
+      await forecasts.dropIndex('keyspace_1_madeAt_1').catch((error: unknown) => {
+        // Another process has dropped it.
+        if (!hasCode(error, 'indexNotFound')) throw error;
+      });
     },
   },
   {
