@@ -27,6 +27,14 @@ import type { DroverSession, Routed } from './session.js';
 
 type WithMetadata<O> = Routed<O> & { includeResultMetadata: true };
 
+/** As what a write is counted. */
+interface ObservedWrite<TSchema extends Document> {
+  readonly kind: Operation;
+  readonly filter: Filter<TSchema>;
+  readonly update?: ObservedRequest['update'];
+  readonly options: Pick<ObservedRequest, 'session' | 'sort' | 'collation'>;
+}
+
 /** Writes of one document that answer with it. */
 export abstract class CollectionFindAndChange<TSchema extends Document> extends CollectionBulk<TSchema> {
   async findOneAndUpdate(
@@ -50,22 +58,22 @@ export abstract class CollectionFindAndChange<TSchema extends Document> extends 
     checkUpdateKeepsKey(changes, keyspace.field);
     const nothing = foundNothing(options);
     const found = not(nothing);
-    return this.observedWrite('update', filter, { ...options, update }, () =>
-      this.located<unknown>(keyspace, {
-        operation: 'findOneAndUpdate',
-        filter,
-        options,
-        found,
-        write: ({ token, filter: exact }) =>
-          this.one<unknown>(keyspace, token, options, nothing, (collection, session) =>
-            collection.findOneAndUpdate(exact, changes, {
-              ...options,
-              session,
-              writeConcern: majorityWithin(session),
-            } as FindOneAndUpdateOptions),
-          ),
-      }),
-    );
+    return this.located<unknown>(keyspace, {
+      kind: 'update',
+      update,
+      operation: 'findOneAndUpdate',
+      filter,
+      options,
+      found,
+      write: ({ token, filter: exact }) =>
+        this.one<unknown>(keyspace, token, options, nothing, (collection, session) =>
+          collection.findOneAndUpdate(exact, changes, {
+            ...options,
+            session,
+            writeConcern: majorityWithin(session),
+          } as FindOneAndUpdateOptions),
+        ),
+    });
   }
 
   async findOneAndReplace(
@@ -88,24 +96,23 @@ export abstract class CollectionFindAndChange<TSchema extends Document> extends 
     const nothing = foundNothing(options);
     const found = not(nothing);
     const operation = 'findOneAndReplace';
-    return this.observedWrite('replace', filter, options, () =>
-      this.located<unknown>(keyspace, {
-        operation,
-        filter,
-        options,
-        found,
-        write: ({ token, filter: exact, exists }) => {
-          if (exists) checkReplacementKeepsKey(replacement, token, keyspace.field, operation);
-          return this.one<unknown>(keyspace, token, options, nothing, (collection, session) =>
-            collection.findOneAndReplace(exact, replacement, {
-              ...options,
-              session,
-              writeConcern: majorityWithin(session),
-            } as FindOneAndReplaceOptions),
-          );
-        },
-      }),
-    );
+    return this.located<unknown>(keyspace, {
+      kind: 'replace',
+      operation,
+      filter,
+      options,
+      found,
+      write: ({ token, filter: exact, exists }) => {
+        if (exists) checkReplacementKeepsKey(replacement, token, keyspace.field, operation);
+        return this.one<unknown>(keyspace, token, options, nothing, (collection, session) =>
+          collection.findOneAndReplace(exact, replacement, {
+            ...options,
+            session,
+            writeConcern: majorityWithin(session),
+          } as FindOneAndReplaceOptions),
+        );
+      },
+    });
   }
 
   /** The document as it was before it was deleted. */
@@ -122,33 +129,30 @@ export abstract class CollectionFindAndChange<TSchema extends Document> extends 
     const keyspace = await this.keyspace();
     const nothing = foundNothing(options);
     const found = not(nothing);
-    return this.observedWrite('delete', filter, options, () =>
-      this.located<unknown>(keyspace, {
-        operation: 'findOneAndDelete',
-        filter,
-        options,
-        found,
-        write: ({ token, filter: exact }) =>
-          this.router.write<unknown>(
-            keyspace,
-            token,
-            (place) => guarded.findOneAndDelete(place, exact, options),
-            nothing,
-            options?.session,
-            'transactions',
-          ),
-      }),
-    );
+    return this.located<unknown>(keyspace, {
+      kind: 'delete',
+      operation: 'findOneAndDelete',
+      filter,
+      options,
+      found,
+      write: ({ token, filter: exact }) =>
+        this.router.write<unknown>(
+          keyspace,
+          token,
+          (place) => guarded.findOneAndDelete(place, exact, options),
+          nothing,
+          options?.session,
+          'transactions',
+        ),
+    });
   }
 
   /** Counts a write by its shape. */
   protected observedWrite<T>(
-    operation: Operation,
-    filter: Filter<TSchema>,
-    { session, sort, collation, update }: Pick<ObservedRequest, 'session' | 'sort' | 'collation' | 'update'>,
+    { kind, filter, update, options: { session, sort, collation } }: ObservedWrite<TSchema>,
     perform: () => Promise<T>,
   ): Promise<T> {
-    return this.observed({ operation, filter, sort, collation, update, session }, perform);
+    return this.observed({ operation: kind, filter, sort, collation, update, session }, perform);
   }
 
   /** A write of one document, which the server applies once however often it is sent. */
@@ -168,9 +172,12 @@ export abstract class CollectionFindAndChange<TSchema extends Document> extends 
     );
   }
 
-  /** At the owner of the document that the filter finds. */
-  protected located<T>(keyspace: KeyspaceHandle, request: LocatedWrite<T, TSchema>): Promise<T> {
-    return writeLocated(this.router, keyspace, request as LocatedWrite<T>);
+  /** At the owner of the document that the filter finds; counted by its shape. */
+  protected located<T>(
+    keyspace: KeyspaceHandle,
+    request: LocatedWrite<T, TSchema> & ObservedWrite<TSchema>,
+  ): Promise<T> {
+    return this.observedWrite(request, () => writeLocated(this.router, keyspace, request as LocatedWrite<T>));
   }
 }
 

@@ -62,18 +62,18 @@ export class DroverCollection<TSchema extends Document = Document> extends Colle
     const keyspace = await this.keyspace();
     const changes = update as UpdateFilter<Document>;
     checkUpdateKeepsKey(changes, keyspace.field);
-    return this.observedWrite('update', filter, { ...options, update }, () =>
-      this.located(keyspace, {
-        operation: 'updateOne',
-        filter,
-        options,
-        found: hasMatched,
-        write: ({ token, filter: exact }) =>
-          this.one(keyspace, token, options, changedNothing, (collection, session) =>
-            collection.updateOne(exact, changes, { ...options, session, writeConcern: MAJORITY }),
-          ),
-      }),
-    );
+    return this.located(keyspace, {
+      kind: 'update',
+      update,
+      operation: 'updateOne',
+      filter,
+      options,
+      found: hasMatched,
+      write: ({ token, filter: exact }) =>
+        this.one(keyspace, token, options, changedNothing, (collection, session) =>
+          collection.updateOne(exact, changes, { ...options, session, writeConcern: MAJORITY }),
+        ),
+    });
   }
 
   /**
@@ -94,7 +94,7 @@ export class DroverCollection<TSchema extends Document = Document> extends Colle
       options?.upsert === true
         ? [tokenOfUpsert('updateMany', filter, keyspace.field, collated)]
         : this.wanted(keyspace, filter, options);
-    return this.observedWrite('update', filter, { ...options, update }, () =>
+    return this.observedWrite({ kind: 'update', filter, update, options }, () =>
       wanted === 'all' || wanted.length > 1
         ? this.updateEverywhere(keyspace, wanted, filter, changes, options)
         : this.updateOfKey(keyspace, wanted[0], filter, changes, options),
@@ -108,42 +108,40 @@ export class DroverCollection<TSchema extends Document = Document> extends Colle
   ): Promise<UpdateResult<TSchema>> {
     const options = this.resolved(given);
     const keyspace = await this.keyspace();
-    return this.observedWrite('replace', filter, options, () =>
-      this.located(keyspace, {
-        operation: 'replaceOne',
-        filter,
-        options,
-        found: hasMatched,
-        write: ({ token, filter: exact, exists }) => {
-          if (exists) checkReplacementKeepsKey(replacement, token, keyspace.field, 'replaceOne');
-          return this.one(keyspace, token, options, changedNothing, (collection, session) =>
-            collection.replaceOne(exact, replacement, { ...options, session, writeConcern: MAJORITY }),
-          );
-        },
-      }),
-    );
+    return this.located(keyspace, {
+      kind: 'replace',
+      operation: 'replaceOne',
+      filter,
+      options,
+      found: hasMatched,
+      write: ({ token, filter: exact, exists }) => {
+        if (exists) checkReplacementKeepsKey(replacement, token, keyspace.field, 'replaceOne');
+        return this.one(keyspace, token, options, changedNothing, (collection, session) =>
+          collection.replaceOne(exact, replacement, { ...options, session, writeConcern: MAJORITY }),
+        );
+      },
+    });
   }
 
   async deleteOne(filter: Filter<TSchema>, given: Routed<DeleteOptions> = {}): Promise<DeleteResult> {
     const options = this.resolved(given);
     const keyspace = await this.keyspace();
-    return this.observedWrite('delete', filter, options, () =>
-      this.located(keyspace, {
-        operation: 'deleteOne',
-        filter,
-        options,
-        found: not(deletedNothing),
-        write: ({ token, filter: exact }) =>
-          this.router.write(
-            keyspace,
-            token,
-            (place) => guarded.deleteOne(place, exact, options),
-            deletedNothing,
-            options?.session,
-            'transactions',
-          ),
-      }),
-    );
+    return this.located(keyspace, {
+      kind: 'delete',
+      operation: 'deleteOne',
+      filter,
+      options,
+      found: not(deletedNothing),
+      write: ({ token, filter: exact }) =>
+        this.router.write(
+          keyspace,
+          token,
+          (place) => guarded.deleteOne(place, exact, options),
+          deletedNothing,
+          options?.session,
+          'transactions',
+        ),
+    });
   }
 
   /**
@@ -154,7 +152,7 @@ export class DroverCollection<TSchema extends Document = Document> extends Colle
     const options = this.resolved(given);
     const keyspace = await this.keyspace();
     const wanted = this.wanted(keyspace, filter, options);
-    return this.observedWrite('delete', filter, options, () =>
+    return this.observedWrite({ kind: 'delete', filter, options }, () =>
       deleteEverywhere(this.router, keyspace, wanted, filter as Filter<Document>, options),
     );
   }

@@ -36,7 +36,7 @@ export interface LocatedWrite<T, TSchema extends Document = Document> {
   /** Its name, for errors. */
   readonly operation: string;
   readonly filter: Filter<TSchema>;
-  readonly options: Routed<Choice> | undefined;
+  readonly options: Routed<Choice>;
   readonly write: (located: Located) => Promise<T>;
   /** Whether it has met its document. */
   readonly found: (result: T) => boolean;
@@ -50,8 +50,8 @@ export interface LocatedWrite<T, TSchema extends Document = Document> {
  */
 export function writeLocated<T>(router: Router, keyspace: KeyspaceHandle, request: LocatedWrite<T>): Promise<T> {
   const { operation, filter, options, write } = request;
-  const collated = isCollated(options?.collation);
-  if (options?.upsert === true) {
+  const collated = isCollated(options.collation);
+  if (options.upsert === true) {
     return write({ token: tokenOfUpsert(operation, filter, keyspace.field, collated), filter, exists: true });
   }
   const wanted = wantedBy(filter, keyspace.field, collated);
@@ -65,7 +65,7 @@ async function writeFound<T>(
   wanted: Wanted,
   { operation, filter, options, write, found }: LocatedWrite<T>,
 ): Promise<T> {
-  const collated = isCollated(options?.collation);
+  const collated = isCollated(options.collation);
   const deadline = router.deadline();
   for (;;) {
     const known = router.routesOf(keyspace, wanted);
@@ -107,7 +107,7 @@ async function findFirst(
   router: Router,
   keyspace: KeyspaceHandle,
   filter: Filter<Document>,
-  { session, collation, hint, let: variables, comment, maxTimeMS, sort }: Routed<Choice> = {},
+  { session, collation, hint, let: variables, comment, maxTimeMS, sort }: Routed<Choice>,
 ): Promise<Uint8Array | undefined> {
   const given = definedOf({ session, collation, hint, let: variables, comment, maxTimeMS, sort });
   const [document] = await idsAndKeys(router, keyspace, filter, given, 1);
