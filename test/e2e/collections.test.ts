@@ -269,21 +269,27 @@ describe('a collection that moves', () => {
       expect(await old.collection(physical).countDocuments()).toBe(1);
     });
 
+    /** A keyspace of one partition with 100 documents, half of which the target owns. */
+    async function halfMoved(name: string) {
+      const keyspace = `shop.${name}`;
+      await createKeyspace(the.control, { name: keyspace, key: 'k', partitions: 1 });
+      const documents = (await the.connect()).db('shop').collection<{ _id: string; k: string }>(name);
+      for (let i = 0; i < 100; i++) await documents.insertOne({ _id: `${i}`, k: `k${i}` });
+      const { route, collection: physical } = await the.control.catalog.partitions.get(keyspace, 'p0');
+      const target = the.control.nodes.names.find((node) => node !== route.source)!;
+      await migrate(the.control, { keyspace, partition: 'p0', target, weights: [50, 100], dwell: '1m' });
+      await until('half of it', async () => (await migrationProgress(the.control, keyspace, 'p0')).weight > 0);
+      return { keyspace, documents, physical, owner: route.source, target };
+    }
+
     it.each([
       ['is missing', 'gone', false],
       ["is somebody else's", 'taken', true],
     ])(
       'gets nothing handed back when it %s: the target takes over what it has, and says so',
       async (_, name, remade) => {
-        const keyspace = `shop.${name}`;
-        await createKeyspace(the.control, { name: keyspace, key: 'k', partitions: 1 });
-        const documents = (await the.connect()).db('shop').collection<{ _id: string; k: string }>(name);
-        for (let i = 0; i < 100; i++) await documents.insertOne({ _id: `${i}`, k: `k${i}` });
-        const { route, collection: physical } = await the.control.catalog.partitions.get(keyspace, 'p0');
-        const target = the.control.nodes.names.find((node) => node !== route.source)!;
-        await migrate(the.control, { keyspace, partition: 'p0', target, weights: [50, 100], dwell: '1m' });
-        await until('half of it', async () => (await migrationProgress(the.control, keyspace, 'p0')).weight > 0);
-        const source = await at(route.source);
+        const { keyspace, documents, physical, owner, target } = await halfMoved(name);
+        const source = await at(owner);
         await source.dropCollection(physical);
         if (remade) await source.collection<{ _id: string }>(physical).insertOne({ _id: 'somebody else' });
         await expect(waitForMigration(the.control, keyspace, 'p0')).rejects.toThrow(
@@ -308,16 +314,9 @@ describe('a collection that moves', () => {
       ['is missing', 'swept', 'drop'],
       ['was renamed away and back', 'borrowed', 'rename'],
     ])('gets back what the target has lost when the collection there %s, and says so', async (_, name, how) => {
-      const keyspace = `shop.${name}`;
-      await createKeyspace(the.control, { name: keyspace, key: 'k', partitions: 1 });
-      const documents = (await the.connect()).db('shop').collection<{ _id: string; k: string }>(name);
-      for (let i = 0; i < 100; i++) await documents.insertOne({ _id: `${i}`, k: `k${i}` });
-      const { route, collection: physical } = await the.control.catalog.partitions.get(keyspace, 'p0');
-      const target = the.control.nodes.names.find((node) => node !== route.source)!;
-      await migrate(the.control, { keyspace, partition: 'p0', target, weights: [50, 100], dwell: '1m' });
-      await until('half of it', async () => (await migrationProgress(the.control, keyspace, 'p0')).weight > 0);
+      const { keyspace, documents, physical, owner, target } = await halfMoved(name);
       for (let i = 0; i < 100; i++) await documents.updateOne({ _id: `${i}`, k: `k${i}` }, { $set: { seen: true } });
-      const [source, lost] = [await at(route.source), await at(target)];
+      const [source, lost] = [await at(owner), await at(target)];
       const seen = () => source.collection(physical).countDocuments({ seen: true });
       await until('all that to have flown back', async () => (await seen()) === 100);
       if (how === 'drop') await lost.dropCollection(physical);
@@ -326,7 +325,7 @@ describe('a collection that moves', () => {
         /rolled back: .* was (dropped|renamed)/,
       );
       const partition = await the.control.catalog.partitions.get(keyspace, 'p0');
-      expect(partition).toMatchObject({ handover: null, gates: [], route: { source: route.source, target: null } });
+      expect(partition).toMatchObject({ handover: null, gates: [], route: { source: owner, target: null } });
       const [record] = await the.control.catalog.migrations.list({ keyspace });
       expect(record).toMatchObject({ state: 'rolledBack', targetLost: true });
       expect(record!.error).toContain('takes that back by its copy');
