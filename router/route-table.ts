@@ -27,24 +27,47 @@ class Usage {
   readonly drains = new Set<{ readonly writes: Set<Claim>; readonly done: () => void }>();
 }
 
-/** One partition as this router knows it, with the requests it has under way there. */
-export class PartitionRoute {
-  /** There may be a hundred thousand partitions, most of them not in use here. */
-  private used: Usage | undefined;
-  private readonly knownSince = performance.now();
-  /** Of one that has changed. */
-  private gained: Map<NodeName, number> | undefined;
-  /** When the route changed last, by `performance.now()`; never, for one that was read when it had changed. */
+/** What a route has once it has been used, or has changed; times by `performance.now()`. */
+class Apart {
+  usage: Usage | undefined;
+  /** Never, as long as its epoch is the one that was read first. */
   changedAt = -Infinity;
+  /** When an owner got more than it had, where that has happened. */
+  gained: Map<NodeName, number> | undefined;
+}
 
-  constructor(public partition: Partition) {}
+/** When some routes were read, by `performance.now()`. */
+interface ReadTogether {
+  readonly at: number;
+}
+
+/**
+ * One partition as this router knows it, with the requests it has under way there. There may be a hundred thousand of them, most
+ * of which are not in use here: what only some need is kept apart, what all have in common is kept once.
+ */
+export class PartitionRoute {
+  private kept: Apart | undefined;
+
+  constructor(
+    public partition: Partition,
+    private readonly read: ReadTogether = { at: performance.now() },
+  ) {}
+
+  /** When the route changed last, by `performance.now()`; never, for one that was read when it had changed. */
+  get changedAt(): number {
+    return this.kept?.changedAt ?? -Infinity;
+  }
 
   get reads(): OpenReads {
     return this.usage.reads;
   }
 
   private get usage(): Usage {
-    return (this.used ??= new Usage());
+    return (this.apart.usage ??= new Usage());
+  }
+
+  private get apart(): Apart {
+    return (this.kept ??= new Apart());
   }
 
   get epoch(): number {
@@ -53,7 +76,8 @@ export class PartitionRoute {
 
   /** When this router learned that an owner owns more of the partition than before, by `performance.now()`. */
   gainedAt(node: NodeName): number {
-    return this.gained === undefined ? this.knownSince : (this.gained.get(node) ?? -Infinity);
+    const gained = this.kept?.gained;
+    return gained === undefined ? this.read.at : (gained.get(node) ?? -Infinity);
   }
 
   /** Where the partition is at a node. */
@@ -85,7 +109,7 @@ export class PartitionRoute {
     this.partition = partition;
     this.noteGains(before);
     if (newer) {
-      this.changedAt = performance.now();
+      this.apart.changedAt = performance.now();
       this.wake();
     }
     return newer;
@@ -95,14 +119,14 @@ export class PartitionRoute {
     for (const { node, tokens } of sidesOf(this.partition)) {
       const had = before.find((side) => side.node === node)?.tokens;
       if (had !== undefined && subtract([tokens], had).length === 0) continue;
-      this.gained ??= new Map(before.map((side) => [side.node, this.knownSince]));
-      this.gained.set(node, performance.now());
+      this.apart.gained ??= new Map(before.map((side) => [side.node, this.read.at]));
+      this.apart.gained.set(node, performance.now());
     }
   }
 
   /** Ends every {@link nextChange}. */
   wake(): void {
-    for (const wake of [...(this.used?.changed ?? [])]) wake();
+    for (const wake of [...(this.kept?.usage?.changed ?? [])]) wake();
   }
 
   /** Ends with the next change of the route, or at the deadline (milliseconds of `performance.now()`). */
@@ -239,12 +263,12 @@ export class RouteTable {
    */
   load(partitions: readonly Partition[]): Partition[] {
     const placed: PartitionRoute[] = [];
-    const now = performance.now();
-    for (const partition of partitions) this.name(partition, now);
+    const read = { at: performance.now() };
+    for (const partition of partitions) this.name(partition, read.at);
     const taken = partitions.filter((partition) => {
       const known = this.byId.get(partition.id);
       if (known === undefined) {
-        const route = new PartitionRoute(this.compact.of(partition));
+        const route = new PartitionRoute(this.compact.of(partition), read);
         this.byId.set(partition.id, route);
         placed.push(route);
         return true;
