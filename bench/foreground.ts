@@ -19,7 +19,8 @@ const SHARE = 0.25;
 const QUIET_MS = 30_000;
 /** After the first writes, and between a move and what is measured without one. */
 const SETTLE_MS = 5_000;
-const LOOK_MS = 20;
+/** Each look asks the workflow: more often would be felt. */
+const LOOK_MS = 250;
 
 /** What a move costs the application: the wait of its writes without a move, and while its partition is being moved. */
 export const foreground: Bench = {
@@ -48,15 +49,15 @@ async function measure(cluster: BenchCluster, { documents, rounds, say }: BenchO
     through: 'router',
     ...{ uri: catalog, nodes, database: DATABASE, collection: COLLECTION, documents, rate: RATE, seed: 500 },
   });
-  const windows: { quiet: Window; copying: Window; moving: Window }[] = [];
+  const windows: { quiet: Window; copying: Window; moving: Window; phases: ReadonlyMap<string, Window> }[] = [];
   let result: LoadResult;
   try {
     for (let round = 0; round < rounds; round++) {
       await sleep(SETTLE_MS);
       const quiet = await during(() => sleep(QUIET_MS));
-      let copying: Window | undefined;
-      const moving = await during(async () => ({ copying } = await move(cluster, throttled)));
-      windows.push({ quiet, copying: copying!, moving });
+      let moved!: Moved;
+      const moving = await during(async () => (moved = await move(cluster, throttled)));
+      windows.push({ quiet, copying: moved.copying, moving, phases: moved.phases });
       say(`round ${round + 1}: moved in ${((moving.to - moving.from) / 1000).toFixed(1)} s`);
     }
     result = await load.stop();
@@ -64,6 +65,11 @@ async function measure(cluster: BenchCluster, { documents, rounds, say }: BenchO
     load.kill();
   }
   if (result.failed > 0) throw new Error(`a move must not fail a request: ${result.failures[0]}`);
+  for (const phase of windows[0]!.phases.keys()) {
+    const seen = windows.map(({ phases }) => phases.get(phase)).filter((window) => window !== undefined);
+    const waits = seen.map((window) => wait(result, window, 0.99).toFixed(1));
+    say(`p99 in the phase ${phase}: ${waits.join(' / ')} ms`);
+  }
   const compare = (what: string, q: number, window: 'copying' | 'moving') =>
     comparison(
       { case: `wait of a write, ${what}, at ${RATE} writes/s`, against: 'without a move', unit: 'ms' },
@@ -96,11 +102,16 @@ function wait({ intended, answered }: LoadResult, { from, to }: Window, q: numbe
   return quantile(waits, q);
 }
 
-/** To the other node. @returns from the beginning of the backfill to the end of verification, and how fast that copied */
-async function move(
-  { control }: BenchCluster,
-  maxMegabytesPerSecond: number,
-): Promise<{ copying: Window; megabytesPerSecond: number }> {
+interface Moved {
+  /** From the beginning of the backfill to the end of verification. */
+  readonly copying: Window;
+  /** Those before the cutover, by name. */
+  readonly phases: ReadonlyMap<string, Window>;
+  readonly megabytesPerSecond: number;
+}
+
+/** To the other node. */
+async function move({ control }: BenchCluster, maxMegabytesPerSecond: number): Promise<Moved> {
   const { route } = await control.catalog.partitions.get(KEYSPACE, PARTITION);
   const target = control.nodes.names.find((name) => name !== route.source)!;
   await migrate(control, { keyspace: KEYSPACE, partition: PARTITION, target, maxMegabytesPerSecond });
@@ -113,8 +124,12 @@ async function move(
   }
   const { outcome, bytes } = await waitForMigration(control, KEYSPACE, PARTITION);
   if (outcome !== 'completed') throw new Error(`the move ended as "${outcome}"`);
-  const [from, copied, to] = ['backfill', 'replicate', 'cutover'].map((phase) => began.get(phase)) as number[];
+  const [from, to] = [began.get('backfill'), began.get('cutover')];
+  // Catching up may be over between two looks.
+  const copied = began.get('replicate') ?? began.get('verify');
   if (from === undefined || copied === undefined || to === undefined)
     throw new Error('a phase was too short to be seen');
-  return { copying: { from, to }, megabytesPerSecond: bytes / 1000 / Math.max(1, copied - from) };
+  const begins = [...began];
+  const phases = new Map(begins.slice(0, -1).map(([name, at], i) => [name, { from: at, to: begins[i + 1]![1] }]));
+  return { copying: { from, to }, phases, megabytesPerSecond: bytes / 1000 / Math.max(1, copied - from) };
 }

@@ -46,7 +46,9 @@ export async function backfill(options: BackfillOptions): Promise<CopyProgress> 
   const reading = source.startSession();
   try {
     const { attempt, startAt, ...before } = await checkpoint.takeOver();
-    const { count: inCollection, batchSize } = await batchSizeFor(from, collection, BATCH_BYTES);
+    const { count: inCollection, batchSize } = await batchSizeFor(from, collection, () =>
+      options.throttle.atOnce(BATCH_BYTES),
+    );
     const count = part === undefined ? inCollection : await countOf(from.collection(collection), part);
     const inAll = { documentsInAll: count, read: 0, toRead: 0 };
     if (before.copyDone === true) return { documents: before.documents, bytes: before.bytes, ...inAll };

@@ -33,7 +33,8 @@ export interface RawBatch {
 
 export interface Reading {
   readonly session: ClientSession;
-  readonly batchSize: number;
+  /** Documents of a reply, asked before each of them. */
+  readonly batchSize: () => number;
 }
 
 export interface NaturalOrder extends Reading {
@@ -121,7 +122,7 @@ async function* replies(
   until?: Long,
 ): AsyncGenerator<RawBatch> {
   const options = { session, promoteLongs: false, fieldsAsRaw: { firstBatch: true, nextBatch: true } };
-  let reply = await db.command({ find: collection, batchSize, ...command }, options);
+  let reply = await db.command({ find: collection, batchSize: batchSize(), ...command }, options);
   try {
     for (;;) {
       const { firstBatch, nextBatch, postBatchResumeToken } = reply['cursor'] as Document;
@@ -130,7 +131,7 @@ async function* replies(
       if (documents.length > 0) yield { documents, bytes: bytesOf(documents), position };
       if (cursorId(reply).isZero()) return;
       if (until !== undefined && position.$recordId.greaterThanOrEqual(until)) return;
-      reply = await db.command({ getMore: cursorId(reply), collection, batchSize }, options);
+      reply = await db.command({ getMore: cursorId(reply), collection, batchSize: batchSize() }, options);
     }
   } finally {
     if (!cursorId(reply).isZero())
@@ -155,16 +156,20 @@ export async function* readAhead(order: AsyncGenerator<RawBatch>): AsyncGenerato
   }
 }
 
-/** Documents that a reply of about so many bytes holds, at least one. */
+/**
+ * Documents that a reply of about so many bytes holds, at least one.
+ *
+ * @param bytes asked anew for each reply
+ */
 export async function batchSizeFor(
   db: Db,
   collection: string,
-  bytes: number,
-): Promise<{ count: number; batchSize: number }> {
+  bytes: () => number,
+): Promise<{ count: number; batchSize: () => number }> {
   const { count, size } = (await storageStats(db.collection(collection))) as { count: number; size: number };
   // Of an empty collection nothing is known but that its first documents may be large.
-  const documents = count > 0 ? Math.floor((bytes * count) / Math.max(size, 1)) : 1;
-  return { count, batchSize: Math.min(MOST_DOCUMENTS, Math.max(1, documents)) };
+  const documents = () => (count > 0 ? Math.floor((bytes() * count) / Math.max(size, 1)) : 1);
+  return { count, batchSize: () => Math.min(MOST_DOCUMENTS, Math.max(1, documents())) };
 }
 
 const MOST_DOCUMENTS = 20_000;

@@ -4,6 +4,10 @@ export const BYTES_PER_MEGABYTE = 1_000_000;
 
 /** However busy the nodes are: a move has to end some time. Bytes per second. */
 const LEAST = 500_000;
+/** What a limit lets through in this time passes at once: the less that is, the less others wait for it. Milliseconds, */
+const AT_ONCE_MS = 40;
+/** and bytes: each time costs something. */
+const LEAST_AT_ONCE = 65_536;
 const SLOWER = 0.6;
 const FASTER = 1.2;
 
@@ -32,6 +36,11 @@ export class Throttle {
   /** Bytes per second at this moment, `Infinity` without a limit. */
   get rate(): number {
     return this.allowed;
+  }
+
+  /** Of `most` bytes, as many as should be sent together. */
+  atOnce(most: number): number {
+    return Math.min(most, Math.max(LEAST_AT_ONCE, (this.allowed * AT_ONCE_MS) / 1000));
   }
 
   /** Waits until `bytes` more may pass. @throws the reason of `signal`, as soon as it has one */

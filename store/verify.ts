@@ -135,7 +135,7 @@ class Verification {
     const [db, collection] = [this.dbs[side], this.collections[side]];
     const { part } = this.options;
     const member = await memberOf(db);
-    const { count, batchSize } = await batchSizeFor(db, collection, BATCH_BYTES);
+    const { count, batchSize } = await batchSizeFor(db, collection, () => this.options.throttle.atOnce(BATCH_BYTES));
     if (side === 'source') {
       this.documentsInAll = part === undefined ? count : await countOf(db.collection(collection), part);
     }

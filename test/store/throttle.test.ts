@@ -33,6 +33,14 @@ describe('a throttle', () => {
     );
   });
 
+  it('lets through the less at once the slower it is, so that others wait for less', () => {
+    expect(new Throttle(0).atOnce(3_000_000)).toBe(3_000_000);
+    expect(new Throttle(100_000_000).atOnce(3_000_000)).toBe(3_000_000);
+    expect(new Throttle(10_000_000).atOnce(3_000_000)).toBe(400_000);
+    expect(new Throttle(1_000).atOnce(3_000_000)).toBe(65_536);
+    expect(new Throttle(1_000).atOnce(10_000)).toBe(10_000);
+  });
+
   it('does not make up later for time in which nothing was to be sent', async () => {
     const time = fakeTime();
     const throttle = new Throttle(1_000, time.now, time.sleep);
