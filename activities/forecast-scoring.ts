@@ -27,10 +27,11 @@ export async function scoreDueForecasts(
   return scored;
 
   function scoreOf({ _id: id, partition, region, madeAt, ends, byModel }: DueForecast) {
-    const series = history.get(partition)?.get(region)?.requests ?? new Float64Array();
-    // Series end with the grid; what lies before their beginning, or has no record, were no requests.
+    const series = history.series.get(partition)?.get(region)?.requests ?? new Float64Array();
+    // Series end with the grid; what lies before their beginning were no requests, unless nobody would have counted them.
     const first = series.length - (grid.end - madeAt.getTime()) / grid.windowMs;
-    const actual = Array.from({ length: ends.at(-1) ?? 0 }, (_, step) => series[first + step] ?? 0);
+    const none = (step: number) => (history.isUnknown(madeAt.getTime() + step * grid.windowMs) ? NaN : 0);
+    const actual = Array.from({ length: ends.at(-1) ?? 0 }, (_, step) => series[first + step] ?? none(step));
     return { id, errors: errorsOfForecast(byModel, ends, actual) };
   }
 }

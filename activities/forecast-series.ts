@@ -8,7 +8,7 @@ import type { ForecastDocument } from '../store/catalog/forecasts.js';
 import type { ModelChoiceDocument } from '../store/catalog/model-choices.js';
 import type { PartitionRange } from '../store/catalog/partition-range.js';
 import type { Dependencies, ForecastPolicy } from './dependencies.js';
-import type { ForecastGrid, RequestHistory, RequestSeries } from './request-history.js';
+import type { ForecastGrid, RequestSeries, SeriesOfPartitions } from './request-history.js';
 import { forecastGrid, loadHistory } from './request-history.js';
 import type { SeriesRequest } from './series-forecaster.js';
 import { FORECAST_THREADS, forecastInThread } from './series-forecaster.js';
@@ -50,7 +50,7 @@ export async function* forecastSeriesOf(
   signal: AbortSignal,
 ): AsyncGenerator<SeriesForecast> {
   const grid = forecastGrid(policy, at);
-  const history = await loadHistory(catalog, keyspace, partitions, grid, signal);
+  const { series: history } = await loadHistory(catalog, keyspace, partitions, grid, signal);
   const { level, models } = policy;
   const seasons = policy.season.map((ms) => Math.round(ms / grid.windowMs)).filter((steps) => steps >= 2);
   const keptForMs = choiceKeptForMs(policy.season);
@@ -122,7 +122,7 @@ export async function* forecastSeriesOf(
     Math.min(
       ...[...regions].map((region) => choices.get(seriesId(keyspace, partition, region))?.chosenAt.getTime() ?? 0),
     );
-  const oldestFirst: RequestHistory = new Map(
+  const oldestFirst: SeriesOfPartitions = new Map(
     [...history].sort(([a, inA], [b, inB]) => chosenAt(a, inA.keys()) - chosenAt(b, inB.keys())),
   );
   yield* pMapIterable(seriesIn(catalog, policy, keyspace, grid, oldestFirst), forecastOne, {
@@ -146,7 +146,7 @@ async function* seriesIn(
   policy: ForecastPolicy,
   keyspace: string,
   grid: ForecastGrid,
-  history: RequestHistory,
+  history: SeriesOfPartitions,
 ): AsyncGenerator<SeriesToForecast> {
   for (const [partition, regions] of history) {
     const found = await storedForecasts(catalog, policy, keyspace, { among: [partition] }, grid);

@@ -1,3 +1,4 @@
+import type { Span } from '../domain/access-coverage.js';
 import { regionalSeries } from '../domain/series.js';
 import type { Catalog } from '../store/catalog/catalog.js';
 import type { PartitionRange } from '../store/catalog/partition-range.js';
@@ -24,7 +25,7 @@ export function forecastGrid({ window, history, horizon }: ForecastPolicy, at: n
   return { start: onGrid(end - history), end, windowMs: window, horizon: Math.max(1, Math.ceil(horizon / window)) };
 }
 
-/** Requests per window of one partition and region; ends with the grid's history. */
+/** Requests per window of one partition and region, `NaN` where nobody counted them; ends with the grid's history. */
 export interface RequestSeries {
   readonly requests: Float64Array;
   /** So many of the first values are even shares of what is known by the hour: the windows are not kept for so long. */
@@ -32,11 +33,17 @@ export interface RequestSeries {
 }
 
 /** By partition and region. */
-export type RequestHistory = ReadonlyMap<string, ReadonlyMap<string, RequestSeries>>;
+export type SeriesOfPartitions = ReadonlyMap<string, ReadonlyMap<string, RequestSeries>>;
+
+export interface RequestHistory {
+  readonly series: SeriesOfPartitions;
+  /** Whether nobody has counted in the window that begins then: what is not there may have been. */
+  readonly isUnknown: (start: number) => boolean;
+}
 
 /**
- * Requests per window of every partition and region, without gaps, since the first record of the keyspace: what is asked for of a few
- * partitions alone is the same as of all.
+ * Requests per window of every partition and region, since the first record of the keyspace: what is asked for of a few partitions alone is
+ * the same as of all.
  */
 export async function loadHistory(
   catalog: Catalog,
@@ -46,9 +53,11 @@ export async function loadHistory(
   signal: AbortSignal,
 ): Promise<RequestHistory> {
   const history = new Map<string, Map<string, { requests: Float64Array; spread: number }>>();
+  const gaps: Span[] = [];
+  const isUnknown = (at: number) => gaps.some((gap) => gap.from <= at && at + windowMs <= gap.until);
   const chunkMs = Math.max(1, Math.floor(CHUNK_MS / windowMs)) * windowMs;
   const first = await catalog.access.firstWindow(keyspace, windowMs);
-  if (first === undefined) return history;
+  if (first === undefined) return { series: history, isUnknown };
   const origin = Math.max(start, first); // nothing is known of the time before, which is not the same as no requests
   for (let from = start; from < end; from += chunkMs) {
     signal.throwIfAborted();
@@ -67,5 +76,13 @@ export async function loadHistory(
       if (series !== undefined) series.spread = Math.max(series.spread, (start - origin) / windowMs + 1);
     }
   }
-  return history;
+  gaps.push(...(await catalog.accessCoverage.gaps(keyspace, origin, end)));
+  if (gaps.length > 0) {
+    for (const { requests } of [...history.values()].flatMap((regions) => [...regions.values()])) {
+      for (const [step, count] of requests.entries()) {
+        if (count === 0 && isUnknown(origin + step * windowMs)) requests[step] = NaN;
+      }
+    }
+  }
+  return { series: history, isUnknown };
 }

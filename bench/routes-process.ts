@@ -118,6 +118,7 @@ async function measureRecords(tokens: readonly bigint[]): Promise<Spread> {
     flushMs: 3_600_000,
     now: Date.now,
     write: () => Promise.resolve(),
+    cover: () => Promise.resolve(),
     onProblem: (problem, error) => {
       throw new Error(problem, { cause: error });
     },

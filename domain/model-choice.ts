@@ -45,7 +45,10 @@ export const errorsOfForecast = (
   mapValues(byModel, (forecast) =>
     ends.map((end, stretch) => {
       const start = ends[stretch - 1] ?? 0;
-      const errors = actual.slice(start, end).map((value, i) => Math.abs(value - (forecast[start + i] ?? 0)));
+      const errors = actual
+        .slice(start, end)
+        .map((value, i) => Math.abs(value - (forecast[start + i] ?? 0)))
+        .filter((error) => !Number.isNaN(error));
       return { sum: errors.reduce((sum, error) => sum + error, 0), count: errors.length };
     }),
   );

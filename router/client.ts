@@ -107,6 +107,7 @@ export class DroverClient extends DroverOriginClient {
       flushMs: options.accessFlushMS ?? 1_000,
       now: options.now ?? Date.now,
       write: options.recordAccess === false ? undefined : (records) => catalog.access.append(records),
+      cover: (spans) => catalog.accessCoverage.extend(id, spans),
       onProblem,
     });
     const shapes = new ShapeRecorder({

@@ -3,6 +3,8 @@ import { DroverError } from '../../domain/errors.js';
 import type { Partition, SharedCollection } from '../../domain/partition.js';
 import { connect } from '../connect.js';
 import { hasCode } from '../server-errors.js';
+import type { CoverageDocument } from './access-coverage.js';
+import { AccessCoverage } from './access-coverage.js';
 import type { CountsDocument, DetailsDocument, RecordDocument } from './access-documents.js';
 import { AccessHistory } from './access-history.js';
 import { AccessRollUp } from './access-roll-up.js';
@@ -42,6 +44,7 @@ export class Catalog {
   readonly modelChoices: ModelChoices;
   readonly access: AccessHistory;
   readonly accessRollUp: AccessRollUp;
+  readonly accessCoverage: AccessCoverage;
   readonly ingestions: Ingestions;
   readonly queryShapes: QueryShapes;
   readonly anomalies: Anomalies;
@@ -76,6 +79,10 @@ export class Catalog {
       client,
       { ...access, ingestions: db.collection('ingestions') },
       accessWindowMs,
+    );
+    this.accessCoverage = new AccessCoverage(
+      db.collection<CoverageDocument>('accessCoverage'),
+      db.collection('ingestions'),
     );
     this.anomalies = new Anomalies(db.collection('anomalies'));
     this.ingestions = new Ingestions(db.collection('ingestions'));

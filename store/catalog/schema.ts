@@ -1,6 +1,7 @@
 import type { Db } from 'mongodb';
 import { DroverError } from '../../domain/errors.js';
 import { hasCode } from '../server-errors.js';
+import { COVERAGE_RETENTION_S } from './access-coverage.js';
 import { ANOMALIES_KEPT_MS } from './anomalies.js';
 import { DUE_INDEX } from './forecasts.js';
 import { SHAPES_RETENTION_S } from './query-shapes.js';
@@ -171,6 +172,17 @@ const MIGRATIONS: readonly { readonly version: number; readonly apply: (db: Db) 
         { key: { keyspace: 1, reevaluatedAt: 1 }, partialFilterExpression: { reevaluatedAt: { $exists: true } } },
         { key: { expireAt: 1 }, expireAfterSeconds: 0 },
       ]);
+    },
+  },
+  {
+    version: 10,
+    apply: async (db) => {
+      await db
+        .collection('accessCoverage')
+        .createIndexes([
+          { key: { keyspace: 1, from: 1 } },
+          { key: { writtenAt: 1 }, expireAfterSeconds: COVERAGE_RETENTION_S },
+        ]);
     },
   },
 ];

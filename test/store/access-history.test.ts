@@ -19,6 +19,7 @@ const recorder = (now: () => number) =>
     flushMs: 3_600_000,
     now,
     write: (records) => catalog.access.append(records),
+    cover: (spans) => catalog.accessCoverage.extend('router', spans),
     onProblem: (problem, error) => {
       throw new Error(problem, { cause: error });
     },
