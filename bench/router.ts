@@ -19,7 +19,9 @@ const CONCURRENCIES = [1, 16, 64];
 const SLICE_MS = 400;
 const TURNS = 4;
 const RECORDED: readonly Operation[] = ['findOne', 'updateOne'];
-const RECORDED_MS = 600;
+/** Single slices differ by a quarter: a difference of some hundredths is only seen in very many. */
+const RECORDED_MS = 200;
+const RECORDED_TURNS = 80;
 const MANY_PARTITIONS = 100_000;
 /** What was aimed at. */
 const GOALS = { lookUp: 2, memory: 50, change: 1, record: 1, shape: 4 };
@@ -60,7 +62,8 @@ async function requests({ documents, rounds, cases, say }: BenchOptions): Promis
       for (const operation of OPERATIONS) {
         for (const concurrency of CONCURRENCIES) {
           const slice = { operation, concurrency, ms: SLICE_MS };
-          results.push(...compared(slice, 'plain driver', await inTurn(drover, plain, slice, rounds, say)));
+          const tell = (both: Both) => say(`${title(slice)}: ${told(both.drover)}; baseline ${told(both.baseline)}`);
+          results.push(...compared(slice, 'plain driver', await inTurn(drover, plain, slice, TURNS * rounds, tell)));
         }
       }
     }
@@ -68,7 +71,9 @@ async function requests({ documents, rounds, cases, say }: BenchOptions): Promis
       const unrecorded = await start('router without records');
       for (const operation of RECORDED) {
         const slice = { operation, concurrency: 64, ms: RECORDED_MS };
-        results.push(...compared(slice, 'no access records', await inTurn(drover, unrecorded, slice, rounds, say)));
+        const turns = RECORDED_TURNS * rounds;
+        say(`${title(slice)}: ${turns} times ${RECORDED_MS} ms with and without access records`);
+        results.push(...compared(slice, 'no access records', await inTurn(drover, unrecorded, slice, turns)));
       }
     }
     for (const child of children) await child.ask({ kind: 'stop' });
@@ -89,11 +94,11 @@ async function inTurn(
   drover: Requests,
   baseline: Requests,
   slice: RequestSlice,
-  rounds: number,
-  say: BenchOptions['say'],
+  turns: number,
+  tell: (both: Both) => void = () => undefined,
 ): Promise<Both[]> {
   const measured: Both[] = [];
-  for (let turn = 0; turn < TURNS * rounds; turn++) {
+  for (let turn = 0; turn < turns; turn++) {
     const results = new Map<Requests, RequestResult>();
     for (const side of turn % 2 === 0 ? [drover, baseline] : [baseline, drover]) {
       const answer = await side.ask({ kind: 'measure', slice });
@@ -102,7 +107,7 @@ async function inTurn(
     }
     const both = { drover: results.get(drover)!, baseline: results.get(baseline)! };
     measured.push(both);
-    say(`${title(slice)}: ${told(both.drover)}; baseline ${told(both.baseline)}`);
+    tell(both);
   }
   return measured;
 }

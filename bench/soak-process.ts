@@ -73,8 +73,11 @@ class Soak {
     const drivers = nodes.names.flatMap((name) => nodes.peek(name) ?? []);
     const sum = (of: (driver: MongoClient) => number) => drivers.reduce((total, driver) => total + of(driver), 0);
     const routes = router.routesOf(keyspace, 'all').map(({ route }) => {
-      const { used } = route as unknown as { used?: Record<string, { size?: number; reads?: Set<unknown> }> };
-      const { reads, collections: _, ...others } = used ?? {};
+      const { kept } = route as unknown as {
+        kept?: { usage: Record<string, { size?: number; reads?: Set<unknown> }> | undefined };
+      };
+      if (!Object.hasOwn(route, 'kept')) throw new Error('a route keeps what is under way somewhere else by now');
+      const { reads, collections: _, ...others } = kept?.usage ?? {};
       return (reads?.reads?.size ?? 0) + Object.values(others).reduce((total, { size = 0 }) => total + size, 0);
     });
     const { heapUsed, rss } = process.memoryUsage();
