@@ -96,7 +96,7 @@ export class DroverFindCursor<TSchema> extends DriversFindCursor<TSchema> {
   ): Promise<Document> {
     const { filter, settings } = this.request();
     const plans = await this.ask(filter, settings, async (piece, ofPiece) => {
-      const cursor = piece.collection.find(within(filter, piece), { ...settings, ...ofPiece });
+      const cursor = await findIn(piece, filter, { ...settings, ...ofPiece });
       const plan = await closing(cursor, () => cursor.explain(verbosity as ExplainVerbosityLike, options!));
       return { shardName: piece.node, ...plan };
     });
@@ -133,11 +133,7 @@ export class DroverFindCursor<TSchema> extends DriversFindCursor<TSchema> {
     const { keyspace, units } = await this.units(filter, settings);
     const reading = readingOf(settings, nearest);
     const openAll = (unit: Unit, ofPieces: FindOptions) => {
-      const open = async (piece: OpenPiece) => {
-        const options = { ...ofPieces, ...sessionOf(piece) };
-        const isApart = piece.restriction !== undefined && isPositional(options.projection);
-        return piece.collection.find(isApart ? await matching(filter, piece, options) : within(filter, piece), options);
-      };
+      const open = (piece: OpenPiece) => findIn(piece, filter, { ...ofPieces, ...sessionOf(piece) });
       return openCursors(scatter, keyspace, unit, session, long, open, reading);
     };
     if (isOnePiece(units, keyspace.field)) {
@@ -192,6 +188,12 @@ export class DroverFindCursor<TSchema> extends DriversFindCursor<TSchema> {
     const { cursorFilter: filter, findOptions, cursorOptions } = this as unknown as Internals;
     return { filter, settings: settingsOf(findOptions, cursorOptions, this.prefers) };
   }
+}
+
+/** The driver's cursor. */
+async function findIn(piece: OpenPiece, filter: Document, options: FindOptions) {
+  const isApart = piece.restriction !== undefined && isPositional(options.projection);
+  return piece.collection.find(isApart ? await matching(filter, piece, options) : within(filter, piece), options);
 }
 
 /** Whether it asks for the element of a list that the filter has found. */

@@ -188,6 +188,11 @@ describe('a plan', () => {
       const grouped = await orders.aggregate([{ $group: { _id: '$n' } }]).explain(verbosity);
       expect(Object.keys(grouped['shards'] as Document).length).toBeGreaterThan(1);
     }
+    const element = { projection: { 'tags.$': 1 } };
+    const [routed, direct] = await Promise.all(
+      [orders, cluster.plain()].map((on) => on.find({ 'tags.t': 9 }, element).explain('executionStats')),
+    );
+    expect(routed!['executionStats'].nReturned).toBe(direct!['executionStats'].nReturned);
     await expect(orders.find({}).explain('wrong' as never)).rejects.toMatchObject({ code: 2 });
   });
 });
