@@ -15,6 +15,7 @@ import type { KeyspaceForecast } from './forecast-series.js';
 import { scoreDueForecasts } from './forecast-scoring.js';
 import { forecastSeriesOf, storedForecasts } from './forecast-series.js';
 import { withHeartbeat } from './heartbeat.js';
+import { recordSizes } from './partition-sizes.js';
 import type { PlannedMoveSummary, PlanRequest } from './plan.js';
 import { planFrom, stateIn, summaryOf } from './plan.js';
 import { forecastGrid } from './request-history.js';
@@ -143,6 +144,7 @@ export function createForecastActivities(dependencies: Dependencies) {
       withHeartbeat(async (report, signal) => {
         const counts = { made: 0, stored: 0, tooShort: 0, failed: 0 };
         let failure: string | undefined;
+        await recordSizes(dependencies, request, signal);
         await scoreDueForecasts(dependencies, request, signal);
         const batch: ForecastDocument[] = [];
         const choices: ModelChoiceDocument[] = [];

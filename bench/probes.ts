@@ -3,55 +3,61 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { NodeProbe } from '../store/catalog/nodes.js';
+import { collectionSizes } from '../store/collection-sizes.js';
 import { connect } from '../store/connect.js';
 import { probeNode } from '../store/node-status.js';
 import { startMongod } from '../temporal-config/mongod.js';
 import type { Bench, Comparison } from './bench.js';
+import type { Spread } from './statistics.js';
 import { spread } from './statistics.js';
 
 const COLLECTIONS = 200;
-const PROBES = 100;
-/** The default time between two forecasts, each of which probes all nodes. */
+const TIMES = 100;
+/** The default time between two forecasts, each of which probes all nodes; and that between two looks at sizes. */
 const PERIOD_S = 300;
-/** One per cent of a core, in milliseconds of CPU for each probe. */
-const GOAL_MS = 0.01 * 1_000 * PERIOD_S;
+const HOUR_S = 3_600;
+/** Part of a core that is the goal. */
+const GOAL = 0.01;
 /** Of the kernel, which counts CPU time in them. */
 const TICKS_PER_SECOND = 100;
 
 /** What probing costs the node that is probed: CPU of its process over many probes, without what it uses anyway. */
 export const probes: Bench = {
-  about: 'what the probes of a node cost it, at the default period',
+  about: 'what the probes of a node, and sizes of its partitions, cost it, at the default period',
   defaults: { documents: COLLECTIONS },
   run: async ({ documents: collections, rounds, say }) => {
     const dir = await mkdtemp(join(tmpdir(), 'drover-bench-'));
     const server = await startMongod({ name: 'us-1', dir });
     const client = await connect(server.uri, 'us-1');
     try {
-      for (let i = 0; i < collections; i++)
-        await client.db('shop').collection(`orders.p${i}`).insertOne({ customerId: i });
+      const db = client.db('shop');
+      const names = Array.from({ length: collections }, (_, i) => `orders.p${i}`);
+      for (const [customerId, name] of names.entries()) await db.collection(name).insertOne({ customerId });
       let previous: NodeProbe = await probeNode(client);
-      const millis: number[] = [];
-      for (let round = 0; round < rounds; round++) {
-        const [before, startedAt] = [await cpuSeconds(server.pid), performance.now()];
-        for (let i = 0; i < PROBES; i++) previous = await probeNode(client, previous);
-        const took = performance.now() - startedAt;
-        const probing = (await cpuSeconds(server.pid)) - before;
-        const idleFrom = await cpuSeconds(server.pid);
-        await sleep(took);
-        const idle = (await cpuSeconds(server.pid)) - idleFrom;
-        millis.push((1_000 * Math.max(0, probing - idle)) / PROBES);
-        say(`${PROBES} probes in ${took.toFixed(0)} ms: ${millis.at(-1)!.toFixed(2)} ms of the server's CPU each`);
+      const measured = [
+        {
+          name: `a probe of a node with ${collections} collections`,
+          periodS: PERIOD_S,
+          once: async () => {
+            previous = await probeNode(client, previous);
+          },
+        },
+        {
+          name: `sizes of ${collections} collections`,
+          periodS: HOUR_S,
+          once: () => collectionSizes({ node: 'us-1', db, names }),
+        },
+      ];
+      const results: Comparison[] = [];
+      for (const { name, periodS, once } of measured) {
+        const millis: number[] = [];
+        for (let round = 0; round < rounds; round++) {
+          millis.push(await costOf(server.pid, once));
+          say(`${name}: ${millis.at(-1)!.toFixed(2)} ms of the server's CPU`);
+        }
+        results.push(against(name, periodS, spread(millis)));
       }
-      const cost = spread(millis);
-      const result: Comparison = {
-        case: `a probe of a node with ${collections} collections`,
-        against: `1 % of a core, a probe each ${PERIOD_S} s`,
-        unit: "ms of the server's CPU",
-        drover: cost,
-        baseline: { min: GOAL_MS, median: GOAL_MS, max: GOAL_MS },
-        ratio: { min: GOAL_MS / cost.max, median: GOAL_MS / cost.median, max: GOAL_MS / cost.min },
-      };
-      return [result];
+      return results;
     } finally {
       await client.close();
       await server.stop();
@@ -59,6 +65,30 @@ export const probes: Bench = {
     }
   },
 };
+
+/** CPU of the server's process for one time, milliseconds. */
+async function costOf(pid: number, once: () => Promise<unknown>): Promise<number> {
+  const [before, startedAt] = [await cpuSeconds(pid), performance.now()];
+  for (let i = 0; i < TIMES; i++) await once();
+  const took = performance.now() - startedAt;
+  const busy = (await cpuSeconds(pid)) - before;
+  const idleFrom = await cpuSeconds(pid);
+  await sleep(took);
+  const idle = (await cpuSeconds(pid)) - idleFrom;
+  return (1_000 * Math.max(0, busy - idle)) / TIMES;
+}
+
+function against(name: string, periodS: number, cost: Spread): Comparison {
+  const goal = GOAL * 1_000 * periodS;
+  return {
+    case: name,
+    against: `1 % of a core, once each ${periodS} s`,
+    unit: "ms of the server's CPU",
+    drover: cost,
+    baseline: { min: goal, median: goal, max: goal },
+    ratio: { min: goal / cost.max, median: goal / cost.median, max: goal / cost.min },
+  };
+}
 
 /** User and system time of a process, from `/proc`. */
 async function cpuSeconds(pid: number): Promise<number> {

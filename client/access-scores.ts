@@ -1,5 +1,6 @@
 import type { AccessWindow } from '../domain/access.js';
-import { growth, heat, recentRate, requestsPerSecond } from '../domain/heat.js';
+import { growth } from '../domain/growth.js';
+import { heat, recentRate, requestsPerSecond } from '../domain/heat.js';
 import { mobilityScore } from '../domain/mobility-score.js';
 import type { OwnershipBand } from '../domain/ownership-score.js';
 import {

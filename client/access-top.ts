@@ -3,6 +3,8 @@ import { distanceFrom } from '../domain/region-distance.js';
 import { DroverError } from '../domain/errors.js';
 import { mobilityScore } from '../domain/mobility-score.js';
 import { readOwner } from '../domain/partition.js';
+import type { EntitySize, SizeGrowth } from '../domain/size-growth.js';
+import { entitySize, GROWTH_SPAN_MS, sizeGrowth } from '../domain/size-growth.js';
 import type { Token } from '../domain/token.js';
 import type { PartitionScores, ScoredSpan } from './access-scores.js';
 import { rateOf, scoresOf, seriesOf } from './access-scores.js';
@@ -25,6 +27,8 @@ export interface TopPartition extends PartitionScores {
   readonly owner: string;
   /** Of all requests to the keyspace, in [0, 1]. */
   readonly share: number;
+  /** Over the week before the end; null where too little is known. */
+  readonly sizeGrowth: SizeGrowth | null;
 }
 
 export interface TopEntity {
@@ -37,6 +41,8 @@ export interface TopEntity {
   readonly share: number;
   /** By its requests of this time, as if they went on; in [0, 1]. */
   readonly mobilityScore: number | null;
+  /** Null where it was not looked at: it was not among the busiest when its partition was, or took too long to count. */
+  readonly size: EntitySize | null;
 }
 
 export interface AccessTopReport {
@@ -85,6 +91,15 @@ export async function topAccesses(context: ControlContext, request: AccessTopReq
     .sort((a, b) => b.requests - a.requests);
   const meanRate = rateOf(seriesOf(windows, span)) / Math.max(1, partitions.length);
   const share = (requests: number) => (total > 0 ? requests / total : 0);
+  const named = new Set([
+    ...busiest.slice(0, atMost).map(({ partition }) => partition.name),
+    ...entities.map((each) => each.partition),
+  ]);
+  const sizes = await catalog.partitionSizes.readings(
+    keyspace,
+    { among: [...named] },
+    { from: to - GROWTH_SPAN_MS, to },
+  );
   const top = await Promise.all(
     busiest.slice(0, atMost).map(async ({ partition: { name, route }, own, requests }): Promise<TopPartition> => {
       const scored = {
@@ -96,14 +111,15 @@ export async function topAccesses(context: ControlContext, request: AccessTopReq
         distance: distanceFrom(route.source, roundTrips),
       };
       const scores = scoresOf(context, keyspace, scored, span, meanRate);
-      return { partition: name, owner: route.source, share: share(requests), ...scores };
+      const growth = sizeGrowth(sizes.get(name) ?? [], to) ?? null;
+      return { partition: name, owner: route.source, share: share(requests), ...scores, sizeGrowth: growth };
     }),
   );
   const regions = [...groupBy(windows, ({ region }) => region)].map(([region, own]) => {
     const requests = own.reduce((sum, { reads, writes }) => sum + reads + writes, 0);
     return { region, requests, share: share(requests) };
   });
-  const named = new Map(partitions.map((partition) => [partition.name, partition]));
+  const byName = new Map(partitions.map((partition) => [partition.name, partition]));
   return {
     keyspace,
     from: new Date(span.from),
@@ -112,7 +128,7 @@ export async function topAccesses(context: ControlContext, request: AccessTopReq
     partitions: top.filter(({ requests }) => requests > 0),
     entities: await Promise.all(
       entities.map(async (entity) => {
-        const partition = named.get(entity.partition);
+        const partition = byName.get(entity.partition);
         const owner = partition && readOwner(partition, entity.token);
         const region = owner === undefined ? undefined : regionOf.get(owner);
         const mobility =
@@ -126,6 +142,7 @@ export async function topAccesses(context: ControlContext, request: AccessTopReq
           requests: entity.requests,
           share: share(entity.requests),
           mobilityScore: mobility ?? null,
+          size: entitySize(sizes.get(entity.partition) ?? [], entity.token, to) ?? null,
         };
       }),
     ),

@@ -72,6 +72,7 @@ export { planRelease, releaseKeyspace, type ReleasePlan } from './release.js';
 export { showPolicy } from './policy.js';
 export { verifyCopies, type VerificationReport, type VerificationRequest } from './verification.js';
 export { DroverError, ErrorCode } from '../domain/errors.js';
+export type { EntitySize, NodeGrowth, SizeGrowth } from '../domain/size-growth.js';
 export type { DecisionDocument, DecisionState } from '../store/catalog/decisions.js';
 export type { ForecastDocument } from '../store/catalog/forecasts.js';
 export type { BoundaryStepRecord, MigrationDocument, MigrationState } from '../store/catalog/migrations.js';

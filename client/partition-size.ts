@@ -1,6 +1,7 @@
 import type { Db } from 'mongodb';
 import type { NodeName, Partition } from '../domain/partition.js';
 import { collectionOn, isSharedOn } from '../domain/partition.js';
+import { collectionSize, collectionSizes } from '../store/collection-sizes.js';
 import { partOf, sharesOf } from '../store/part.js';
 import type { ControlContext } from './context.js';
 
@@ -9,9 +10,6 @@ export interface PartitionSize {
   /** Uncompressed size of the documents. */
   readonly bytes: number;
 }
-
-/** Requests for sizes that are under way on one node at a time. */
-const CONCURRENCY = 8;
 
 /** Size of the partition's collection on its owner; undefined when that can't be reached. */
 export async function partitionSize(context: ControlContext, partition: Partition): Promise<PartitionSize | undefined> {
@@ -33,14 +31,12 @@ export async function partitionSizes(
     const db = client.db(database);
     const together = here.filter((partition) => isSharedOn(partition, node));
     for (const [name, size] of await sharedSizes(db, dimensions[0].field, node, together)) sizes.set(name, size);
-    const waiting = here.filter((partition) => !isSharedOn(partition, node));
-    const work = async () => {
-      for (let next = waiting.pop(); next !== undefined; next = waiting.pop()) {
-        const size = await sizeOf(db, next.collection).catch(() => undefined);
-        if (size !== undefined) sizes.set(next.name, size);
-      }
-    };
-    await Promise.all(Array.from({ length: CONCURRENCY }, work));
+    const own = here.filter((partition) => !isSharedOn(partition, node));
+    const found = await collectionSizes({ node, db, names: own.map(({ collection }) => collection) });
+    for (const { name, collection } of own) {
+      const size = found.sizes.get(collection);
+      if (size !== undefined) sizes.set(name, size);
+    }
   };
   await Promise.all([...new Set(partitions.map(({ route }) => route.source))].map(ofNode));
   return sizes;
@@ -58,7 +54,7 @@ async function sharedSizes(
   const collection = collectionOn(first, node);
   const parts = partitions.map((partition) => partOf(keyField, partition));
   const [all, shares] = await Promise.all([
-    sizeOf(db, collection).catch(() => undefined),
+    collectionSize(db.collection(collection)).catch(() => undefined),
     sharesOf(db.collection(collection), parts).catch(() => []),
   ]);
   if (all === undefined) return [];
@@ -67,19 +63,4 @@ async function sharedSizes(
     if (share === undefined) return [];
     return [[name, { documents: Math.round(all.documents * share), bytes: Math.round(all.bytes * share) }]];
   });
-}
-
-/** A few numbers from the collection's metadata: cheap, whatever its size; after a crash of the node they may be off. */
-async function sizeOf(db: Db, collection: string): Promise<PartitionSize | undefined> {
-  const [stats] = await db
-    .collection(collection)
-    .aggregate<{ documents: number; bytes: number }>(
-      [
-        { $collStats: { storageStats: {} } },
-        { $project: { _id: 0, documents: '$storageStats.count', bytes: '$storageStats.size' } },
-      ],
-      { readConcern: { level: 'local' }, maxTimeMS: 5_000 },
-    )
-    .toArray();
-  return stats === undefined ? undefined : { documents: Number(stats.documents), bytes: Number(stats.bytes) };
 }

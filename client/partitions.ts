@@ -3,6 +3,8 @@ import type { AccessLatency, AccessWindow } from '../domain/access.js';
 import type { Partition } from '../domain/partition.js';
 import { collectionOn, tokensOf } from '../domain/partition.js';
 import { distanceFrom } from '../domain/region-distance.js';
+import type { SizeGrowth } from '../domain/size-growth.js';
+import { GROWTH_SPAN_MS, sizeGrowth } from '../domain/size-growth.js';
 import type { Interval } from '../domain/token.js';
 import type { MigrationDocument } from '../store/catalog/migrations.js';
 import type { PartitionScores, ScoredSpan } from './access-scores.js';
@@ -34,6 +36,8 @@ export interface PartitionDetails extends PartitionSummary {
   /** Name of its collection on the owner. */
   readonly collection: string;
   readonly tokens: Interval;
+  /** Over the last week; null where too little is known, and in a collection that other partitions are in, too. */
+  readonly sizeGrowth: SizeGrowth | null;
   /** Tokens whose writes wait at this moment. */
   readonly fence: Interval | null;
   /** Requests of the last hour by the region they came from, busiest first. */
@@ -78,20 +82,25 @@ export async function showPartition(
   const partition = await catalog.partitions.get(keyspace, name);
   const since = context.now() - HOUR_MS;
   const span = { keyspace, from: since, to: since + HOUR_MS };
-  const [[summary], windows, latencies, networks, distinct, migrations, scores, together] = await Promise.all([
-    summaries(context, keyspace, [partition]),
-    lastHour(context, keyspace),
-    catalog.access.latencies(keyspace, since, [0.5, 0.99]),
-    catalog.access.clients(keyspace, since),
-    catalog.access.distinctClients(keyspace, since),
-    catalog.migrations.list({ keyspace, partition: name }, 10),
-    scoresNow(context, partition),
-    catalog.access.top.usedTogether(span, 1_000),
-  ]);
+  const sizes = { from: span.to - GROWTH_SPAN_MS, to: span.to };
+  const [[summary], windows, latencies, networks, distinct, migrations, scores, together, readings] = await Promise.all(
+    [
+      summaries(context, keyspace, [partition]),
+      lastHour(context, keyspace),
+      catalog.access.latencies(keyspace, since, [0.5, 0.99]),
+      catalog.access.clients(keyspace, since),
+      catalog.access.distinctClients(keyspace, since),
+      catalog.migrations.list({ keyspace, partition: name }, 10),
+      scoresNow(context, partition),
+      catalog.access.top.usedTogether(span, 1_000),
+      catalog.partitionSizes.readings(keyspace, { among: [name] }, sizes),
+    ],
+  );
   return {
     ...summary!,
     collection: collectionOn(partition, partition.route.source),
     tokens: tokensOf(partition),
+    sizeGrowth: sizeGrowth(readings.get(name) ?? [], sizes.to) ?? null,
     fence: partition.route.fence,
     regions: byRegion(
       windows.filter((window) => window.partition === name),

@@ -103,6 +103,7 @@ export async function releaseKeyspace(
   }
   await dropGate(db, plan.collection, gate);
   await dropAllGates(db, plan.collection, confirm);
+  await catalog.partitionSizes.remove(name);
   await catalog.keyspaces.removeReleased(keyspace);
   return plan;
 }

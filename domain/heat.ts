@@ -28,37 +28,3 @@ export function recentRate(requests: readonly number[], halfLife: number): numbe
 export function heat(rate: number, meanRate: number): number | undefined {
   return meanRate > 0 ? rate / (rate + meanRate) : undefined;
 }
-
-/** Slopes of all pairs are looked at: of more windows, neighbours are added up. */
-const MOST_POINTS = 64;
-const LEAST_POINTS = 4;
-
-/**
- * Growth of a load or a size, as a share of its median per unit of time: 0.1 grows by 10 %, -0.1 shrinks by it. The slope is the median
- * of those of all pairs of points (Theil 1950, Sen 1968), which a third of wild values does not change.
- *
- * @param values at equal distances in time, oldest first
- * @param perUnit how many of them make up the unit of time, such as those of a day
- * @returns undefined where there are fewer than four points, or their median is 0
- */
-export function growth(values: readonly number[], perUnit: number): number | undefined {
-  const together = Math.ceil(values.length / MOST_POINTS);
-  const points: number[] = [];
-  for (let end = values.length; end - together >= 0 && together > 0; end -= together) {
-    points.unshift(values.slice(end - together, end).reduce((sum, value) => sum + value, 0) / together);
-  }
-  if (points.length < LEAST_POINTS) return undefined;
-  const middle = median(points);
-  if (middle <= 0) return undefined;
-  const slopes: number[] = [];
-  for (let i = 0; i < points.length; i++) {
-    for (let j = i + 1; j < points.length; j++) slopes.push((points[j]! - points[i]!) / (j - i));
-  }
-  return ((median(slopes) / together) * perUnit) / middle;
-}
-
-function median(values: readonly number[]): number {
-  const sorted = [...values].sort((a, b) => a - b);
-  const middle = sorted.length >> 1;
-  return sorted.length % 2 === 1 ? sorted[middle]! : (sorted[middle - 1]! + sorted[middle]!) / 2;
-}

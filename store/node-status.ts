@@ -1,9 +1,9 @@
 import { performance } from 'node:perf_hooks';
 import type { Document, MongoClient, RunCommandOptions } from 'mongodb';
 import { definedOf } from '../domain/defined.js';
-import { DroverError } from '../domain/errors.js';
 import type { NodeProbe } from './catalog/nodes.js';
 import { changeLogReach } from './change-window.js';
+import { inTime } from './in-time.js';
 import type { NodePool } from './node-pool.js';
 import { countersOf, LEAST_INTERVAL_MS, ratesSince } from './node-rates.js';
 import { cacheShare, DIRTY, number } from './server-status.js';
@@ -38,16 +38,6 @@ export async function probeByName(nodes: NodePool, name: string, previous?: Node
   } catch (error) {
     return unreachableBecause(error);
   }
-}
-
-/** A server that hangs keeps a request until the driver gives its connection up, whatever the request's own time limit is. */
-async function inTime<T>(name: string, answer: Promise<T>, ms: number): Promise<T> {
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<never>((_resolve, reject) => {
-    const message = `node "${name}" did not answer within ${ms / 1000} s`;
-    timer = setTimeout(() => reject(new DroverError('Unavailable', message)), ms);
-  });
-  return Promise.race([answer, late]).finally(() => clearTimeout(timer));
 }
 
 /**

@@ -1,6 +1,6 @@
 import type { AnomalyDocument } from '../../store/catalog/anomalies.js';
 import type { AccessTopReport } from '../access-top.js';
-import { count, fraction, moment, percent, table } from './presentation.js';
+import { count, fraction, moment, percent, size, table } from './presentation.js';
 
 export function topTables({ from, to, requests, ...top }: AccessTopReport): string {
   const parts = [`${count(requests)} requests from ${moment(from)} to ${moment(to)}.`];
@@ -14,7 +14,8 @@ export function topTables({ from, to, requests, ...top }: AccessTopReport): stri
         { title: 'requests', value: (row) => count(row.requests), right: true },
         { title: 'share', value: ({ share }) => percent(share), right: true },
         { title: 'heat', value: ({ heat }) => fraction(heat), right: true },
-        { title: 'growth/d', value: ({ growthPerDay }) => percent(growthPerDay ?? undefined), right: true },
+        { title: 'load/d', value: ({ growthPerDay }) => percent(growthPerDay ?? undefined), right: true },
+        { title: 'size/d', value: ({ sizeGrowth }) => size(sizeGrowth?.bytesPerDay), right: true },
         { title: 'frequency', value: ({ accessFrequency }) => fraction(accessFrequency), right: true },
         { title: 'affinity', value: ({ clientAffinity }) => fraction(clientAffinity), right: true },
         { title: 'writes', value: ({ modificationRate }) => percent(modificationRate ?? undefined), right: true },
@@ -32,6 +33,9 @@ export function topTables({ from, to, requests, ...top }: AccessTopReport): stri
         { title: 'requests', value: (row) => count(row.requests), right: true },
         { title: 'share', value: ({ share }) => percent(share), right: true },
         { title: 'mobility', value: ({ mobilityScore }) => fraction(mobilityScore), right: true },
+        { title: 'documents', value: (row) => count(row.size?.documents), right: true },
+        { title: 'of partition', value: (row) => percent(row.size?.share), right: true },
+        { title: 'documents/d', value: (row) => count(row.size?.documentsPerDay), right: true },
       ],
       'No entity is known by itself.',
     ),

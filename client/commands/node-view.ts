@@ -1,7 +1,8 @@
+import type { GrowingPartition, NodeGrowth } from '../../domain/size-growth.js';
 import type { NodeDetails, NodePartition } from '../node-details.js';
 import type { ProbedNode } from '../node-probes.js';
 import type { NodeSummary } from '../nodes.js';
-import { ago, count, facts, milliseconds, percent, table } from './presentation.js';
+import { ago, count, facts, milliseconds, percent, size, some, table } from './presentation.js';
 
 export const nodeTable = (nodes: readonly NodeSummary[]): string =>
   table(
@@ -63,7 +64,7 @@ const tripsText = (roundTrips: NodeSummary['roundTrips']): string =>
 
 /** All that is known of a node; what it does not tell is left out. */
 export function nodeDetails(details: NodeDetails): string {
-  const { name, region, address, capacity, partitions, roundTrips, serves, probe } = details;
+  const { name, region, address, capacity, partitions, roundTrips, serves, growth, probe } = details;
   const { reads, writes, commands } = probe?.latencyMs ?? {};
   const share = (part: number | undefined, of: string) => unless(part, (value) => `${percent(value)} of ${of}`);
   const megabytes = (value: number) => `${value.toFixed(2)} MB/s`;
@@ -91,6 +92,8 @@ export function nodeDetails(details: NodeDetails): string {
     ['cache dirty', percent(probe?.cacheDirtyShare)],
     ['disk free', unless(probe?.diskFreeGb, (gb) => `${count(gb)} GB`)],
     ['disk used', percent(probe?.diskUsedShare)],
+    ['growth', growthText(growth)],
+    ['disk full', unless(growth.daysUntilDiskFull ?? undefined, inDays)],
     ['read from disk', unless(probe?.diskReadMbPerSecond, megabytes)],
     ['written to disk', unless(probe?.diskWriteMbPerSecond, megabytes)],
     ['replication lag', unless(probe?.replicationLagSeconds, seconds)],
@@ -107,8 +110,32 @@ export function nodeDetails(details: NodeDetails): string {
     ],
     'No router has measured the way to it within the last hour.',
   );
-  return [known, trips, servedTable(serves)].join('\n\n');
+  const growing = growth.partitions.length === 0 ? [] : [growingTable(growth.partitions.slice(0, MOST_GROWING))];
+  return [known, trips, servedTable(serves), ...growing].join('\n\n');
 }
+
+const MOST_GROWING = 10;
+
+/** `1.2 GB a day, 0.8 GB on disk; unknown of 3 partitions` */
+function growthText({ bytesPerDay, diskBytesPerDay, unknown }: NodeGrowth): string | undefined {
+  if (bytesPerDay === null) return undefined;
+  const onDisk = diskBytesPerDay === null ? '' : `, ${size(diskBytesPerDay)} on disk`;
+  return `${size(bytesPerDay)} a day${onDisk}${unknown === 0 ? '' : `; unknown of ${some(unknown, 'partition')}`}`;
+}
+
+const inDays = (days: number): string => (days < 1 ? 'within a day' : `in ${some(Math.floor(days), 'day')}`);
+
+const growingTable = (partitions: readonly GrowingPartition[]): string =>
+  table(
+    partitions,
+    [
+      { title: 'grows', value: ({ keyspace, partition }) => `${keyspace}/${partition}` },
+      { title: 'size/d', value: ({ bytesPerDay }) => size(bytesPerDay), right: true },
+      { title: 'documents/d', value: ({ documentsPerDay }) => count(documentsPerDay), right: true },
+      { title: 'share/d', value: ({ sharePerDay }) => percent(sharePerDay ?? undefined), right: true },
+    ],
+    '',
+  );
 
 const servedTable = (serves: readonly NodePartition[]): string =>
   table(

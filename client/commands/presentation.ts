@@ -42,16 +42,17 @@ const plainTable = (colAligns: ('left' | 'right')[]) =>
 const rendered = (lines: Table.Table): string => lines.toString().replace(/ +$/gm, '');
 
 export const count = (value: number | null | undefined): string | undefined =>
-  value === null || value === undefined ? undefined : Math.round(value).toLocaleString('en-US');
+  // Without the sign that a rounded 0 keeps.
+  value === null || value === undefined ? undefined : (Math.round(value) + 0).toLocaleString('en-US');
 
 const UNITS = ['B', 'kB', 'MB', 'GB', 'TB', 'PB'];
 
-/** `8.1 MB`, in units of powers of 1000. */
+/** `8.1 MB`, in units of powers of 1000; of what became smaller, `-8.1 MB`. */
 export function size(bytes: number | null | undefined): string | undefined {
   if (bytes === null || bytes === undefined) return undefined;
-  const unit = Math.min(UNITS.length - 1, Math.max(0, Math.floor(Math.log10(Math.max(1, bytes)) / 3)));
+  const unit = Math.min(UNITS.length - 1, Math.max(0, Math.floor(Math.log10(Math.max(1, Math.abs(bytes))) / 3)));
   const value = bytes / 1000 ** unit;
-  return `${unit === 0 || value >= 100 ? Math.round(value) : value.toFixed(1)} ${UNITS[unit]}`;
+  return `${unit === 0 || Math.abs(value) >= 100 ? Math.round(value) : value.toFixed(1)} ${UNITS[unit]}`;
 }
 
 /** Exactly, in the largest unit that fits: `30s`, `90m`. drover.yaml takes it back. */

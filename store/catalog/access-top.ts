@@ -3,6 +3,8 @@ import type { UsedTogether } from '../../domain/access-correlation.js';
 import type { Token } from '../../domain/token.js';
 import { tokenFromBson, tokenToBson } from '../codec.js';
 import type { AccessReads } from './access-reads.js';
+import type { PartitionRange } from './partition-range.js';
+import { inRange } from './partition-range.js';
 
 /** Of which windows is spoken: Drover's time, milliseconds; `to` does not belong to them. */
 export interface AccessSpan {
@@ -28,12 +30,13 @@ const MOST_SESSIONS = 200_000;
 export class AccessTop {
   constructor(private readonly reads: AccessReads) {}
 
-  async entities(span: AccessSpan, atMost: number): Promise<EntityRequests[]> {
+  async entities(span: AccessSpan, atMost: number, range: PartitionRange = {}): Promise<EntityRequests[]> {
+    const of = { 'meta.keyspace': span.keyspace, ...inRange('meta.partition', range) };
     const rows = await this.reads.details<{
       _id: { partition: string; token: unknown };
       requests: number;
       regions: { region: string; requests: number }[];
-    }>({ 'meta.keyspace': span.keyspace }, span, [
+    }>(of, span, [
       { $unwind: '$tokens' },
       {
         $group: {

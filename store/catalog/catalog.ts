@@ -19,6 +19,7 @@ import { ModelChoices } from './model-choices.js';
 import { NodeReadings } from './node-readings.js';
 import { NodeUses } from './node-use.js';
 import { Nodes } from './nodes.js';
+import { PartitionSizes } from './partition-sizes.js';
 import { Partitions } from './partitions.js';
 import { QueryShapes } from './query-shapes.js';
 import type { Reservation } from './reservations.js';
@@ -38,6 +39,7 @@ export class Catalog {
   readonly nodeReadings: NodeReadings;
   readonly keyspaces: Keyspaces;
   readonly partitions: Partitions;
+  readonly partitionSizes: PartitionSizes;
   readonly migrations: Migrations;
   readonly decisions: Decisions;
   readonly forecasts: Forecasts;
@@ -63,6 +65,7 @@ export class Catalog {
     this.nodeReadings = new NodeReadings(db.collection('nodeReadings'));
     this.keyspaces = new Keyspaces(db.collection('keyspaces'));
     this.partitions = new Partitions(client, db.collection('partitions'));
+    this.partitionSizes = new PartitionSizes(db.collection('partitionSizes'));
     this.migrations = new Migrations(db.collection('migrations'));
     this.decisions = new Decisions(db.collection('decisions'));
     this.forecasts = new Forecasts(db.collection('forecasts'));

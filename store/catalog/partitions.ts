@@ -6,6 +6,8 @@ import type { Partition, SharedCollection } from '../../domain/partition.js';
 import { partitionId } from '../../domain/partition.js';
 import { partitionFromBson, partitionToBson } from '../codec.js';
 import { hasCode } from '../server-errors.js';
+import type { PartitionRange } from './partition-range.js';
+import { inRange } from './partition-range.js';
 
 interface PartitionDocument extends Document {
   _id: string;
@@ -53,8 +55,10 @@ export class Partitions {
     return this.collection.countDocuments({ keyspace, $nor: [there] }, { session });
   }
 
-  async list(keyspace?: string): Promise<Partition[]> {
-    const documents = await this.collection.find(keyspace === undefined ? {} : { keyspace }).toArray();
+  /** Of all keyspaces, of one, or those of a range of its partitions. */
+  async list(keyspace?: string, range: PartitionRange = {}): Promise<Partition[]> {
+    const among = keyspace === undefined ? {} : { keyspace, ...inRange('name', range) };
+    const documents = await this.collection.find(among).toArray();
     return documents
       .map(partitionFromBson)
       .sort((a, b) => a.keyspace.localeCompare(b.keyspace) || (a.box[0].low < b.box[0].low ? -1 : 1));

@@ -185,6 +185,17 @@ const MIGRATIONS: readonly { readonly version: number; readonly apply: (db: Db) 
         ]);
     },
   },
+  {
+    version: 11,
+    apply: async (db) => {
+      await db
+        .collection('partitionSizes')
+        .createIndexes([
+          { key: { keyspace: 1, partition: 1, time: 1 } },
+          { key: { expireAt: 1 }, expireAfterSeconds: 0 },
+        ]);
+    },
+  },
 ];
 
 export const SCHEMA_VERSION = MIGRATIONS.at(-1)!.version;

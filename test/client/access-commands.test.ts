@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { MongoClient } from 'mongodb';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { AccessTopReport } from '../../client/access-top.js';
+import type { NodeDetails } from '../../client/node-details.js';
 import type { PartitionDetails } from '../../client/partitions.js';
 import type { ShownSeries } from '../../client/shown-forecast.js';
 import { openControl } from '../../client/context.js';
@@ -106,6 +107,53 @@ describe('the command line', () => {
     expect((await the.drover('partition', 'show', KEYSPACE, 'p0')).stdout).toMatch(
       /ownership score +0\.\d\d \((Low|Medium)\)/,
     );
+  });
+
+  it('shows by how much partitions, nodes and busy entities grow, and when the disk is full', async () => {
+    const hour = 3_600_000;
+    const now = Date.now();
+    const other = partition === 'p0' ? 'p1' : 'p0';
+    const sizes = Array.from({ length: 6 }, (_, i) => {
+      const common = { time: now - (6 - i) * hour, node: 'eu-1' };
+      const grows = { documents: 1_000 + 100 * i, bytes: 1_000_000 + 100_000 * i, bytesOnDisk: 900_000 };
+      const stays = { documents: 500, bytes: 300_000, bytesOnDisk: 300_000 };
+      const entities = [[tokenOfKey('c1'), 300 + 50 * i] as const];
+      return [
+        { keyspace: KEYSPACE, partition, reading: { ...common, ...grows, entities } },
+        { keyspace: KEYSPACE, partition: other, reading: { ...common, ...stays } },
+      ];
+    });
+    await control.catalog.partitionSizes.record(sizes.flat(), hour);
+    await the.drover('node', 'probe');
+
+    const { sizeGrowth } = (
+      await the.drover('partition', 'show', KEYSPACE, partition, '--json')
+    ).json<PartitionDetails>();
+    expect(sizeGrowth!.documentsPerDay).toBeCloseTo(2_400);
+    expect(sizeGrowth!.bytesPerDay).toBeCloseTo(2_400_000);
+    expect(sizeGrowth!.sharePerDay).toBeCloseTo(2_400_000 / 1_250_000);
+    expect((await the.drover('partition', 'show', KEYSPACE, partition)).stdout).toMatch(
+      /growth +2,400 documents a day \(2\.4 MB, 192 %\)/,
+    );
+
+    const { growth, probe } = (await the.drover('node', 'show', 'eu-1', '--json')).json<NodeDetails>();
+    expect(growth).toMatchObject({ known: 2, unknown: 0, partitions: [{ keyspace: KEYSPACE, partition }] });
+    expect(growth.bytesPerDay).toBeCloseTo(2_400_000);
+    // Of 1.8 MB of data that take 1.2 MB.
+    expect(growth.diskBytesPerDay).toBeCloseTo(1_600_000);
+    expect(growth.daysUntilDiskFull).toBeCloseTo((probe!.diskFreeGb! * 1e9) / 1_600_000);
+    expect((await the.drover('node', 'show', 'eu-1')).stdout).toMatch(
+      /growth +2\.4 MB a day, 1\.6 MB on disk\ndisk full +in [\d,]+ days[^]*GROWS +SIZE\/D[^]*p\d +2\.4 MB +2,400 +192 %/,
+    );
+
+    const top = (await the.drover('access', 'top', '--json')).json<AccessTopReport>();
+    expect(top.partitions[0]).toMatchObject({ partition, sizeGrowth });
+    const [c1, ...others] = top.entities;
+    expect(c1).toMatchObject({ key: 'c1', size: { documents: 550, share: 550 / 1_500 } });
+    expect(c1!.size!.documentsPerDay).toBeCloseTo(1_200);
+    for (const { size } of others) expect(size).toBeNull();
+    const people = (await the.drover('access', 'top')).stdout;
+    expect(people).toMatch(/SIZE\/D[^]*2\.4 MB[^]*OF PARTITION +DOCUMENTS\/D[^]*c1 +p\d +400 .* 550 +37 % +1,200/);
   });
 
   it('forecasts what a node does, of its probes, and says when it is too much', async () => {

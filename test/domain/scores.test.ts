@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { AccessCorrelation } from '../../domain/access-correlation.js';
-import { growth, heat, recentRate, requestsPerSecond } from '../../domain/heat.js';
+import { heat, recentRate, requestsPerSecond } from '../../domain/heat.js';
 import { mobilityScore } from '../../domain/mobility-score.js';
 import { ownershipWeights } from '../../domain/ownership-score.js';
 
@@ -76,43 +76,6 @@ describe('frequency and heat', () => {
   it('forget old windows by half in a half-life', () => {
     const rate = recentRate([...Array<number>(1_000).fill(0), ...Array<number>(10).fill(8)], 10);
     expect(rate).toBeCloseTo(4, 1);
-  });
-});
-
-describe('growth', () => {
-  it('is the share that comes on in a unit of time, whatever some wild values say', () => {
-    const steady = Array.from({ length: 240 }, (_, hour) => 1_000 + 10 * hour);
-    // 240 a day, of a median of about 2,200.
-    expect(growth(steady, 24)).toBeCloseTo(240 / 2_195, 2);
-    const wild = steady.map((value, i) => (i % 8 === 0 ? 50 * value : value));
-    expect(growth(wild.slice(0, 60), 24)! / growth(steady.slice(0, 60), 24)!).toBeGreaterThan(0.7);
-    expect(growth(wild.slice(0, 60), 24)! / growth(steady.slice(0, 60), 24)!).toBeLessThan(1.3);
-    expect(growth([...steady].reverse(), 24)).toBeCloseTo(-240 / 2_195, 2);
-    for (const none of [[], [1, 2, 3], Array<number>(50).fill(0)]) expect(growth(none, 24)).toBeUndefined();
-  });
-
-  it('does not depend on scale, and is 0 where nothing changes', () => {
-    fc.assert(
-      fc.property(
-        fc.array(fc.integer({ min: 1, max: 10_000 }), { minLength: 4, maxLength: 200 }),
-        scale,
-        (values, k) => {
-          const once = growth(values, 10)!;
-          expect(
-            growth(
-              values.map((value) => value * k),
-              10,
-            ),
-          ).toBeCloseTo(once, 6);
-          expect(
-            growth(
-              values.map(() => 7),
-              10,
-            ),
-          ).toBeCloseTo(0);
-        },
-      ),
-    );
   });
 });
 

@@ -3,10 +3,16 @@ import { startAutomation, stopAutomation } from '../../client/automation.js';
 import { approveDecision, listDecisions, rejectDecision } from '../../client/decisions.js';
 import { plan, runForecast } from '../../client/forecasts.js';
 import { listMigrations, migrate, waitForMigration } from '../../client/migrations.js';
+import { partitionSize } from '../../client/partition-size.js';
+import { contains } from '../../domain/token.js';
+import { tokenOfKey } from '../../store/key-token.js';
 import { FORECAST_SCHEDULE_ID } from '../../workflows/messages.js';
 import type { Scene } from './harness.js';
 import { scene, until } from './harness.js';
 import { moveTheLoad } from './load-history.js';
+
+const HOUR_MS = 3_600_000;
+const DAY_MS = 24 * HOUR_MS;
 
 const policy = {
   access: { window: '1h' },
@@ -18,8 +24,20 @@ describe('in mode recommend, a forecast', () => {
   let the: Scene;
   let target: string;
 
+  const sizes = () =>
+    the.control.catalog.partitionSizes.readings(the.keyspace, {}, { from: Date.now() - DAY_MS, to: Date.now() + 1 });
+
   beforeAll(async () => {
     the = await scene({ mode: 'recommend', policy });
+    // Past the router, so that it is no load.
+    const { box, collection, route } = await the.partition('p1');
+    const documents = Array.from({ length: 400 }, (_, i) => ({ customerId: `customer-${i}`, note: 'x'.repeat(i) }));
+    await (
+      await the.control.nodes.get(route.source)
+    )
+      .db('shop')
+      .collection(collection)
+      .insertMany(documents.filter(({ customerId }) => contains(box[0], tokenOfKey(customerId))));
   });
   afterAll(() => the.stop());
 
@@ -66,14 +84,23 @@ describe('in mode recommend, a forecast', () => {
     expect(reading!.cpuMs).toBeGreaterThan(0);
     expect(reading!.timed).toBeGreaterThan(0);
     expect((await the.partition('p1')).handover).toBeNull();
+    const read = await sizes();
+    expect([...read.keys()]).toEqual(['p0', 'p1', 'p2', 'p3']);
+    expect(read.get('p1')!.at(-1)).toMatchObject((await partitionSize(the.control, await the.partition('p1')))!);
+    expect(read.get('p1')!.at(-1)!.documents).toBeGreaterThan(50);
   });
 
-  it('does not recommend it again while the answer is open', async () => {
+  it('does not recommend it again while the answer is open, nor reads sizes twice in an hour', async () => {
+    const before = await sizes();
     expect((await runForecast(the.control)).decisions).toEqual([]);
+    // Unless another one has begun.
+    const hourOf = (time: number) => Math.floor(time / HOUR_MS);
+    if (hourOf(before.get('p1')!.at(-1)!.time) === hourOf(Date.now())) expect(await sizes()).toEqual(before);
   });
 
   it('has it moved once somebody approves, and takes one answer only', async () => {
     const [decision] = await listDecisions(the.control, { state: 'recommended' });
+    const before = (await sizes()).get('p1')!.at(-1)!;
     await approveDecision(the.control, decision!._id, { by: 'ada' });
     await expect(rejectDecision(the.control, decision!._id)).rejects.toMatchObject({ code: 'InvalidRequest' });
     expect((await waitForMigration(the.control, the.keyspace, 'p1')).outcome).toBe('completed');
@@ -81,6 +108,9 @@ describe('in mode recommend, a forecast', () => {
     const [migration] = await listMigrations(the.control, { partition: 'p1' });
     expect(migration).toMatchObject({ requestedBy: 'ada', decision: decision!._id });
     expect(await listDecisions(the.control)).toMatchObject([{ state: 'started', decidedBy: 'ada' }]);
+    // A move is no growth.
+    const { documents, bytes } = before;
+    expect(await partitionSize(the.control, await the.partition('p1'))).toMatchObject({ documents, bytes });
   });
 
   it('runs on a schedule of Temporal, one at a time', async () => {

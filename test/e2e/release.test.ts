@@ -67,6 +67,10 @@ describe('a keyspace whose partitions have a collection each', () => {
     home = (await partitions())[0]!.shared!.node;
     expect(await findLeftovers(the.control.catalog, the.control.nodes, home)).toEqual([]);
     await moveTo('p0', home);
+    const sizes = () => the.control.catalog.partitionSizes.readings(keyspace, {}, { from: 0, to: Date.now() });
+    const reading = { time: Date.now() - 1, node: home, documents: 1, bytes: 1 };
+    await the.control.catalog.partitionSizes.record([{ keyspace, partition: 'p0', reading }], 3_600_000);
+    expect((await sizes()).size).toBe(1);
     await expect(releaseKeyspace(the.control, keyspace)).rejects.toThrow(/p1 of shop.invoices are on other nodes/);
     const moves: string[] = [];
     const onMove = (partition: string, node: string) => moves.push(`${partition} to ${node}`);
@@ -85,5 +89,7 @@ describe('a keyspace whose partitions have a collection each', () => {
     await plain.insertOne({ seq: 1 });
     await expect(plain.insertOne({ seq: -1 })).rejects.toMatchObject({ code: 121 });
     expect(await the.control.catalog.keyspaces.find(keyspace)).toBeUndefined();
+    // One of this name that comes later has not grown from it.
+    expect((await sizes()).size).toBe(0);
   });
 });
