@@ -6,7 +6,7 @@ import { RouteTable } from '../router/route-table.js';
 import { ShapeRecorder } from '../router/shape-recorder.js';
 import { partitionFromBson, partitionToBson } from '../store/codec.js';
 import { tokenOfKey } from '../store/key-token.js';
-import { BSON } from 'mongodb';
+import { BSON, ObjectId } from 'mongodb';
 import { random } from '../examples/random.js';
 import { answering } from './answering.js';
 import type { Spread } from './statistics.js';
@@ -22,7 +22,7 @@ export interface RoutesMeasured {
   /** Milliseconds. */
   readonly change: Spread;
   readonly split: Spread;
-  /** Microseconds of a request's access record, with its part in writing records (but not in sending them). */
+  /** Microseconds of a request's access record, its bytes included, with its part in writing records (but not in sending them). */
   readonly record: Spread;
   /** The same of counting it by its shape: in an interval with few requests, and in a busy one. */
   readonly shape: Spread;
@@ -42,6 +42,17 @@ const PER_FLUSH = 5_000;
 /** All of them are looked at; a router's usual load in a quarter of a minute. */
 const FEW_PER_FLUSH = 250;
 const MANY_PER_FLUSH = 50_000;
+
+/** A document as requests read it: some 300 bytes in 15 fields. */
+const READ = {
+  _id: new ObjectId(),
+  ...{ customerId: 'customer-4711', total: 129.95, currency: 'EUR', at: new Date(), state: 'shipped', seq: 7 },
+  address: { street: 'Long Street 12', city: 'Hamburg', zip: '20095' },
+  items: [
+    { sku: 'A-1001', count: 2, price: 49.95 },
+    { sku: 'B-2002', count: 1, price: 30.05 },
+  ],
+};
 
 const stored = (count: number): Uint8Array[] =>
   equalIntervals(count).map((box, i) => BSON.serialize(partitionToBson(entry(i, box))));
@@ -117,6 +128,7 @@ async function measureRecords(tokens: readonly bigint[]): Promise<Spread> {
   const recorder = new AccessRecorder({
     flushMs: 3_600_000,
     now: Date.now,
+    random: random(7),
     write: () => Promise.resolve(),
     cover: () => Promise.resolve(),
     onProblem: (problem, error) => {
@@ -132,6 +144,9 @@ async function measureRecords(tokens: readonly bigint[]): Promise<Spread> {
         for (let i = 0; i < PER_FLUSH; i++) {
           const name = names[i % IN_USE]!;
           recorder.count(origin, KEYSPACE, name, 'us-1', tokens[(i * 31) % KEYS], 'reads', 0.2 + (i % 97) / 50, false);
+          const bytes = recorder.bytesOf(READ);
+          if (bytes === 0) continue;
+          recorder.addBytes({ origin, keyspace: KEYSPACE, partition: name, node: 'us-1' }, 'read', bytes);
         }
         void recorder.flush();
       });

@@ -112,6 +112,7 @@ export async function ingestAccessLog(context: ControlContext, request: Ingestio
       bucketMs: accessBucketMs(context.configuration.policy),
       region: request.region,
       latencyUnit: request.latencyUnit ?? 'ms',
+      bytesAreOfAnswers: request.format === 'clf',
       keyOf: keyReader(request),
       now,
       oldest: request.oldest,

@@ -10,6 +10,8 @@ import type { PartitionScores, ScoredSpan } from './access-scores.js';
 import { rateOf, scoresOf, seriesOf } from './access-scores.js';
 import type { ControlContext } from './context.js';
 import { keyOf } from './entity-key.js';
+import type { Traffic } from './traffic.js';
+import { trafficOf } from './traffic.js';
 
 const HOUR_MS = 3_600_000;
 
@@ -29,6 +31,16 @@ export interface TopPartition extends PartitionScores {
   readonly share: number;
   /** Over the week before the end; null where too little is known. */
   readonly sizeGrowth: SizeGrowth | null;
+  /** Null where it is not known of any of its requests. */
+  readonly traffic: Traffic | null;
+}
+
+export interface TopRegion {
+  readonly region: string;
+  readonly requests: number;
+  readonly share: number;
+  /** Null where it is not known of any of them. */
+  readonly traffic: Traffic | null;
 }
 
 export interface TopEntity {
@@ -52,7 +64,7 @@ export interface AccessTopReport {
   readonly requests: number;
   readonly partitions: readonly TopPartition[];
   readonly entities: readonly TopEntity[];
-  readonly regions: readonly { readonly region: string; readonly requests: number; readonly share: number }[];
+  readonly regions: readonly TopRegion[];
   readonly networks: readonly { readonly network: string; readonly requests: number; readonly share: number }[];
   readonly together: readonly UsedTogether[];
 }
@@ -112,12 +124,13 @@ export async function topAccesses(context: ControlContext, request: AccessTopReq
       };
       const scores = scoresOf(context, keyspace, scored, span, meanRate);
       const growth = sizeGrowth(sizes.get(name) ?? [], to) ?? null;
-      return { partition: name, owner: route.source, share: share(requests), ...scores, sizeGrowth: growth };
+      const more = { traffic: trafficOf(own), sizeGrowth: growth };
+      return { partition: name, owner: route.source, share: share(requests), ...scores, ...more };
     }),
   );
   const regions = [...groupBy(windows, ({ region }) => region)].map(([region, own]) => {
     const requests = own.reduce((sum, { reads, writes }) => sum + reads + writes, 0);
-    return { region, requests, share: share(requests) };
+    return { region, requests, share: share(requests), traffic: trafficOf(own) };
   });
   const byName = new Map(partitions.map((partition) => [partition.name, partition]));
   return {

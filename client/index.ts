@@ -24,6 +24,7 @@ export {
 export type { ProfiledNode } from './profiles.js';
 export type { PartitionScores } from './access-scores.js';
 export { topAccesses, type AccessTopReport, type AccessTopRequest } from './access-top.js';
+export type { Traffic } from './traffic.js';
 export { adoptKeyspace, planAdoption, type AdoptionPlan, type AdoptionRequest } from './adoption.js';
 export { startAutomation, stopAutomation, type AffectedMigration, type AutomationChange } from './automation.js';
 export { openControl, type ControlContext } from './context.js';

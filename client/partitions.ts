@@ -11,6 +11,8 @@ import type { PartitionScores, ScoredSpan } from './access-scores.js';
 import { rateOf, scoresOf, seriesOf } from './access-scores.js';
 import type { ControlContext } from './context.js';
 import { partitionSizes } from './partition-size.js';
+import type { Traffic } from './traffic.js';
+import { trafficOf } from './traffic.js';
 
 const HOUR_MS = 3_600_000;
 
@@ -64,6 +66,8 @@ export interface RegionRequests {
   readonly latencyMsP50: number | null;
   readonly latencyMsP99: number | null;
   readonly latencyMsMax: number;
+  /** Null where it is not known of any of them. */
+  readonly traffic: Traffic | null;
 }
 
 /** @throws DroverError `InvalidRequest` when there is no such keyspace */
@@ -197,6 +201,7 @@ function byRegion(windows: readonly AccessWindow[], latencies: readonly AccessLa
       latencyMsP50: p50,
       latencyMsP99: p99,
       latencyMsMax: Math.max(0, ...own.map((window) => window.latencyMsMax)),
+      traffic: trafficOf(own),
     };
   });
   return regions.sort((a, b) => b.reads + b.writes - (a.reads + a.writes));

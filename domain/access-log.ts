@@ -1,5 +1,14 @@
 /** What a line of an access log says, as its fields are named in a mapping (`--map key=customer,time=ts`). */
-export const ACCESS_LOG_FIELDS = ['time', 'key', 'region', 'client', 'operation', 'status', 'latency'] as const;
+export const ACCESS_LOG_FIELDS = [
+  'time',
+  'key',
+  'region',
+  'client',
+  'operation',
+  'status',
+  'latency',
+  'bytes',
+] as const;
 export type AccessLogField = (typeof ACCESS_LOG_FIELDS)[number];
 
 export const ACCESS_LOG_FORMATS = ['jsonl', 'csv', 'clf'] as const;
@@ -127,6 +136,17 @@ export function parseLatency(value: unknown, unit: LatencyUnit): number | undefi
   const number = typeof value === 'number' ? value : typeof value === 'string' ? Number(value) : NaN;
   if (!(Number.isFinite(number) && number >= 0)) throw new BadLine('its latency is not a number, 0 or more', value);
   return number * LATENCY_UNITS[unit];
+}
+
+/**
+ * @returns undefined where the line tells none
+ * @throws BadLine
+ */
+export function parseBytes(value: unknown): number | undefined {
+  if (value === undefined || value === null || value === '' || value === '-') return undefined;
+  const number = typeof value === 'number' ? value : typeof value === 'string' ? Number(value) : NaN;
+  if (Number.isFinite(number) && number >= 0) return number;
+  throw new BadLine('its size is not a number of bytes, 0 or more', value);
 }
 
 const LONGEST_QUOTE = 40;

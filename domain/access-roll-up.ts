@@ -1,4 +1,6 @@
 import type { AccessRecord, AccessWindow } from './access.js';
+import type { WithBytes } from './access-bytes.js';
+import { partOfBytes, totalBytes } from './access-bytes.js';
 import { smallest } from './distinct-count.js';
 import { FrequentItems } from './frequent-items.js';
 import { grouped } from './grouped.js';
@@ -13,7 +15,7 @@ const TOKENS_KEPT = 64;
 const NETWORKS_KEPT = 64;
 
 /** Counts of the access records of one partition and region, added up over a stretch of time. */
-export interface RolledUpCounts {
+export interface RolledUpCounts extends WithBytes {
   readonly tier: 'window' | 'hour';
   readonly region: string;
   /** Beginning, milliseconds since the epoch; a multiple of the length. */
@@ -82,6 +84,7 @@ function countsOf(records: readonly AccessRecord[], tier: RolledUpCounts['tier']
       sum: sum(({ latencyMs }) => latencyMs.sum),
       max: records.reduce((most, { latencyMs }) => Math.max(most, latencyMs.max), 0),
     },
+    ...totalBytes(records),
   };
 }
 
@@ -175,6 +178,7 @@ const partOf = (whole: StoredCounts, parts: number): StoredCounts => ({
   writes: whole.writes / parts,
   errors: whole.errors / parts,
   latencyMsSum: whole.latencyMsSum / parts,
+  ...partOfBytes(whole, parts),
 });
 
 const sumOf = (window: AccessWindow, more: StoredCounts, spread: boolean): AccessWindow => ({
@@ -184,5 +188,6 @@ const sumOf = (window: AccessWindow, more: StoredCounts, spread: boolean): Acces
   errors: window.errors + more.errors,
   latencyMsSum: window.latencyMsSum + more.latencyMsSum,
   latencyMsMax: Math.max(window.latencyMsMax, more.latencyMsMax),
+  ...totalBytes([window, more]),
   ...(spread ? { spread } : {}),
 });

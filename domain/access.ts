@@ -1,3 +1,4 @@
+import type { WithBytes } from './access-bytes.js';
 import type { Token } from './token.js';
 
 /** Where a request comes from, as access records have it. */
@@ -15,7 +16,7 @@ export interface Origin {
  * totals: a deliberate narrowing, so that a record has a bounded size. What is optional is missing in records of before there
  * was such a thing, and in those that were not made by a router.
  */
-export interface AccessRecord {
+export interface AccessRecord extends WithBytes {
   readonly keyspace: string;
   readonly partition: string;
   /** Node that served the requests; absent in records that were not made by a router. */
@@ -54,7 +55,7 @@ export interface AccessLatency {
 }
 
 /** Access records of one partition and region, added up over one window of the grid `start + n * lengthMs`. */
-export interface AccessWindow {
+export interface AccessWindow extends WithBytes {
   readonly partition: string;
   readonly region: string;
   /** Milliseconds since the epoch; a multiple of the window's length. */

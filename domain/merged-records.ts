@@ -1,5 +1,6 @@
 import type { AccessRecord } from './access.js';
 import { MAX_CLIENTS_PER_RECORD, MAX_TOKENS_PER_RECORD } from './access.js';
+import { totalBytes } from './access-bytes.js';
 import { mergedDetails, startOf } from './access-roll-up.js';
 import { grouped } from './grouped.js';
 
@@ -31,6 +32,7 @@ function sumOf(records: readonly AccessRecord[]): AccessRecord {
     reads: sum(({ reads }) => reads),
     writes: sum(({ writes }) => writes),
     errors: sum(({ errors }) => errors),
+    ...totalBytes(records),
     latencyMs: {
       sum: sum(({ latencyMs }) => latencyMs.sum),
       max: Math.max(...records.map(({ latencyMs }) => latencyMs.max)),

@@ -7,6 +7,7 @@ import { COVERAGE_EVERY_MS } from '../store/catalog/access-coverage.js';
 import { tokenOfKey } from '../store/key-token.js';
 import { CoverageRecorder } from './coverage-recorder.js';
 import { RecordQueue } from './record-queue.js';
+import { SampledSizes } from './sampled-sizes.js';
 
 /** Partitions, by node and region, in one interval; requests to others are not counted. */
 const PLACES = 4_096;
@@ -21,6 +22,8 @@ export interface AccessRecorderOptions {
   readonly flushMs: number;
   /** Drover's time, milliseconds. */
   readonly now: () => number;
+  /** In [0, 1). */
+  readonly random: () => number;
   /** Without it nothing is counted. */
   readonly write?: ((records: AccessRecord[]) => Promise<void>) | undefined;
   /** Told now and then from when until when all requests to each keyspace are in what was written. */
@@ -28,10 +31,18 @@ export interface AccessRecorderOptions {
   readonly onProblem: (problem: string, error: unknown) => void;
 }
 
+/** Where bytes went, or came from. */
+export interface AccessPlace {
+  readonly origin: Origin;
+  readonly keyspace: string;
+  readonly partition: string;
+  readonly node: string;
+}
+
 /**
- * Counts requests per partition, node and region, and writes the counts in the background. What is lost when the process
- * dies is one flush interval. Nothing here fails or delays a request: while the catalog is away, records wait for it, up to a
- * bound; what is not counted or lost is told.
+ * Counts requests per partition, node and region, and the bytes of the documents that they carry, and writes the counts in the
+ * background. What is lost when the process dies is one flush interval. Nothing here fails or delays a request: while the catalog is
+ * away, records wait for it, up to a bound; what is not counted or lost is told.
  */
 export class AccessRecorder {
   private counters = new Map<string, Map<string, AccessCounters[]>>();
@@ -42,11 +53,13 @@ export class AccessRecorder {
   /** Records of ended intervals. */
   private readonly ended: RecordQueue<AccessRecord>;
   private readonly coverage: CoverageRecorder;
+  private readonly sizes: SampledSizes;
   private readonly hashes = new Map<string, Token>();
   private readonly timer: NodeJS.Timeout;
 
   constructor(private readonly options: AccessRecorderOptions) {
     this.since = options.now();
+    this.sizes = new SampledSizes(options.random);
     const { write = () => Promise.resolve(), cover, onProblem } = options;
     this.coverage = new CoverageRecorder({ everyMs: COVERAGE_EVERY_MS, write: cover, onProblem });
     this.ended = new RecordQueue({
@@ -84,12 +97,24 @@ export class AccessRecorder {
       return;
     }
     counters[kind] += 1;
+    counters.bytes.requests += 1;
     if (failed) counters.errors += 1;
     counters.addLatency(latencyMs);
     if (token !== undefined) counters.tokens.add(token);
     if (network !== undefined && counters.networks.add(network)) counters.clients.add(this.hashOf(network));
     this.requests += 1;
     if (this.requests === REQUESTS) setImmediate(() => void this.flush());
+  }
+
+  /** The bytes of a document, or of several in a list: an estimate, and nearly always 0 ({@link SampledSizes}). */
+  bytesOf(documents: unknown): number {
+    return this.options.write === undefined ? 0 : this.sizes.of(documents);
+  }
+
+  /** Beside {@link count}: the documents of a cursor come before and after its request is counted. */
+  addBytes({ origin, keyspace, partition, node }: AccessPlace, direction: 'read' | 'written', bytes: number): void {
+    const counters = this.countersOf(keyspace, partition, node, origin.region);
+    if (counters !== undefined) counters.bytes[direction] += bytes;
   }
 
   /** Ends the interval. While earlier records are still being written, those of this one wait. */
@@ -124,7 +149,7 @@ export class AccessRecorder {
   private endInterval(): void {
     const time = this.since;
     this.since = this.options.now();
-    if (this.requests === 0) return;
+    if (this.places === 0) return;
     for (const [keyspace, partitions] of this.counters) {
       this.coverage.counted(keyspace, time);
       for (const places of partitions.values()) {
@@ -134,6 +159,7 @@ export class AccessRecorder {
     this.counters = new Map();
     this.places = 0;
     this.requests = 0;
+    this.sizes.begin();
     this.tellNotCounted();
   }
 

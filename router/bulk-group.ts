@@ -113,9 +113,11 @@ export class BulkGroups {
     const crowd = isDelete(sent) ? 'transactions' : 'requests';
     const { router, keyspace, tally } = this;
     const tokens = sent.map(({ token }) => token);
-    const request = (place: Place) => this.write(place, route, sent);
+    const perform = (place: Place) => this.write(place, route, sent);
+    const { session } = this.settings;
     try {
-      const outcome = await router.writeMany(keyspace, route, tokens, request, this.settings.session, crowd);
+      const request = { perform, session, crowd, written: isDelete(sent) ? undefined : sent.map(storedBy) } as const;
+      const outcome = await router.writeMany(keyspace, route, tokens, request);
       if (typeof outcome !== 'symbol') tally.count(sent, this.done(sent, outcome), outcome.raw);
       return outcome;
     } catch (error) {
@@ -202,6 +204,9 @@ export class BulkGroups {
     return Number(nInserted) + Number(nModified) + Number(nRemoved) + (upserted as unknown[]).length;
   }
 }
+
+/** What an insert or an update sends to be stored. */
+const storedBy = ({ kind, op }: Statement): unknown => (kind === BatchType.INSERT ? op : (op['u'] as unknown));
 
 const isDelete = ([first]: readonly Statement[]): boolean => first!.kind === BatchType.DELETE;
 

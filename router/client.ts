@@ -106,6 +106,7 @@ export class DroverClient extends DroverOriginClient {
     const recorder = new AccessRecorder({
       flushMs: options.accessFlushMS ?? 1_000,
       now: options.now ?? Date.now,
+      random: Math.random,
       write: options.recordAccess === false ? undefined : (records) => catalog.access.append(records),
       cover: (spans) => catalog.accessCoverage.extend(id, spans),
       onProblem,

@@ -21,7 +21,8 @@ import { writeLocated } from './located.js';
 import { majorityWithin } from './majority.js';
 import type { ObservedRequest } from './observed-requests.js';
 import { checkReplacementKeepsKey, checkUpdateKeepsKey } from './requests.js';
-import { foundNothing } from './results.js';
+import { documentIn, foundNothing } from './results.js';
+import type { OwnerRequest } from './router.js';
 import { inSameTransaction } from './same-transaction.js';
 import type { DroverSession, Routed } from './session.js';
 
@@ -33,6 +34,14 @@ interface ObservedWrite<TSchema extends Document> {
   readonly filter: Filter<TSchema>;
   readonly update?: ObservedRequest['update'];
   readonly options: Pick<ObservedRequest, 'session' | 'sort' | 'collation'>;
+}
+
+/** A write of one document, which the server applies once however often it is sent. */
+interface OneWrite<T> extends Pick<OwnerRequest<T>, 'restsOnLease' | 'returned'> {
+  readonly options: { readonly session?: DroverSession | undefined };
+  /** What it sends to be stored. */
+  readonly written: unknown;
+  readonly send: (collection: Collection, session: ClientSession) => Promise<T>;
 }
 
 /** Writes of one document that answer with it. */
@@ -66,13 +75,15 @@ export abstract class CollectionFindAndChange<TSchema extends Document> extends 
       options,
       found,
       write: ({ token, filter: exact }) =>
-        this.one<unknown>(keyspace, token, options, nothing, (collection, session) =>
-          collection.findOneAndUpdate(exact, changes, {
-            ...options,
-            session,
-            writeConcern: majorityWithin(session),
-          } as FindOneAndUpdateOptions),
-        ),
+        this.one<unknown>(keyspace, token, {
+          ...{ options, written: update, restsOnLease: nothing, returned: documentIn(options) },
+          send: (collection, session) =>
+            collection.findOneAndUpdate(exact, changes, {
+              ...options,
+              session,
+              writeConcern: majorityWithin(session),
+            } as FindOneAndUpdateOptions),
+        }),
     });
   }
 
@@ -104,13 +115,15 @@ export abstract class CollectionFindAndChange<TSchema extends Document> extends 
       found,
       write: ({ token, filter: exact, exists }) => {
         if (exists) checkReplacementKeepsKey(replacement, token, keyspace.field, operation);
-        return this.one<unknown>(keyspace, token, options, nothing, (collection, session) =>
-          collection.findOneAndReplace(exact, replacement, {
-            ...options,
-            session,
-            writeConcern: majorityWithin(session),
-          } as FindOneAndReplaceOptions),
-        );
+        return this.one<unknown>(keyspace, token, {
+          ...{ options, written: replacement, restsOnLease: nothing, returned: documentIn(options) },
+          send: (collection, session) =>
+            collection.findOneAndReplace(exact, replacement, {
+              ...options,
+              session,
+              writeConcern: majorityWithin(session),
+            } as FindOneAndReplaceOptions),
+        });
       },
     });
   }
@@ -136,14 +149,11 @@ export abstract class CollectionFindAndChange<TSchema extends Document> extends 
       options,
       found,
       write: ({ token, filter: exact }) =>
-        this.router.write<unknown>(
-          keyspace,
-          token,
-          (place) => guarded.findOneAndDelete(place, exact, options),
-          nothing,
-          options?.session,
-          'transactions',
-        ),
+        this.router.write<unknown>(keyspace, token, {
+          perform: (place) => guarded.findOneAndDelete(place, exact, options),
+          ...{ restsOnLease: nothing, session: options.session, returned: documentIn(options) },
+          crowd: 'transactions',
+        }),
     });
   }
 
@@ -155,21 +165,16 @@ export abstract class CollectionFindAndChange<TSchema extends Document> extends 
     return this.observed({ operation: kind, filter, sort, collation, update, session }, perform);
   }
 
-  /** A write of one document, which the server applies once however often it is sent. */
   protected one<T>(
     keyspace: KeyspaceHandle,
     token: Token,
-    options: { readonly session?: DroverSession | undefined } | undefined,
-    restsOnLease: ((result: T) => boolean) | undefined,
-    operation: (collection: Collection, session: ClientSession) => Promise<T>,
+    { options: { session: own }, send, ...request }: OneWrite<T>,
   ): Promise<T> {
-    return this.router.write<T>(
-      keyspace,
-      token,
-      (place) => inSameTransaction(place, (session) => operation(place.collection, session)),
-      restsOnLease,
-      options?.session,
-    );
+    return this.router.write<T>(keyspace, token, {
+      ...request,
+      session: own,
+      perform: (place) => inSameTransaction(place, (session) => send(place.collection, session)),
+    });
   }
 
   /** At the owner of the document that the filter finds; counted by its shape. */

@@ -47,9 +47,10 @@ export class DroverCollection<TSchema extends Document = Document> extends Colle
     if (document._id === undefined) document._id = new ObjectId() as never;
     const token = tokenOfKey(keyOfDocument(document, keyspace.field));
     return this.observed({ operation: 'insert', wanted: [token], session: options.session }, () =>
-      this.one(keyspace, token, options, undefined, (collection, session) =>
-        collection.insertOne(document, { ...options, session, writeConcern: MAJORITY }),
-      ),
+      this.one(keyspace, token, {
+        ...{ options, written: document },
+        send: (collection, session) => collection.insertOne(document, { ...options, session, writeConcern: MAJORITY }),
+      }),
     );
   }
 
@@ -70,9 +71,11 @@ export class DroverCollection<TSchema extends Document = Document> extends Colle
       options,
       found: hasMatched,
       write: ({ token, filter: exact }) =>
-        this.one(keyspace, token, options, changedNothing, (collection, session) =>
-          collection.updateOne(exact, changes, { ...options, session, writeConcern: MAJORITY }),
-        ),
+        this.one(keyspace, token, {
+          ...{ options, written: update, restsOnLease: changedNothing },
+          send: (collection, session) =>
+            collection.updateOne(exact, changes, { ...options, session, writeConcern: MAJORITY }),
+        }),
     });
   }
 
@@ -116,9 +119,11 @@ export class DroverCollection<TSchema extends Document = Document> extends Colle
       found: hasMatched,
       write: ({ token, filter: exact, exists }) => {
         if (exists) checkReplacementKeepsKey(replacement, token, keyspace.field, 'replaceOne');
-        return this.one(keyspace, token, options, changedNothing, (collection, session) =>
-          collection.replaceOne(exact, replacement, { ...options, session, writeConcern: MAJORITY }),
-        );
+        return this.one(keyspace, token, {
+          ...{ options, written: replacement, restsOnLease: changedNothing },
+          send: (collection, session) =>
+            collection.replaceOne(exact, replacement, { ...options, session, writeConcern: MAJORITY }),
+        });
       },
     });
   }
@@ -133,14 +138,12 @@ export class DroverCollection<TSchema extends Document = Document> extends Colle
       options,
       found: not(deletedNothing),
       write: ({ token, filter: exact }) =>
-        this.router.write(
-          keyspace,
-          token,
-          (place) => guarded.deleteOne(place, exact, options),
-          deletedNothing,
-          options?.session,
-          'transactions',
-        ),
+        this.router.write(keyspace, token, {
+          perform: (place) => guarded.deleteOne(place, exact, options),
+          restsOnLease: deletedNothing,
+          session: options.session,
+          crowd: 'transactions',
+        }),
     });
   }
 
@@ -164,10 +167,9 @@ export class DroverCollection<TSchema extends Document = Document> extends Colle
     changes: UpdateFilter<Document>,
     options: Routed<UpdateOptions>,
   ): Promise<UpdateResult<TSchema>> {
-    return this.router.write(
-      keyspace,
-      token,
-      async ({ collection, session }) => {
+    return this.router.write(keyspace, token, {
+      ...{ written: changes, restsOnLease: changedNothing, session: options.session },
+      perform: async ({ collection, session }) => {
         const settings = { ...options, session, writeConcern: MAJORITY } as UpdateOptions;
         try {
           return await collection.updateMany(filter as Filter<Document>, changes, settings);
@@ -177,9 +179,7 @@ export class DroverCollection<TSchema extends Document = Document> extends Colle
           throw refusedInTheMiddle();
         }
       },
-      changedNothing,
-      options?.session,
-    );
+    });
   }
 
   private async updateEverywhere(
@@ -187,21 +187,18 @@ export class DroverCollection<TSchema extends Document = Document> extends Colle
     wanted: Wanted,
     filter: Filter<TSchema>,
     changes: UpdateFilter<Document>,
-    options?: Routed<UpdateOptions>,
+    options: Routed<UpdateOptions>,
   ): Promise<UpdateResult<TSchema>> {
     const units = this.router.scatter.units(keyspace, wanted);
-    const parts = await this.router.ranges.write(
-      keyspace,
-      units,
-      options?.session,
-      changedNothing,
-      ({ collection, session }, restriction) =>
+    const parts = await this.router.ranges.write(keyspace, units, {
+      ...{ written: changes, changedNothing, session: options.session },
+      perform: ({ collection, session }, restriction) =>
         collection.updateMany(within(filter, { restriction }), changes, {
           ...options,
           session,
           writeConcern: MAJORITY,
         } as UpdateOptions),
-    );
+    });
     const sum = (name: 'matchedCount' | 'modifiedCount') => parts.reduce((total, part) => total + part[name], 0);
     const [matchedCount, modifiedCount] = [sum('matchedCount'), sum('modifiedCount')];
     return { acknowledged: true, matchedCount, modifiedCount, upsertedCount: 0, upsertedId: null };

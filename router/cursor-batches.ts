@@ -12,10 +12,14 @@ import type { DroverSession } from './session.js';
 
 /** What a cursor of the driver has read, as it was read. */
 export class CursorBatches<T> implements Batches<T> {
-  /** @param answered told of each answer, before it is given out */
+  /**
+   * @param answered told of each answer, before it is given out
+   * @param delivered told of the documents that are given out
+   */
   constructor(
     private readonly cursor: AbstractCursor<T>,
     private readonly answered?: (hasFound: boolean) => void | Promise<void>,
+    private readonly delivered?: (documents: readonly T[]) => void,
   ) {}
 
   /** Asks for the first answer, and keeps it. */
@@ -27,7 +31,10 @@ export class CursorBatches<T> implements Batches<T> {
     const hasFound = await this.cursor.hasNext();
     const checked = this.answered?.(hasFound);
     if (checked !== undefined) await checked;
-    return hasFound ? this.cursor.readBufferedDocuments() : null;
+    if (!hasFound) return null;
+    const documents = this.cursor.readBufferedDocuments();
+    this.delivered?.(documents);
+    return documents;
   }
 
   close(): Promise<void> {
@@ -57,7 +64,7 @@ export async function openCursors<T>(
       const { node, routes } = piece;
       const here = known.filter(({ route }) => routes.includes(route));
       const stay = new LongStay(check, lease, here, { keyspace, node, routes });
-      cursors.push(new CursorBatches(cursor, (hasFound) => long.rely(stay.answered(hasFound))));
+      cursors.push(new CursorBatches(cursor, (hasFound) => long.rely(stay.answered(hasFound)), piece.delivered));
     }
     return cursors;
   } catch (error) {

@@ -53,9 +53,9 @@ export async function deleteEverywhere(
       const batch = rest.filter(({ token }) => route.readOwner(token) === owner).slice(0, BATCH);
       const ids = batch.map(({ id }) => id);
       const tokens = batch.map(({ token }) => token);
-      const request = (place: Place) => deleteListed(place, ids, filter, settings);
+      const perform = (place: Place) => deleteListed(place, ids, filter, settings);
       try {
-        const deleted = await router.writeMany(keyspace, route, tokens, request, session, 'transactions');
+        const deleted = await router.writeMany(keyspace, route, tokens, { perform, session, crowd: 'transactions' });
         deletedCount += deleted;
       } catch (error) {
         if (!isFenced(error) || session?.inTransaction() === true || performance.now() > deadline) throw error;

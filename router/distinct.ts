@@ -29,19 +29,23 @@ export async function distinct(
   const { session, ...settings } = options;
   const reading = readingOf(settings, false);
   if (settings.explain !== undefined || isOnePiece(units, keyspace.field)) {
-    const ask = async (piece: OpenPiece) => ({
-      node: piece.node,
-      collection: piece.collection.collectionName,
-      plan: await piece.collection.distinct(key, within(filter, piece), { ...settings, ...sessionOf(piece) }),
-    });
+    const ask = async (piece: OpenPiece) => {
+      const plan = await piece.collection.distinct(key, within(filter, piece), { ...settings, ...sessionOf(piece) });
+      // All values together, as a document.
+      piece.delivered([plan]);
+      return { node: piece.node, collection: piece.collection.collectionName, plan };
+    };
     const answers = await scatter.ask(keyspace, units, session, ask, reading);
     return answers.length === 1 ? answers[0]!.plan : { shards: shardsOf(answers), ok: 1 };
   }
   const asStored = { ...settings, ...UNPROMOTED, useBigInt64: false, raw: false, fieldsAsRaw: { values: true } };
-  const ask = (piece: OpenPiece) =>
-    piece.collection
+  const ask = async (piece: OpenPiece) => {
+    const found = await piece.collection
       .distinct(key, within(filter, piece), { ...asStored, ...sessionOf(piece) })
       .catch((error: unknown) => Promise.reject(withPlainCode(error) as Error));
+    piece.delivered([found]);
+    return found;
+  };
   const answers = await scatter.ask(keyspace, units, session, ask, reading);
   const values = answers.flat().map(rawOf);
   const { collation, maxTimeMS, comment, readPreference } = settings;

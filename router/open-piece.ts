@@ -26,7 +26,7 @@ interface Opening {
 }
 
 /** A piece with the session in which it is read. */
-export async function openPiece(opening: Opening): Promise<OpenPiece> {
+export async function openPiece(opening: Opening): Promise<Omit<OpenPiece, 'delivered'>> {
   const { keyspace, piece, chosenAt, client, copies, session, long, reading } = opening;
   const { node, routes } = piece;
   const { database } = keyspace;

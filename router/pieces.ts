@@ -30,6 +30,8 @@ export interface OpenPiece extends Omit<Piece, 'collection'> {
   readonly session: ClientSession | undefined;
   /** Whether what was read is as good as promised: a copy that is not the owner's may have been removed meanwhile. */
   readonly isSure: () => boolean;
+  /** To be told of the documents that were read, for the access records. */
+  readonly delivered: (documents: readonly unknown[]) => void;
   readonly end: (failed?: boolean) => void;
 }
 

@@ -41,8 +41,25 @@ interface Range {
   readonly tokens: Interval;
 }
 
-/** The write of a part. `restriction`: what it may change there, if that is not everything that matches. */
-export type RangeWrite<T> = (place: Place, restriction: Document | undefined) => Promise<T>;
+/** What was sent to a node in one command. */
+interface Sent {
+  readonly keyspace: KeyspaceHandle;
+  readonly node: NodeName;
+  readonly ranges: readonly Range[];
+  /** By `performance.now()`. */
+  readonly startedAt: number;
+  readonly failed: boolean;
+}
+
+export interface RangeWrite<T> {
+  /** Of a part. `restriction`: what it may change there, if that is not everything that matches. */
+  readonly perform: (place: Place, restriction: Document | undefined) => Promise<T>;
+  /** Whether a part may be sent again. */
+  readonly changedNothing: (result: T) => boolean;
+  readonly session: DroverSession | undefined;
+  /** What it sends to be stored. */
+  readonly written: unknown;
+}
 
 /**
  * Writes of more than one key: part by part, each at the node that owns it at that moment. As long as it takes its tokens stay
@@ -58,23 +75,18 @@ export class RangeWrites {
   ) {}
 
   /**
-   * @param changedNothing whether a part may be sent again
    * @returns the results of all parts
    * @throws DroverError `TimedOut` when a hand-over does not end in time; what the driver throws, when some may have been changed
    */
-  async write<T>(
-    keyspace: KeyspaceHandle,
-    units: readonly Unit[],
-    session: DroverSession | undefined,
-    changedNothing: (result: T) => boolean,
-    request: RangeWrite<T>,
-  ): Promise<T[]> {
-    const written = { some: false };
-    const noted = (result: T): boolean => {
-      const nothing = changedNothing(result);
-      if (!nothing) written.some = true;
+  async write<T>(keyspace: KeyspaceHandle, units: readonly Unit[], given: RangeWrite<T>): Promise<T[]> {
+    const { session } = given;
+    const done = { some: false };
+    const changedNothing = (result: T): boolean => {
+      const nothing = given.changedNothing(result);
+      if (!nothing) done.some = true;
       return nothing;
     };
+    const request = { ...given, changedNothing };
     if (session !== undefined) await session.ready();
     if (session?.inTransaction() === true) {
       // All of them, before any of it is done.
@@ -85,23 +97,22 @@ export class RangeWrites {
       const parts = await allEnded(units, atOnce(session), (unit, stopped) =>
         session?.inTransaction() === true
           ? this.inTransaction(keyspace, unit, session, request)
-          : this.inParts(keyspace, unit, session, noted, stopped, request),
+          : this.inParts(keyspace, unit, stopped, request),
       );
       return parts.flat();
     } catch (error) {
       // Such an error says that nothing was changed, which is true of its part only.
-      throw written.some && error instanceof DroverError ? partlyDone(error) : error;
+      throw done.some && error instanceof DroverError ? partlyDone(error) : error;
     }
   }
 
   private async inParts<T>(
     keyspace: KeyspaceHandle,
     unit: Unit,
-    session: DroverSession | undefined,
-    changedNothing: (result: T) => boolean,
     stopped: () => boolean,
     request: RangeWrite<T>,
   ): Promise<T[]> {
+    const { session } = request;
     const results: T[] = [];
     let rest = rangesOf(unit);
     let deadline = this.router.deadline();
@@ -124,7 +135,7 @@ export class RangeWrites {
           session: session?.at(client, routes),
           deadline,
         });
-        const result = await this.part(keyspace, unit, node, claimed, place, changedNothing, request, session);
+        const result = await this.part(keyspace, unit, node, claimed, place, request);
         session?.wrote(node, sentAt);
         if (result === AGAIN) continue;
         results.push(result);
@@ -145,9 +156,7 @@ export class RangeWrites {
     node: string,
     claimed: readonly Range[],
     placeOf: (collection: Collection) => Place,
-    changedNothing: (result: T) => boolean,
-    request: RangeWrite<T>,
-    session: DroverSession | undefined,
+    write: RangeWrite<T>,
   ): Promise<T | typeof AGAIN> {
     const isUnbroken = this.lease();
     const known = claimed.map(({ route }) => ({ route, epoch: route.epoch }));
@@ -157,9 +166,9 @@ export class RangeWrites {
     const startedAt = performance.now();
     let failed = true;
     try {
-      const result = await request(place, restriction);
+      const result = await write.perform(place, restriction);
       failed = false;
-      const nothing = changedNothing(result);
+      const nothing = write.changedNothing(result);
       if (isUnbroken() || (await this.router.areConfirmed(known, place.deadline))) return result;
       if (nothing) return AGAIN;
       throw refusedInTheMiddle();
@@ -168,11 +177,7 @@ export class RangeWrites {
       await Promise.all(known.map(({ route }) => this.feed.refresh(route.partition)));
       throw refusedInTheMiddle();
     } finally {
-      const ms = performance.now() - startedAt;
-      for (const { route } of known) {
-        const { name } = route.partition;
-        this.recorder.count(this.router.originOf(session), keyspace.name, name, node, undefined, 'writes', ms, failed);
-      }
+      this.count({ keyspace, node, ranges: claimed, startedAt, failed }, write);
     }
   }
 
@@ -180,7 +185,7 @@ export class RangeWrites {
     keyspace: KeyspaceHandle,
     unit: Unit,
     session: DroverSession,
-    request: RangeWrite<T>,
+    write: RangeWrite<T>,
   ): Promise<T[]> {
     const results: T[] = [];
     const held = rangesOf(unit).map((range) => ({
@@ -196,10 +201,15 @@ export class RangeWrites {
       const tokens = ranges.map((range) => range.tokens);
       const { restriction } = restrictionOf(keyspace.field, route, node, tokens, unit.wanted);
       const place = { client, collection, session: session.at(client, unit.routes), deadline: this.router.deadline() };
+      const startedAt = performance.now();
+      let failed = true;
       try {
-        results.push(await request(place, restriction));
+        results.push(await write.perform(place, restriction));
+        failed = false;
       } catch (error) {
         throw await this.router.ofTransaction(error, unit.routes);
+      } finally {
+        this.count({ keyspace, node, ranges, startedAt, failed }, write);
       }
     }
     // Whatever was changed: more of it may be elsewhere.
@@ -207,6 +217,21 @@ export class RangeWrites {
       throw changingHands(unit.routes[0]!);
     }
     return results;
+  }
+
+  /** A write of each range, and an even part of what was sent. */
+  private count<T>(
+    { keyspace: { name: keyspace }, node, ranges, startedAt, failed }: Sent,
+    { session, written }: RangeWrite<T>,
+  ): void {
+    const origin = this.router.originOf(session);
+    const ms = performance.now() - startedAt;
+    const bytes = this.recorder.bytesOf(written) / ranges.length;
+    for (const { route } of ranges) {
+      const { name: partition } = route.partition;
+      this.recorder.count(origin, keyspace, partition, node, undefined, 'writes', ms, failed);
+      if (bytes > 0) this.recorder.addBytes({ origin, keyspace, partition, node }, 'written', bytes);
+    }
   }
 
   /** As long as the lease holds, nobody takes over what is claimed. @returns whether it has held all the time since */

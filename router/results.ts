@@ -19,8 +19,13 @@ export const deletedNothing = ({ deletedCount }: DeleteResult): boolean => delet
 export const foundNothing =
   (options: { upsert?: boolean; includeResultMetadata?: boolean } | undefined) =>
   (result: unknown): boolean =>
-    options?.upsert !== true &&
-    (options?.includeResultMetadata === true ? (result as { value: unknown }).value === null : result === null);
+    options?.upsert !== true && documentIn(options)(result) === null;
+
+/** The document in what a `findOneAnd...` answers. */
+export const documentIn =
+  (options: { includeResultMetadata?: boolean } | undefined) =>
+  (result: unknown): unknown =>
+    options?.includeResultMetadata === true ? (result as { value: unknown }).value : result;
 
 /** Whether a read has to see every write acknowledged before it. */
 export const isLinearizable = (options: Pick<FindOptions, 'readConcern'> | undefined): boolean =>

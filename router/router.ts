@@ -29,10 +29,23 @@ import { changingHands } from './session-transaction.js';
 import type { ShapeRecorder } from './shape-recorder.js';
 import type { Wanted } from './wanted.js';
 
+/** What is asked of the owner of a key, or of several keys. */
+export interface OwnerRequest<T> {
+  readonly perform: AtOwner<T>;
+  readonly restsOnLease?: RestsOnLease<T> | undefined;
+  readonly session?: DroverSession | undefined;
+  readonly crowd?: Crowd | undefined;
+  /** Documents, updates and replacements that it sends to be stored: one, or a list of them. */
+  readonly written?: unknown;
+  /** The document in its answer. */
+  readonly returned?: ((result: T) => unknown) | undefined;
+}
+
 /** A read of a collection, in the driver's session if there is one. */
 type ReadOf<T> = (collection: Collection, session?: ClientSession) => Promise<T>;
 
 const always = () => true;
+const itself = (result: unknown) => result;
 
 /** Sends requests to the node that owns their token, and lets writes wait while a token changes hands. */
 export class Router extends OwnerRequests {
@@ -97,6 +110,7 @@ export class Router extends OwnerRequests {
     let route = this.routeOf(keyspace, token);
     const startedAt = performance.now();
     let node: NodeName | undefined;
+    let answer: unknown;
     let failed = true;
     try {
       const copy = reading?.nearest && this.copyOf(keyspace, route, token, reading, session);
@@ -104,6 +118,7 @@ export class Router extends OwnerRequests {
       if (read) {
         failed = false;
         node = copy.node;
+        answer = read.result;
         return read.result;
       }
       for (; ; route = this.routeOf(keyspace, token)) {
@@ -114,19 +129,22 @@ export class Router extends OwnerRequests {
           isNothing(result) ? [{ keyspace, node: route.readOwner(token), routes: [route] }] : [];
         if (this.check.isSure(lease) || (await this.check.confirm([known], nothingAt))) {
           failed = false;
+          answer = result;
           return result;
         }
         if (session?.inTransaction()) throw changingHands(route);
       }
     } finally {
+      node ??= route.readOwner(token);
       this.count('reads', keyspace, route, token, session, startedAt, failed, node);
+      this.countBytes(keyspace, route, node, session, 'read', answer);
     }
   }
 
   /** A read that sees every write acknowledged before it: like a write, it waits for a hand-over, and rests on the lease. */
   readStrictly<T>(keyspace: KeyspaceHandle, token: Token, request: ReadOf<T>, session?: DroverSession): Promise<T> {
     const perform = (place: Place) => request(place.collection, place.session);
-    return this.counted('reads', keyspace, token, perform, always, session);
+    return this.counted('reads', keyspace, token, { perform, restsOnLease: always, session, returned: itself });
   }
 
   /**
@@ -137,15 +155,8 @@ export class Router extends OwnerRequests {
    * @throws DroverError `TimedOut` when a hand-over does not end in time, `Unavailable` when a result that rests on the
    * lease can't be confirmed or too many requests wait already; what the driver throws otherwise
    */
-  write<T>(
-    keyspace: KeyspaceHandle,
-    token: Token,
-    request: AtOwner<T>,
-    restsOnLease?: RestsOnLease<T>,
-    session?: DroverSession,
-    crowd?: Crowd,
-  ): Promise<T> {
-    return this.counted('writes', keyspace, token, request, restsOnLease, session, crowd);
+  write<T>(keyspace: KeyspaceHandle, token: Token, request: OwnerRequest<T>): Promise<T> {
+    return this.counted('writes', keyspace, token, request);
   }
 
   /** One attempt of a write of several documents of one partition; the caller sorts out which were refused. */
@@ -153,19 +164,19 @@ export class Router extends OwnerRequests {
     keyspace: KeyspaceHandle,
     route: PartitionRoute,
     tokens: Token[],
-    request: AtOwner<T>,
-    session?: DroverSession,
-    crowd?: Crowd,
+    { perform, session, crowd, written }: Omit<OwnerRequest<T>, 'restsOnLease' | 'returned'>,
   ): Promise<T> {
     if (session !== undefined) await session.ready();
     const startedAt = performance.now();
     let failed = true;
     try {
-      const result = await this.once(keyspace, route, tokens, request, session, crowd);
+      const result = await this.once(keyspace, route, tokens, perform, session, crowd);
       failed = false;
       return result;
     } finally {
-      this.count('writes', keyspace, route, tokens[0]!, session, startedAt, failed);
+      const node = route.readOwner(tokens[0]!);
+      this.count('writes', keyspace, route, tokens[0]!, session, startedAt, failed, node);
+      this.countBytes(keyspace, route, node, session, 'written', written);
     }
   }
 
@@ -180,21 +191,23 @@ export class Router extends OwnerRequests {
     kind: 'reads' | 'writes',
     keyspace: KeyspaceHandle,
     token: Token,
-    request: AtOwner<T>,
-    restsOnLease?: RestsOnLease<T>,
-    session?: DroverSession,
-    crowd?: Crowd,
+    { perform, restsOnLease, session, crowd, written, returned }: OwnerRequest<T>,
   ): Promise<T> {
     if (session !== undefined) await session.ready();
     const route = this.routeOf(keyspace, token);
     const startedAt = performance.now();
+    let answer: unknown;
     let failed = true;
     try {
-      const result = await this.settled(keyspace, route, token, request, restsOnLease, session, crowd);
+      const result = await this.settled(keyspace, route, token, perform, restsOnLease, session, crowd);
       failed = false;
+      answer = returned?.(result);
       return result;
     } finally {
-      this.count(kind, keyspace, route, token, session, startedAt, failed);
+      const node = route.readOwner(token);
+      this.count(kind, keyspace, route, token, session, startedAt, failed, node);
+      this.countBytes(keyspace, route, node, session, 'written', written);
+      this.countBytes(keyspace, route, node, session, 'read', answer);
     }
   }
 
@@ -241,7 +254,7 @@ export class Router extends OwnerRequests {
     }
   }
 
-  /** @param startedAt by `performance.now()` @param node that answered, if it was not the owner */
+  /** @param startedAt by `performance.now()` @param node that answered: the owner, or one that has a copy */
   private count(
     kind: 'reads' | 'writes',
     keyspace: KeyspaceHandle,
@@ -250,9 +263,23 @@ export class Router extends OwnerRequests {
     session: DroverSession | undefined,
     startedAt: number,
     failed: boolean,
-    node: NodeName = route.readOwner(token),
+    node: NodeName,
   ): void {
     const ms = performance.now() - startedAt;
     this.recorder.count(this.originOf(session), keyspace.name, route.partition.name, node, token, kind, ms, failed);
+  }
+
+  /** What failed has been sent all the same; what was sent several times counts once. */
+  private countBytes(
+    { name: keyspace }: KeyspaceHandle,
+    { partition: { name: partition } }: PartitionRoute,
+    node: NodeName,
+    session: DroverSession | undefined,
+    direction: 'read' | 'written',
+    documents: unknown,
+  ): void {
+    const bytes = this.recorder.bytesOf(documents);
+    if (bytes === 0) return;
+    this.recorder.addBytes({ origin: this.originOf(session), keyspace, partition, node }, direction, bytes);
   }
 }

@@ -120,7 +120,7 @@ export class Scatter {
         const client = this.nodes.peek(piece.node) ?? (await this.nodes.get(piece.node));
         const read = copies.filter(({ node }) => node === piece.node);
         const how = { keyspace, piece, chosenAt, end, client, copies: read, nearest, session, long, reading };
-        opened.push(await openPiece(how));
+        opened.push({ ...(await openPiece(how)), delivered: this.delivery(keyspace, piece, session) });
       }
       return opened;
     } catch (error) {
@@ -190,6 +190,22 @@ export class Scatter {
       for (const { route, read } of reads) {
         route.reads.end(read);
         this.count(keyspace, route, node, startedAt, failed, session?.origin ?? this.origin);
+      }
+    };
+  }
+
+  /** Partitions that are in one collection have even parts. */
+  private delivery(
+    { name: keyspace }: KeyspaceHandle,
+    { node, routes }: Piece,
+    session: DroverSession | undefined,
+  ): OpenPiece['delivered'] {
+    return (documents) => {
+      const bytes = this.recorder.bytesOf(documents);
+      if (bytes === 0) return;
+      const origin = session?.origin ?? this.origin;
+      for (const { partition } of routes) {
+        this.recorder.addBytes({ origin, keyspace, partition: partition.name, node }, 'read', bytes / routes.length);
       }
     };
   }

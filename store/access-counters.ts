@@ -14,6 +14,8 @@ export class AccessCounters {
   reads = 0;
   writes = 0;
   errors = 0;
+  /** Of documents: read, written, and the requests that this is known of. */
+  readonly bytes = { read: 0, written: 0, requests: 0 };
   private latencySum = 0;
   private latencyMax = 0;
   private readonly bins = new Map<number, number>();
@@ -37,6 +39,7 @@ export class AccessCounters {
 
   record(keyspace: string, time: number): AccessRecord {
     const { partition, node, region, reads, writes, errors, latencySum, latencyMax } = this;
+    const { read, written, requests } = this.bytes;
     const bins = [...this.bins].sort((a, b) => a[0] - b[0]);
     const distinctClients = this.clients.sketch();
     return {
@@ -49,6 +52,7 @@ export class AccessCounters {
       writes,
       errors,
       latencyMs: { sum: latencySum, max: latencyMax, ...(bins.length === 0 ? {} : { bins }) },
+      ...(read === 0 && written === 0 && requests === 0 ? {} : { bytes: { read, written, requests } }),
       clients: this.networks.top(MAX_CLIENTS_PER_RECORD),
       ...(distinctClients.length === 0 ? {} : { distinctClients }),
       tokens: this.tokens.top(MAX_TOKENS_PER_RECORD),

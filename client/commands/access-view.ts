@@ -1,6 +1,7 @@
 import type { AnomalyDocument } from '../../store/catalog/anomalies.js';
-import type { AccessTopReport } from '../access-top.js';
+import type { AccessTopReport, TopPartition, TopRegion } from '../access-top.js';
 import { count, fraction, moment, percent, size, table } from './presentation.js';
+import { trafficColumns } from './traffic-columns.js';
 
 export function topTables({ from, to, requests, ...top }: AccessTopReport): string {
   const parts = [`${count(requests)} requests from ${moment(from)} to ${moment(to)}.`];
@@ -13,6 +14,7 @@ export function topTables({ from, to, requests, ...top }: AccessTopReport): stri
         { title: 'owner', value: ({ owner }) => owner },
         { title: 'requests', value: (row) => count(row.requests), right: true },
         { title: 'share', value: ({ share }) => percent(share), right: true },
+        ...trafficColumns<TopPartition>('', (row) => row.requests),
         { title: 'heat', value: ({ heat }) => fraction(heat), right: true },
         { title: 'load/d', value: ({ growthPerDay }) => percent(growthPerDay ?? undefined), right: true },
         { title: 'size/d', value: ({ sizeGrowth }) => size(sizeGrowth?.bytesPerDay), right: true },
@@ -39,13 +41,24 @@ export function topTables({ from, to, requests, ...top }: AccessTopReport): stri
       ],
       'No entity is known by itself.',
     ),
-    shareTable(
-      'region',
-      top.regions.map(({ region: name, ...row }) => ({ name, ...row })),
+    table(
+      top.regions,
+      [
+        { title: 'region', value: ({ region }) => region },
+        { title: 'requests', value: (row) => count(row.requests), right: true },
+        { title: 'share', value: ({ share }) => percent(share), right: true },
+        ...trafficColumns<TopRegion>('', (row) => row.requests),
+      ],
+      'No region is known.',
     ),
-    shareTable(
-      'client network',
-      top.networks.map(({ network: name, ...row }) => ({ name, ...row })),
+    table(
+      top.networks,
+      [
+        { title: 'client network', value: ({ network }) => network },
+        { title: 'requests', value: (row) => count(row.requests), right: true },
+        { title: 'share', value: ({ share }) => percent(share), right: true },
+      ],
+      'No client network is known.',
     ),
   );
   if (top.together.length > 0) {
@@ -66,20 +79,6 @@ export function topTables({ from, to, requests, ...top }: AccessTopReport): stri
 }
 
 const spoken = (key: unknown): string => (typeof key === 'string' ? key : JSON.stringify(key));
-
-const shareTable = (
-  title: string,
-  rows: readonly { readonly name: string; readonly requests: number; readonly share: number }[],
-): string =>
-  table(
-    rows,
-    [
-      { title, value: ({ name }) => name },
-      { title: 'requests', value: ({ requests }) => count(requests), right: true },
-      { title: 'share', value: ({ share }) => percent(share), right: true },
-    ],
-    `No ${title} is known.`,
-  );
 
 export const anomalyTable = (anomalies: readonly AnomalyDocument[]): string =>
   table(

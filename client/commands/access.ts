@@ -27,8 +27,8 @@ interface TopOptions {
 
 const FIELDS = `Fields for --map: ${ACCESS_LOG_FIELDS.join(', ')}. Without a mapping a column of the field's own name is taken, for the key one of
 the name of the keyspace's key. Time and key are needed, and a region, by column or by --region; operation, status (failed from 500
-on), latency and client (an address) are counted where they are there. clf takes time, client, operation and status from where the format
-has them; its other columns are ident, user, path, protocol, bytes, referer and agent.
+on), latency, bytes (read or written) and client (an address) are counted where they are there. clf takes time, client, operation, status
+and bytes (of the answer) from where the format has them; its other columns are ident, user, path, protocol, referer and agent.
 
 Examples:
   drover access ingest access.jsonl.gz --keyspace shop.orders --format jsonl --map key=order.customerId,time=ts

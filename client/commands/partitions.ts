@@ -1,8 +1,9 @@
 import type { Command } from 'commander';
 import type { PartitionScores } from '../access-scores.js';
-import type { PartitionDetails, PartitionSummary } from '../partitions.js';
+import type { PartitionDetails, PartitionSummary, RegionRequests } from '../partitions.js';
 import { withControl } from './invocation.js';
 import { ago, count, facts, fraction, milliseconds, percent, size, table } from './presentation.js';
+import { trafficColumns } from './traffic-columns.js';
 
 export function addPartitionCommands(program: Command): void {
   const partition = program.command('partition').description('the parts of a keyspace: what is routed and moved');
@@ -100,6 +101,7 @@ function describe(shown: PartitionDetails): string {
         { title: 'mean', value: ({ latencyMsMean }) => milliseconds(latencyMsMean), right: true },
         { title: 'p99', value: ({ latencyMsP99: ms }) => (ms === null ? undefined : milliseconds(ms)), right: true },
         { title: 'longest', value: ({ latencyMsMax }) => milliseconds(latencyMsMax), right: true },
+        ...trafficColumns<RegionRequests>('/h', ({ reads, writes }) => reads + writes),
       ],
       'No requests in the last hour.',
     ),

@@ -92,7 +92,9 @@ export class DocumentLookUp {
       const maxTimeMS = Math.max(1, Math.round(this.router.deadline() - performance.now()));
       const ofPrimary = { readPreference: 'primary', readConcern: { level: 'linearizable' } } as const;
       const options = { raw: true, ...ofPrimary, maxTimeMS };
-      return piece.collection.find(within(filter, piece) as Filter<Document>, options).toArray();
+      const there = await piece.collection.find(within(filter, piece) as Filter<Document>, options).toArray();
+      piece.delivered(there);
+      return there;
     });
     const documents = found.flat() as unknown as Uint8Array[];
     return new Map(documents.map((document) => [identity(idOf(document)), document]));

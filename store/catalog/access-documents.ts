@@ -1,4 +1,5 @@
 import type { AccessRecord } from '../../domain/access.js';
+import type { AccessBytes } from '../../domain/access-bytes.js';
 import type { AccessDetails, RolledUpCounts, RolledUpDetails } from '../../domain/access-roll-up.js';
 import { tokenFromBson, tokenToBson } from '../codec.js';
 
@@ -15,6 +16,8 @@ export interface RecordDocument {
   writes: number;
   errors: number;
   latencyMs: { sum: number; max: number; bins?: (readonly [number, number])[] };
+  /** Missing where nobody has counted them. */
+  bytes?: AccessBytes;
   clients: (readonly [string, number])[];
   distinctClients?: StoredToken[];
   tokens: (readonly [StoredToken, number])[];
@@ -36,6 +39,8 @@ export interface CountsDocument extends RolledUpDocument {
   writes: number;
   errors: number;
   latencyMs: { sum: number; max: number };
+  /** Of those that told. */
+  bytes?: AccessBytes;
 }
 
 /** Details of an hour, in the form that records have them in. */
@@ -69,7 +74,7 @@ export function recordToDocument(record: AccessRecord, id: string, batch: string
 
 export function recordFromDocument({ _id, time, meta, ...rest }: RecordDocument): AccessRecord {
   const { keyspace, partition, region, node } = meta;
-  const { latencyMs, distinctClients, tokens, reads, writes, errors, clients } = rest;
+  const { latencyMs, bytes, distinctClients, tokens, reads, writes, errors, clients } = rest;
   return {
     keyspace,
     partition,
@@ -80,6 +85,7 @@ export function recordFromDocument({ _id, time, meta, ...rest }: RecordDocument)
     writes,
     errors,
     latencyMs,
+    ...(bytes === undefined ? {} : { bytes }),
     clients,
     ...(distinctClients === undefined ? {} : { distinctClients: distinctClients.map(tokenFromBson) }),
     tokens: tokensFromBson(tokens),

@@ -32,7 +32,8 @@ export class AccessReads {
   /** Counts by tier, partition, region and window; those of hours by hour. */
   counts({ counts, records }: CountsMatch, windowMs: number): Promise<StoredCounts[]> {
     const isHour = { $eq: ['$tier', 'hour'] };
-    const stored = { tier: 1, lengthMs: 1, time: 1, meta: 1, reads: 1, writes: 1, errors: 1, latencyMs: 1 };
+    const stored = { tier: 1, lengthMs: 1, time: 1, meta: 1, reads: 1, writes: 1, errors: 1, latencyMs: 1, bytes: 1 };
+    const bytes = { read: '$bytesRead', written: '$bytesWritten', requests: '$bytesRequests' };
     return this.snapshot<StoredCounts>(this.collections.counts, [
       { $match: counts },
       { $project: stored },
@@ -72,14 +73,22 @@ export class AccessReads {
           errors: { $sum: '$errors' },
           latencyMsSum: { $sum: '$latencyMs.sum' },
           latencyMsMax: { $max: '$latencyMs.max' },
+          bytesRead: { $sum: '$bytes.read' },
+          bytesWritten: { $sum: '$bytes.written' },
+          bytesRequests: { $sum: '$bytes.requests' },
+          areBytesKnown: { $max: { $gt: ['$bytes', null] } },
         },
       },
       {
         $replaceWith: {
-          $mergeObjects: ['$$ROOT', '$_id', { start: { $toDouble: '$_id.start' } }],
+          $mergeObjects: [
+            '$$ROOT',
+            '$_id',
+            { start: { $toDouble: '$_id.start' }, bytes: { $cond: ['$areBytesKnown', bytes, '$$REMOVE'] } },
+          ],
         },
       },
-      { $unset: '_id' },
+      { $unset: ['_id', 'bytesRead', 'bytesWritten', 'bytesRequests', 'areBytesKnown'] },
     ]);
   }
 

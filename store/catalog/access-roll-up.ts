@@ -1,6 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { ClientSession, Collection, MongoClient } from 'mongodb';
 import { DroverError } from '../../domain/errors.js';
+import type { AccessBytes } from '../../domain/access-bytes.js';
 import type { RolledUp } from '../../domain/access-roll-up.js';
 import { mergedDetails, rollUp } from '../../domain/access-roll-up.js';
 import { detailsFromDocument, detailsToDocument, recordFromDocument, rolledUpId } from './access-documents.js';
@@ -114,12 +115,12 @@ export class AccessRollUp {
 
   private async addCounts(session: ClientSession, place: Place, { counts }: RolledUp, request: RollUpRequest) {
     await this.collections.counts.bulkWrite(
-      counts.map(({ tier, region, time, lengthMs, reads, writes, errors, latencyMs }) => ({
+      counts.map(({ tier, region, time, lengthMs, reads, writes, errors, latencyMs, bytes }) => ({
         updateOne: {
           filter: { _id: rolledUpId(place, { region, time, lengthMs }, tier) },
           update: {
             $setOnInsert: { time: new Date(time), meta: { ...place, region }, tier, lengthMs },
-            $inc: { reads, writes, errors, 'latencyMs.sum': latencyMs.sum },
+            $inc: { reads, writes, errors, 'latencyMs.sum': latencyMs.sum, ...incrementOf(bytes) },
             $max: {
               'latencyMs.max': latencyMs.max,
               expireAt: new Date(Date.now() + (tier === 'hour' ? request.keepHoursMs : request.keepWindowsMs)),
@@ -160,3 +161,7 @@ export class AccessRollUp {
     );
   }
 }
+
+/** What is unknown leaves no field behind, which would say that it is nothing. */
+const incrementOf = (bytes: AccessBytes | undefined) =>
+  bytes && { 'bytes.read': bytes.read, 'bytes.written': bytes.written, 'bytes.requests': bytes.requests };

@@ -1,6 +1,6 @@
 import type { AccessRecord } from '../../domain/access.js';
 import type { LatencyUnit } from '../../domain/access-log.js';
-import { BadLine, parseFailed, parseLatency, parseOperation, parseTime } from '../../domain/access-log.js';
+import { BadLine, parseBytes, parseFailed, parseLatency, parseOperation, parseTime } from '../../domain/access-log.js';
 import { clientNetwork } from '../../domain/client-network.js';
 import type { Partition } from '../../domain/partition.js';
 import { tokensOf } from '../../domain/partition.js';
@@ -26,6 +26,8 @@ export interface AccessMeaning {
   /** Of lines that name none. */
   readonly region?: string | undefined;
   readonly latencyUnit: LatencyUnit;
+  /** Whether bytes are those of the answer: of a line that writes, it is not known then how many were written. */
+  readonly bytesAreOfAnswers?: boolean | undefined;
   /** The key as the application stores it, of what the log has; undefined for a line that is about something else. */
   readonly keyOf: (value: unknown) => unknown;
   /** No line can be from after this time, milliseconds since 1970. */
@@ -67,7 +69,7 @@ export class AccessBatch {
   }
 
   /** @throws BadLine and DroverError `InvalidRequest` when the line can't be counted; then nothing of it is. */
-  count([time, key, regionName, client, operation, status, latency]: LineValues): void {
+  count([time, key, regionName, client, operation, status, latency, size]: LineValues): void {
     const { meaning } = this;
     const at = this.timeOf(time);
     const place = this.placeOf(key);
@@ -75,6 +77,7 @@ export class AccessBatch {
     const kind = parseOperation(operation);
     const failed = parseFailed(status);
     const ms = parseLatency(latency, meaning.latencyUnit);
+    const bytes = parseBytes(size);
     const from =
       client === undefined || client === null || client === '' || client === '-' ? undefined : this.networkOf(client);
     if (place === null) {
@@ -87,6 +90,7 @@ export class AccessBatch {
     counters[kind] += 1;
     if (failed) counters.errors += 1;
     if (ms !== undefined) counters.addLatency(ms);
+    if (bytes !== undefined) this.addBytes(counters, kind, bytes);
     counters.tokens.add(place.token);
     if (from !== undefined && counters.networks.add(from.network)) counters.clients.add(from.hash);
     this.accesses += 1;
@@ -106,6 +110,13 @@ export class AccessBatch {
     this.counters = new Map();
     Object.assign(this, { accesses: 0, skipped: 0, from: Infinity, to: -Infinity });
     return { records, accesses, skipped, from, to };
+  }
+
+  private addBytes({ bytes: known }: AccessCounters, kind: 'reads' | 'writes', bytes: number): void {
+    if (kind === 'reads') known.read += bytes;
+    else if (this.meaning.bytesAreOfAnswers === true) return;
+    else known.written += bytes;
+    known.requests += 1;
   }
 
   private countersOf(interval: number, partition: number, region: number): AccessCounters {

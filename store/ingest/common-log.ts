@@ -10,7 +10,11 @@ export const COMMON_LOG_COLUMNS = [
 const LINE =
   /^(\S+) (\S+) (.+?) \[([^\]]+)\] "(?:([A-Z]+) (\S*)(?: (HTTP\/[\d.]+))?|(?:[^"\\]|\\.)*)" (\d{3}) (\d+|-)(?: "((?:[^"\\]|\\.)*)" "((?:[^"\\]|\\.)*)")?(?: .*)?$/;
 
-const DEFAULTS: FieldMapping = { time: 'time', client: 'host', operation: 'method', status: 'status' };
+const DEFAULTS: FieldMapping = {
+  ...{ time: 'time', client: 'host', operation: 'method', status: 'status', bytes: 'bytes' },
+};
+/** Where nothing is written for no bytes, and not because they are unknown. */
+const BYTES = COMMON_LOG_COLUMNS.indexOf('bytes');
 
 /**
  * The Common Log Format and the Combined one, as web servers and proxies write them; what follows on the line is left out.
@@ -24,7 +28,8 @@ export function commonLog(mapping: FieldMapping): LineReader {
     if (match === null) throw new BadLine('it is not in the Common or Combined Log Format');
     return fields.map((column) => {
       const value = column < 0 ? undefined : match[column + 1];
-      return value === '-' ? undefined : value;
+      if (value !== '-') return value;
+      return column === BYTES ? 0 : undefined;
     });
   };
   return {

@@ -66,11 +66,21 @@ describe('the command line', () => {
         region: i % 10 === 0 ? 'eu' : 'us',
         // Of one network, in the same minutes.
         client: `10.0.0.${i % 250}`,
-        operation: i % 5 === 0 ? 'update' : 'find',
+        ...(i % 5 === 0 ? { operation: 'update' } : { operation: 'find', size: 2_000 }),
       }),
     );
     await writeFile(join(folder, 'log'), `${lines.join('\n')}\noops\n`);
-    const args = ['access', 'ingest', 'log', '--keyspace', KEYSPACE, '--format', 'jsonl', '--map', 'time=ts'];
+    const args = [
+      'access',
+      'ingest',
+      'log',
+      '--keyspace',
+      KEYSPACE,
+      '--format',
+      'jsonl',
+      '--map',
+      'time=ts,bytes=size',
+    ];
     const { exitCode, stdout } = await the.drover(...args);
     expect(exitCode).toBe(0);
     expect(stdout).toMatch(
@@ -90,6 +100,14 @@ describe('the command line', () => {
     ]);
     expect(top.networks).toEqual([{ network: '10.0.0.0/24', requests: 600, share: 1 }]);
     const people = await the.drover('access', 'top', '--keyspace', KEYSPACE, '--since', '2h');
+    // Of the updates it is not known.
+    expect(top.regions.map(({ traffic }) => traffic)).toEqual([
+      { bytesRead: 960_000, bytesWritten: 0, requests: 480 },
+      null,
+    ]);
+    expect(people.stdout).toMatch(
+      /REGION +REQUESTS +SHARE +BYTES READ +BYTES WRITTEN\nus .* 960 kB\+ +0 B\+\neu .* - +-/,
+    );
     expect(people.stdout).toMatch(/ENTITY +PARTITION +REQUESTS[^]*c1 +p\d +400[^]*CLIENT NETWORK/);
   });
 
@@ -104,9 +122,9 @@ describe('the command line', () => {
       expect(heat).toBeGreaterThan(0);
       expect(mobilityScore).toBeNull();
     }
-    expect((await the.drover('partition', 'show', KEYSPACE, 'p0')).stdout).toMatch(
-      /ownership score +0\.\d\d \((Low|Medium)\)/,
-    );
+    const people = (await the.drover('partition', 'show', KEYSPACE, 'p0')).stdout;
+    expect(people).toMatch(/ownership score +0\.\d\d \((Low|Medium)\)/);
+    expect(people).toMatch(/LONGEST +BYTES READ\/H +BYTES WRITTEN\/H\nus .* [\d.]+ kB\+ +0 B\+/);
   });
 
   it('shows by how much partitions, nodes and busy entities grow, and when the disk is full', async () => {

@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { AccessRecord, AccessWindow } from '../../domain/access.js';
+import { totalBytes } from '../../domain/access-bytes.js';
 import type { AccessDetails, RolledUpCounts, StoredCounts } from '../../domain/access-roll-up.js';
 import { mergedDetails, rollUp, windowsFrom, WINDOWS_PER_HOUR } from '../../domain/access-roll-up.js';
 
@@ -19,6 +20,8 @@ const record = (region: string, time: number, reads: number, writes: number): Ac
   clients: [[`10.0.${reads}.0/24`, reads]],
   distinctClients: [BigInt(reads)],
   tokens: [[BigInt(writes), writes]],
+  // Some are of before bytes were counted.
+  ...(reads % 3 === 0 ? {} : { bytes: { read: 100 * reads, written: 10 * writes, requests: reads + writes } }),
 });
 
 const records = fc.array(
@@ -41,18 +44,22 @@ function stored(counts: readonly RolledUpCounts[]): StoredCounts[] {
       errors: more.errors + (before?.errors ?? 0),
       latencyMsSum: latencyMs.sum + (before?.latencyMsSum ?? 0),
       latencyMsMax: Math.max(latencyMs.max, before?.latencyMsMax ?? 0),
+      ...totalBytes([more, before ?? {}]),
     });
   }
   return [...byId.values()];
 }
 
-const asStored = ({ region, time, reads, writes, errors, latencyMs }: AccessRecord): StoredCounts => ({
+const asStored = ({ region, time, reads, writes, errors, latencyMs, bytes }: AccessRecord): StoredCounts => ({
   ...{ tier: 'record', partition: 'p0', region, start: time, lengthMs: 0, reads, writes, errors },
-  ...{ latencyMsSum: latencyMs.sum, latencyMsMax: latencyMs.max },
+  ...{ latencyMsSum: latencyMs.sum, latencyMsMax: latencyMs.max, ...(bytes && { bytes }) },
 });
 
 const total = (windows: readonly AccessWindow[]) =>
-  windows.reduce((sum, { reads, writes, errors, latencyMsSum }) => sum + reads + writes + errors + latencyMsSum, 0);
+  windows.reduce((sum, { reads, writes, errors, latencyMsSum, bytes = { read: 0, written: 0, requests: 0 } }) => {
+    const { read, written, requests } = bytes;
+    return sum + reads + writes + errors + latencyMsSum + read + written + requests;
+  }, 0);
 
 describe('access records that were rolled up', () => {
   it('say the same of each window, whichever of them were, and in whatever pieces', () => {

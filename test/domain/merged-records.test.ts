@@ -52,6 +52,16 @@ it('records of one place and minute add up to one, those of others stay as they 
   ]);
 });
 
+it('of bytes what is known adds up, and of how many requests; without any they stay unknown', () => {
+  const known = record({ reads: 2, bytes: { read: 900, written: 0, requests: 2 } });
+  const more = record({ writes: 1, bytes: { read: 0, written: 70, requests: 1 } });
+  const older = record({ reads: 5 });
+  const bytes = { read: 900, written: 70, requests: 3 };
+  expect(mergedRecords([older, known, more])).toMatchObject([{ reads: 7, writes: 1, bytes }]);
+  expect(mergedRecords([known, older])).toMatchObject([{ bytes: { read: 900, written: 0, requests: 2 } }]);
+  expect(mergedRecords([older, older])[0]).not.toHaveProperty('bytes');
+});
+
 it('what is merged stays small, and says nothing that was not known', () => {
   const many = Array.from({ length: 50 }, (_, i) =>
     record({ reads: 64, tokens: Array.from({ length: 64 }, (_, k) => [BigInt(64 * i + k), 1] as const) }),

@@ -7,6 +7,7 @@ import type { AccessRecorderOptions } from '../../router/access-recorder.js';
 import { AccessRecorder } from '../../router/access-recorder.js';
 import { tokenOfKey } from '../../store/key-token.js';
 import type { CountedSpan } from '../../store/catalog/access-coverage.js';
+import { random } from '../../examples/random.js';
 import { latencyBin } from '../../store/latency-sketch.js';
 
 const EU: Origin = { region: 'eu', network: '10.1.2.0/24' };
@@ -18,6 +19,7 @@ function recorder(part: Partial<AccessRecorderOptions> = {}) {
   const each = new AccessRecorder({
     flushMs: 3_600_000,
     now: () => 5_000,
+    random: random(7),
     write: (records) => {
       written.push(records);
       return Promise.resolve();
@@ -61,6 +63,7 @@ describe('access records', () => {
           [latencyBin(10), 1],
         ],
       },
+      bytes: { read: 0, written: 0, requests: 3 },
       clients: [['10.1.2.0/24', 3]],
       distinctClients: [tokenOfKey('10.1.2.0/24')],
       tokens: [
@@ -147,6 +150,21 @@ describe('access records', () => {
     expect(written[0]).toHaveLength(4_096);
     await each.close();
     expect(problems).toHaveLength(1);
+  });
+
+  it('have the bytes of documents, also where a cursor goes on in an interval without other requests', async () => {
+    const { each, written } = recorder();
+    const place = { origin: EU, keyspace: 'k', partition: 'p', node: 'a' };
+    each.count(EU, 'k', 'p', 'a', 1n, 'reads', 1, false);
+    each.addBytes(place, 'read', each.bytesOf([{ a: 'x' }, { a: 'y' }]));
+    each.addBytes(place, 'written', each.bytesOf({ $set: { a: 1 } }));
+    await each.flush();
+    each.addBytes(place, 'read', each.bytesOf(Buffer.alloc(100)));
+    await each.close();
+    expect(written).toMatchObject([
+      [{ reads: 1, bytes: { read: 28, written: 23, requests: 1 } }],
+      [{ reads: 0, writes: 0, bytes: { read: 100, written: 0, requests: 0 } }],
+    ]);
   });
 
   it('end an interval early that has many requests', async () => {
@@ -339,6 +357,7 @@ describe('access records', () => {
   it('cost nothing where none are wanted', async () => {
     const { each } = recorder({ write: undefined });
     each.count(EU, 'k', 'p', 'a', 1n, 'reads', 1, false);
+    expect(each.bytesOf({ a: 1 })).toBe(0);
     expect((each as unknown as { counters: Map<string, unknown> }).counters.size).toBe(0);
     await each.close();
   });

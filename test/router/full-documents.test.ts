@@ -22,7 +22,7 @@ it('a document that has moved is looked up at the new owner’s primary, which h
     return { toArray: () => Promise.resolve([]), [Symbol.asyncIterator]: () => [][Symbol.iterator]() };
   };
   const collection = { find };
-  const piece = { node: 'b', collection } as unknown as OpenPiece;
+  const piece = { node: 'b', collection, delivered: () => undefined } as unknown as OpenPiece;
   const router = {
     deadline: () => performance.now() + 1_000,
     routesOf: () => [{ route: new PartitionRoute(partition) }],

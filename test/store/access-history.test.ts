@@ -18,6 +18,7 @@ const recorder = (now: () => number) =>
   new AccessRecorder({
     flushMs: 3_600_000,
     now,
+    random: Math.random,
     write: (records) => catalog.access.append(records),
     cover: (spans) => catalog.accessCoverage.extend('router', spans),
     onProblem: (problem, error) => {
@@ -98,11 +99,17 @@ describe('access records of several routers', () => {
   it('are read beside older ones, which have no sketches', async () => {
     const one = recorder(() => START + 1_000);
     one.count({ region: 'eu', network: '10.0.0.0/24' }, 'shop.older', 'p0', 'a', 5n, 'reads', 4, false);
+    one.addBytes({ origin: { region: 'eu' }, keyspace: 'shop.older', partition: 'p0', node: 'a' }, 'read', 700);
     await catalog.access.append([old('shop.older')]);
-    await one.close();
     const { access } = catalog;
-    expect(await access.windows('shop.older', START, START + 2_000, 2_000)).toMatchObject([
-      { partition: 'p0', region: 'eu', reads: 8, writes: 3, errors: 1, latencyMsSum: 54, latencyMsMax: 9 },
+    const windows = () => access.windows('shop.older', START, START + 2_000, 2_000);
+    expect((await windows())[0]).not.toHaveProperty('bytes');
+    await one.close();
+    expect(await windows()).toMatchObject([
+      {
+        ...{ partition: 'p0', region: 'eu', reads: 8, writes: 3, errors: 1, latencyMsSum: 54, latencyMsMax: 9 },
+        bytes: { read: 700, written: 0, requests: 1 },
+      },
     ]);
     expect((await access.clients('shop.older', 0)).get('p0')).toEqual([['10.0.0.0/24', 11]]);
     expect((await access.distinctClients('shop.older', 0)).get('p0')).toBe(1);

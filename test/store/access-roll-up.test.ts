@@ -111,6 +111,25 @@ describe('access records that are rolled up', () => {
     ]);
   });
 
+  it('know of as many bytes as before: none of those of earlier versions, which are not zero', async () => {
+    const keyspace = 'shop.bytes';
+    const known = { bytes: { read: 5_000_000_000, written: 20, requests: 4 } };
+    await catalog.access.append([
+      ...[record(keyspace, START), record(keyspace, START + 1, known), record(keyspace, START + 2, known)],
+      record(keyspace, START + 5 * WINDOW),
+    ]);
+    const before = await windows(keyspace);
+    expect(before[0]).toMatchObject({ reads: 9, bytes: { read: 10_000_000_000, written: 40, requests: 8 } });
+    expect(before[1]).toMatchObject({ reads: 3 });
+    expect(before[1]).not.toHaveProperty('bytes');
+    await rollUp();
+    expect(await windows(keyspace)).toEqual(before);
+    await catalog.access.append([record(keyspace, START + 3, known)]);
+    expect((await windows(keyspace))[0]).toMatchObject({ bytes: { read: 15_000_000_000, written: 60, requests: 12 } });
+    await rollUp();
+    expect((await windows(keyspace, HOUR))[0]).toMatchObject({ bytes: { written: 60, requests: 12 } });
+  });
+
   it('have their first window in the middle of an hour, rolled up or not', async () => {
     const keyspace = 'shop.first';
     const first = START + HOUR + 3 * WINDOW;

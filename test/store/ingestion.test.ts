@@ -9,6 +9,7 @@ import type { IngestionRequest } from '../../client/access-ingestion.js';
 import type { ControlContext } from '../../client/context.js';
 import { policySchema } from '../../config/index.js';
 import type { AccessRecord } from '../../domain/access.js';
+import { totalBytes } from '../../domain/access-bytes.js';
 import { equalIntervals } from '../../domain/hash-ring.js';
 import { contains } from '../../domain/token.js';
 import { Catalog } from '../../store/catalog/catalog.js';
@@ -70,6 +71,7 @@ const line = (i: number): string =>
     operation: i % 4 === 0 ? 'update' : 'find',
     status: i % 100 === 0 ? 503 : 200,
     latency: 1 + (i % 10),
+    bytes: 100 + (i % 4),
   });
 const linesFrom = (from: number, to: number): string =>
   Array.from({ length: to - from }, (_, i) => `${line(from + i)}\n`).join('');
@@ -96,6 +98,7 @@ describe('a log from elsewhere', () => {
     expect(sum(({ writes }) => writes)).toBe(1_000);
     expect(sum(({ errors }) => errors)).toBe(40);
     expect(sum(({ latencyMsSum }) => latencyMsSum)).toBe(4_000 * 5.5);
+    expect(totalBytes(windows).bytes).toEqual({ read: 3_000 * 102, written: 1_000 * 100, requests: 4_000 });
     expect(sum(({ region, reads, writes }) => (region === 'eu' ? reads + writes : 0))).toBe(1_334);
     const networks = [...(await catalog.access.clients(KEYSPACE, START)).values()].flat();
     expect(networks.reduce((all, [, requests]) => all + requests, 0)).toBe(4_000);
@@ -157,14 +160,17 @@ describe('a log from elsewhere', () => {
   });
 
   it('may be CSV with its own columns, or of a web server', async () => {
-    const rows = Array.from({ length: 500 }, (_, i) => `${START / 1000 + i};"c;${i % 5}";eu\n`).join('');
-    const path = await file('c.csv', `ts;who;where\n${rows}`);
-    const map = { time: 'ts', key: 'who', region: 'where' };
+    const rows = Array.from({ length: 500 }, (_, i) => `${START / 1000 + i};"c;${i % 5}";eu;20\n`).join('');
+    const path = await file('c.csv', `ts;who;where;sent\n${rows}`);
+    const map = { time: 'ts', key: 'who', region: 'where', bytes: 'sent' };
     expect(await ingest(path, { format: 'csv', delimiter: ';', map })).toMatchObject({ accesses: 500, bad: 0 });
-    await appendFile(path, `${START / 1000};c1;eu\n`);
+    await appendFile(path, `${START / 1000};c1;eu;\n`);
     expect(await ingest(path, { format: 'csv', delimiter: ';', map })).toMatchObject({ linesRead: 1, accesses: 501 });
-    const clf = (path: string) => `10.0.0.1 - - [05/Jan/2013:01:00:00 +0000] "POST ${path} HTTP/1.1" 200 5\n`;
-    const log = await file('access.log', clf('/customers/7').repeat(30) + clf('/health'));
+    const windows = () => catalog.access.windows(KEYSPACE, START, START + DAY_MS, DAY_MS);
+    expect(totalBytes(await windows()).bytes).toEqual({ read: 10_000, written: 0, requests: 500 });
+    const clf = (path: string, method = 'POST') =>
+      `10.0.0.1 - - [05/Jan/2013:01:00:00 +0000] "${method} ${path} HTTP/1.1" 200 5\n`;
+    const log = await file('access.log', clf('/customers/7').repeat(29) + clf('/customers/7', 'GET') + clf('/health'));
     const options = {
       map: { key: 'path' },
       keyPattern: '^/customers/(\\d+)',
@@ -176,6 +182,8 @@ describe('a log from elsewhere', () => {
       ['p0', 'p1', 'p2', 'p3'].map((name) => catalog.access.tokenLoads(KEYSPACE, name, START + 3_600_000)),
     );
     expect(loads.flat()).toEqual([{ token: tokenOfKey(7), load: 30 }]);
+    // What was answered says nothing of what was written.
+    expect(totalBytes(await windows()).bytes).toEqual({ read: 10_005, written: 0, requests: 501 });
   });
 
   it('of which no line could be counted is read anew, with other options', async () => {
