@@ -1,5 +1,4 @@
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { MongoClient } from 'mongodb';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -7,36 +6,27 @@ import type { AccessTopReport } from '../../client/access-top.js';
 import type { NodeDetails } from '../../client/node-details.js';
 import type { PartitionDetails } from '../../client/partitions.js';
 import type { ShownSeries } from '../../client/shown-forecast.js';
-import { openControl } from '../../client/context.js';
 import type { ControlContext } from '../../client/context.js';
 import { createKeyspace } from '../../client/keyspaces.js';
-import { registerNodes } from '../../client/nodes.js';
-import { loadConfiguration } from '../../config/index.js';
 import { tokenOfKey } from '../../store/key-token.js';
 import { useServers } from '../store/servers.js';
-import type { Shell } from './harness.js';
-import { passwordsOf, shell } from './harness.js';
+import type { ShellInUse } from './harness.js';
+import { shellWithNodes } from './harness.js';
 
 const { uris } = useServers(1);
 const KEYSPACE = 'shop.orders';
 let control: ControlContext;
-let the: Shell;
-let folder: string;
+let the: ShellInUse;
 /** Of customer c1; almost all of its requests come from the other region. */
 let partition: string;
 
 beforeAll(async () => {
-  folder = await mkdtemp(join(tmpdir(), 'drover-access-'));
   const config = `catalog: '${uris[0]}'
 nodes: [{ name: eu-1, region: eu, uri: '${uris[0]}' }]
 policy: { score: { perType: { archive: { frequency: 0 } }, types: { ${KEYSPACE}/p0: archive } } }
 `;
-  the = await shell({}, folder);
-  the.secrets.push(...passwordsOf({ uri: uris[0]! }));
-  await writeFile(join(folder, 'drover.yaml'), config);
-  const configuration = await loadConfiguration({ path: join(folder, 'drover.yaml'), env: {} });
-  control = await openControl({ configuration });
-  await registerNodes(control.catalog, configuration);
+  the = await shellWithNodes(config, uris);
+  ({ control } = the);
   const partitions = await createKeyspace(control, { name: KEYSPACE, key: 'customer', partitions: 2 });
   const node = await MongoClient.connect(uris[0]!);
   for (const { collection, name } of partitions) {
@@ -52,8 +42,7 @@ policy: { score: { perType: { archive: { frequency: 0 } }, types: { ${KEYSPACE}/
   await node.close();
 });
 afterAll(async () => {
-  await control.close();
-  await rm(folder, { recursive: true, force: true });
+  await the.stop();
 });
 
 describe('the command line', () => {
@@ -69,7 +58,7 @@ describe('the command line', () => {
         ...(i % 5 === 0 ? { operation: 'update' } : { operation: 'find', size: 2_000 }),
       }),
     );
-    await writeFile(join(folder, 'log'), `${lines.join('\n')}\noops\n`);
+    await writeFile(join(the.folder, 'log'), `${lines.join('\n')}\noops\n`);
     const args = [
       'access',
       'ingest',

@@ -1,4 +1,4 @@
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { execa } from 'execa';
@@ -60,12 +60,38 @@ export const passwordsOf = (env: Readonly<Record<string, string>>): string[] =>
     .filter((value) => value.startsWith('mongodb'))
     .map((uri) => new ConnectionString(uri).password);
 
-export interface RunningShell extends Shell {
-  readonly cluster: Cluster;
+export interface ShellInUse extends Shell {
   readonly control: ControlContext;
+  stop(): Promise<void>;
+}
+
+/**
+ * The same with nodes that are there already, in its `drover.yaml`.
+ *
+ * @param uris of which passwords are secrets
+ */
+export async function shellWithNodes(yaml: string, uris: readonly string[]): Promise<ShellInUse> {
+  const own = await shell();
+  own.secrets.push(...passwordsOf(Object.fromEntries(uris.entries())));
+  const path = join(own.folder, 'drover.yaml');
+  await writeFile(path, yaml);
+  const configuration = await loadConfiguration({ path, env: {} });
+  const control = await openControl({ configuration });
+  await registerNodes(control.catalog, configuration);
+  return {
+    ...own,
+    control,
+    stop: async () => {
+      await control.close();
+      await rm(own.folder, { recursive: true, force: true });
+    },
+  };
+}
+
+export interface RunningShell extends ShellInUse {
+  readonly cluster: Cluster;
   /** The same shell with more in its environment. */
   withEnv(env: Readonly<Record<string, string>>): Promise<Shell>;
-  stop(): Promise<void>;
 }
 
 /** The same with a cluster in `.drover`, where commands look by themselves. */

@@ -1,44 +1,37 @@
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { ControlContext } from '../../client/context.js';
-import { openControl } from '../../client/context.js';
 import { createKeyspace } from '../../client/keyspaces.js';
 import type { NodeDetails } from '../../client/node-details.js';
 import type { ProbedNode } from '../../client/node-probes.js';
 import type { NodeSummary } from '../../client/nodes.js';
-import { registerNodes } from '../../client/nodes.js';
-import { loadConfiguration } from '../../config/index.js';
 import { DroverClient } from '../../router/index.js';
 import type { MongodProcess } from '../../temporal-config/mongod.js';
 import { startMongod } from '../../temporal-config/mongod.js';
 import { until } from '../store/servers.js';
-import type { Shell } from './harness.js';
-import { passwordsOf, shell } from './harness.js';
+import type { ShellInUse } from './harness.js';
+import { shellWithNodes } from './harness.js';
 
 const KEYSPACE = 'shop.orders';
 let folder: string;
 let servers: MongodProcess[] = [];
 let control: ControlContext;
-let the: Shell;
+let the: ShellInUse;
 
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'drover-probes-'));
   const start = (name: string, members: 1 | 3) => startMongod({ name, dir: join(folder, name), oplogMb: 64, members });
   servers = await Promise.all([start('eu-1', 3), start('us-1', 1)]);
   const [eu, us] = servers.map(({ uri }) => uri);
-  the = await shell({}, folder);
-  the.secrets.push(...passwordsOf({ eu: eu!, us: us! }));
   const nodes = `[{ name: eu-1, region: eu, uri: '${eu}' }, { name: us-1, region: us, uri: '${us}' }]`;
-  await writeFile(join(folder, 'drover.yaml'), `catalog: '${eu}'\nnodes: ${nodes}\n`);
-  const configuration = await loadConfiguration({ path: join(folder, 'drover.yaml'), env: {} });
-  control = await openControl({ configuration });
-  await registerNodes(control.catalog, configuration);
+  the = await shellWithNodes(`catalog: '${eu}'\nnodes: ${nodes}\n`, [eu!, us!]);
+  ({ control } = the);
   await createKeyspace(control, { name: KEYSPACE, key: 'customer', partitions: 2 });
 });
 afterAll(async () => {
-  await control.close();
+  await the.stop();
   await Promise.all(servers.map((server) => server.stop()));
   await rm(folder, { recursive: true, force: true });
 });

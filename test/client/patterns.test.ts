@@ -1,39 +1,25 @@
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { AccessPatternsReport } from '../../client/access-patterns.js';
 import type { ControlContext } from '../../client/context.js';
-import { openControl } from '../../client/context.js';
 import { createKeyspace } from '../../client/keyspaces.js';
-import { registerNodes } from '../../client/nodes.js';
-import { loadConfiguration } from '../../config/index.js';
 import { DroverClient } from '../../router/index.js';
 import { connect } from '../../store/connect.js';
 import { useServers } from '../store/servers.js';
-import type { Shell } from './harness.js';
-import { passwordsOf, shell } from './harness.js';
+import type { ShellInUse } from './harness.js';
+import { shellWithNodes } from './harness.js';
 
 const { uris, clients } = useServers(1);
 const KEYSPACE = 'shop.orders';
 let control: ControlContext;
-let the: Shell;
-let folder: string;
+let the: ShellInUse;
 /** Of the busy customer. */
 let partition: string;
 
 beforeAll(async () => {
-  folder = await mkdtemp(join(tmpdir(), 'drover-patterns-'));
-  the = await shell({}, folder);
-  the.secrets.push(...passwordsOf({ uri: uris[0]! }), 'secret');
-  await writeFile(
-    join(folder, 'drover.yaml'),
-    `catalog: '${uris[0]}'\nnodes: [{ name: eu-1, region: eu, uri: '${uris[0]}' }]\n`,
-  );
-  const configuration = await loadConfiguration({ path: join(folder, 'drover.yaml'), env: {} });
-  control = await openControl({ configuration });
-  await registerNodes(control.catalog, configuration);
+  the = await shellWithNodes(`catalog: '${uris[0]}'\nnodes: [{ name: eu-1, region: eu, uri: '${uris[0]}' }]\n`, uris);
+  the.secrets.push('secret');
+  ({ control } = the);
   await createKeyspace(control, { name: KEYSPACE, key: 'customer', partitions: 2 });
   await clients[0]!.db('shop').command({ profile: 2 });
   await useAsAnApplicationDoes();
@@ -42,8 +28,7 @@ beforeAll(async () => {
   await clients[0]!.db('shop').command({ profile: 0 });
 });
 afterAll(async () => {
-  await control.close();
-  await rm(folder, { recursive: true, force: true });
+  await the.stop();
 });
 
 async function useAsAnApplicationDoes(): Promise<void> {
