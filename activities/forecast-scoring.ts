@@ -28,7 +28,7 @@ export async function scoreDueForecasts(
 
   function scoreOf({ _id: id, partition, region, madeAt, ends, byModel }: DueForecast) {
     const series = history.series.get(partition)?.get(region)?.requests ?? new Float64Array();
-    // Series end with the grid; what lies before their beginning were no requests, unless nobody would have counted them.
+    // Series end with the grid; what lies before their beginning were no requests, unless they are between logs.
     const first = series.length - (grid.end - madeAt.getTime()) / grid.windowMs;
     const none = (step: number) => (history.isUnknown(madeAt.getTime() + step * grid.windowMs) ? NaN : 0);
     const actual = Array.from({ length: ends.at(-1) ?? 0 }, (_, step) => series[first + step] ?? none(step));

@@ -1,4 +1,5 @@
 import type { Span } from '../domain/access-coverage.js';
+import { uncovered } from '../domain/access-coverage.js';
 import { regionalSeries } from '../domain/series.js';
 import type { Catalog } from '../store/catalog/catalog.js';
 import type { PartitionRange } from '../store/catalog/partition-range.js';
@@ -25,7 +26,7 @@ export function forecastGrid({ window, history, horizon }: ForecastPolicy, at: n
   return { start: onGrid(end - history), end, windowMs: window, horizon: Math.max(1, Math.ceil(horizon / window)) };
 }
 
-/** Requests per window of one partition and region, `NaN` where nobody counted them; ends with the grid's history. */
+/** Requests per window of one partition and region, `NaN` where no log tells them; ends with the grid's history. */
 export interface RequestSeries {
   readonly requests: Float64Array;
   /** So many of the first values are even shares of what is known by the hour: the windows are not kept for so long. */
@@ -37,7 +38,7 @@ export type SeriesOfPartitions = ReadonlyMap<string, ReadonlyMap<string, Request
 
 export interface RequestHistory {
   readonly series: SeriesOfPartitions;
-  /** Whether nobody has counted in the window that begins then: what is not there may have been. */
+  /** Whether the window that begins then lies between logs: what is not there may have been. */
   readonly isUnknown: (start: number) => boolean;
 }
 
@@ -76,13 +77,26 @@ export async function loadHistory(
       if (series !== undefined) series.spread = Math.max(series.spread, (start - origin) / windowMs + 1);
     }
   }
-  gaps.push(...(await catalog.accessCoverage.gaps(keyspace, origin, end)));
-  if (gaps.length > 0) {
-    for (const { requests } of [...history.values()].flatMap((regions) => [...regions.values()])) {
-      for (const [step, count] of requests.entries()) {
-        if (count === 0 && isUnknown(origin + step * windowMs)) requests[step] = NaN;
-      }
-    }
+  gaps.push(...(await gapsBetweenLogs(catalog, keyspace, { start: origin, end, windowMs })));
+  for (const { requests } of [...history.values()].flatMap((regions) => [...regions.values()])) {
+    for (const { from, until } of gaps) requests.fill(NaN, (from - origin) / windowMs, (until - origin) / windowMs);
   }
   return { series: history, isUnknown };
+}
+
+/**
+ * Windows outside of the logs of a keyspace in which nothing is known of any of its partitions: its accesses are known from logs there. Where
+ * routers count, too, there is something.
+ */
+async function gapsBetweenLogs(
+  { access, ingestions }: Catalog,
+  keyspace: string,
+  { start, end, windowMs }: Pick<ForecastGrid, 'start' | 'end' | 'windowMs'>,
+): Promise<Span[]> {
+  const gaps: Span[] = [];
+  for (const { from, until } of uncovered(await ingestions.spans(keyspace), start, end)) {
+    const gap = { from: Math.ceil(from / windowMs) * windowMs, until: Math.floor(until / windowMs) * windowMs };
+    if (gap.from < gap.until && (await access.isSilent(keyspace, gap.from, gap.until))) gaps.push(gap);
+  }
+  return gaps;
 }

@@ -130,7 +130,6 @@ async function measureRecords(tokens: readonly bigint[]): Promise<Spread> {
     now: Date.now,
     random: random(7),
     write: () => Promise.resolve(),
-    cover: () => Promise.resolve(),
     onProblem: (problem, error) => {
       throw new Error(problem, { cause: error });
     },

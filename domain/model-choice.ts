@@ -47,8 +47,7 @@ export const errorsOfForecast = (
       const start = ends[stretch - 1] ?? 0;
       const errors = actual
         .slice(start, end)
-        .map((value, i) => Math.abs(value - (forecast[start + i] ?? 0)))
-        .filter((error) => !Number.isNaN(error));
+        .flatMap((value, i) => (Number.isNaN(value) ? [] : [Math.abs(value - (forecast[start + i] ?? 0))]));
       return { sum: errors.reduce((sum, error) => sum + error, 0), count: errors.length };
     }),
   );

@@ -2,10 +2,7 @@ import type { AccessRecord, Origin } from '../domain/access.js';
 import { mergedRecords } from '../domain/merged-records.js';
 import type { Token } from '../domain/token.js';
 import { AccessCounters } from '../store/access-counters.js';
-import type { CountedSpan } from '../store/catalog/access-coverage.js';
-import { COVERAGE_EVERY_MS } from '../store/catalog/access-coverage.js';
 import { tokenOfKey } from '../store/key-token.js';
-import { CoverageRecorder } from './coverage-recorder.js';
 import { RecordQueue } from './record-queue.js';
 import { SampledSizes } from './sampled-sizes.js';
 
@@ -26,8 +23,6 @@ export interface AccessRecorderOptions {
   readonly random: () => number;
   /** Without it nothing is counted. */
   readonly write?: ((records: AccessRecord[]) => Promise<void>) | undefined;
-  /** Told now and then from when until when all requests to each keyspace are in what was written. */
-  readonly cover: (spans: readonly CountedSpan[]) => Promise<void>;
   readonly onProblem: (problem: string, error: unknown) => void;
 }
 
@@ -52,7 +47,6 @@ export class AccessRecorder {
   private since: number;
   /** Records of ended intervals. */
   private readonly ended: RecordQueue<AccessRecord>;
-  private readonly coverage: CoverageRecorder;
   private readonly sizes: SampledSizes;
   private readonly hashes = new Map<string, Token>();
   private readonly timer: NodeJS.Timeout;
@@ -60,8 +54,7 @@ export class AccessRecorder {
   constructor(private readonly options: AccessRecorderOptions) {
     this.since = options.now();
     this.sizes = new SampledSizes(options.random);
-    const { write = () => Promise.resolve(), cover, onProblem } = options;
-    this.coverage = new CoverageRecorder({ everyMs: COVERAGE_EVERY_MS, write: cover, onProblem });
+    const { write = () => Promise.resolve(), onProblem } = options;
     this.ended = new RecordQueue({
       ...{ what: 'access records', write, onProblem, atMost: WAITING },
       merge: mergedRecords,
@@ -118,18 +111,15 @@ export class AccessRecorder {
   }
 
   /** Ends the interval. While earlier records are still being written, those of this one wait. */
-  async flush(): Promise<void> {
+  flush(): Promise<void> {
     this.endInterval();
-    const until = this.since;
-    await this.ended.flush();
-    if (this.ended.isDrained) this.coverage.written(until, this.ended.backlog.lost);
+    return this.ended.flush();
   }
 
   async close(): Promise<void> {
     clearInterval(this.timer);
     await this.ended.idle();
     await this.flush();
-    if (this.ended.isDrained) await this.coverage.close(this.since);
   }
 
   private countersOf(keyspace: string, partition: string, node: string, region: string): AccessCounters | undefined {
@@ -151,7 +141,6 @@ export class AccessRecorder {
     this.since = this.options.now();
     if (this.places === 0) return;
     for (const [keyspace, partitions] of this.counters) {
-      this.coverage.counted(keyspace, time);
       for (const places of partitions.values()) {
         for (const counters of places) this.ended.add(counters.record(keyspace, time));
       }

@@ -108,7 +108,6 @@ export class DroverClient extends DroverOriginClient {
       now: options.now ?? Date.now,
       random: Math.random,
       write: options.recordAccess === false ? undefined : (records) => catalog.access.append(records),
-      cover: (spans) => catalog.accessCoverage.extend(id, spans),
       onProblem,
     });
     const shapes = new ShapeRecorder({

@@ -33,11 +33,6 @@ export class RecordQueue<R> {
     return { waiting: again + this.waiting.length, lost: this.lostRecords };
   }
 
-  /** All that was added is in the catalog, but for what is lost. */
-  get isDrained(): boolean {
-    return this.writing === undefined && this.tried.length === 0 && this.waiting.length === 0;
-  }
-
   add(record: R): void {
     this.waiting.push(record);
   }

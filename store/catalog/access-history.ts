@@ -122,6 +122,20 @@ export class AccessHistory {
     return first?.start;
   }
 
+  /** Whether anything is known of windows `[from, to)` of a grid, whatever the partition. */
+  async isSilent(keyspace: string, from: number, to: number): Promise<boolean> {
+    const { counts, records } = this.collections;
+    const within = (start: number, end: number) => ({ $gte: new Date(start), $lt: new Date(end) });
+    const of = { 'meta.keyspace': keyspace };
+    const only = { projection: { _id: 1 } } as const;
+    // In this order: one that is rolled up meanwhile is found in either.
+    if ((await records.findOne({ ...of, time: within(from, to) }, only)) !== null) return false;
+    if ((await counts.findOne({ ...of, tier: 'window', time: within(from, to) }, only)) !== null) return false;
+    const { hourMs } = this;
+    const hours = within(Math.ceil(from / hourMs) * hourMs, startOf(to, hourMs));
+    return (await counts.findOne({ ...of, tier: 'hour', time: hours }, only)) === null;
+  }
+
   /** Requests per client network and partition since `from`, and before `to`, busiest first. */
   async clients(
     keyspace: string,

@@ -3,8 +3,6 @@ import { DroverError } from '../../domain/errors.js';
 import type { Partition, SharedCollection } from '../../domain/partition.js';
 import { connect } from '../connect.js';
 import { hasCode } from '../server-errors.js';
-import type { CoverageDocument } from './access-coverage.js';
-import { AccessCoverage } from './access-coverage.js';
 import type { CountsDocument, DetailsDocument, RecordDocument } from './access-documents.js';
 import { AccessHistory } from './access-history.js';
 import { AccessRollUp } from './access-roll-up.js';
@@ -46,7 +44,6 @@ export class Catalog {
   readonly modelChoices: ModelChoices;
   readonly access: AccessHistory;
   readonly accessRollUp: AccessRollUp;
-  readonly accessCoverage: AccessCoverage;
   readonly ingestions: Ingestions;
   readonly queryShapes: QueryShapes;
   readonly anomalies: Anomalies;
@@ -82,10 +79,6 @@ export class Catalog {
       client,
       { ...access, ingestions: db.collection('ingestions') },
       accessWindowMs,
-    );
-    this.accessCoverage = new AccessCoverage(
-      db.collection<CoverageDocument>('accessCoverage'),
-      db.collection('ingestions'),
     );
     this.anomalies = new Anomalies(db.collection('anomalies'));
     this.ingestions = new Ingestions(db.collection('ingestions'));

@@ -1,4 +1,5 @@
 import type { Collection } from 'mongodb';
+import type { Span } from '../../domain/access-coverage.js';
 import type { Mark } from '../ingest/fingerprint.js';
 import { FIRST_MARK } from '../ingest/fingerprint.js';
 import { hasCode } from '../server-errors.js';
@@ -73,6 +74,17 @@ export class Ingestions {
 
   async list(keyspace: string): Promise<IngestionDocument[]> {
     return this.collection.find({ keyspace }, { sort: { startedAt: -1 } }).toArray();
+  }
+
+  /** From the first to the last access of each log. */
+  async spans(keyspace: string): Promise<Span[]> {
+    const found = await this.collection
+      .find<Required<Pick<IngestionProgress, 'from' | 'to'>>>(
+        { keyspace, from: { $exists: true } },
+        { projection: { _id: 0, from: 1, to: 1 } },
+      )
+      .toArray();
+    return found.map(({ from, to }) => ({ from: from.getTime(), until: to.getTime() }));
   }
 
   /** Adds it, where there is none of that id. */

@@ -1,7 +1,6 @@
 import type { Db } from 'mongodb';
 import { DroverError } from '../../domain/errors.js';
 import { hasCode } from '../server-errors.js';
-import { COVERAGE_RETENTION_S } from './access-coverage.js';
 import { ANOMALIES_KEPT_MS } from './anomalies.js';
 import { DUE_INDEX } from './forecasts.js';
 import { SHAPES_RETENTION_S } from './query-shapes.js';
@@ -176,17 +175,6 @@ const MIGRATIONS: readonly { readonly version: number; readonly apply: (db: Db) 
   },
   {
     version: 10,
-    apply: async (db) => {
-      await db
-        .collection('accessCoverage')
-        .createIndexes([
-          { key: { keyspace: 1, from: 1 } },
-          { key: { writtenAt: 1 }, expireAfterSeconds: COVERAGE_RETENTION_S },
-        ]);
-    },
-  },
-  {
-    version: 11,
     apply: async (db) => {
       await db
         .collection('partitionSizes')

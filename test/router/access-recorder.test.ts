@@ -6,7 +6,6 @@ import { distinctIn } from '../../domain/distinct-count.js';
 import type { AccessRecorderOptions } from '../../router/access-recorder.js';
 import { AccessRecorder } from '../../router/access-recorder.js';
 import { tokenOfKey } from '../../store/key-token.js';
-import type { CountedSpan } from '../../store/catalog/access-coverage.js';
 import { random } from '../../examples/random.js';
 import { latencyBin } from '../../store/latency-sketch.js';
 
@@ -14,7 +13,6 @@ const EU: Origin = { region: 'eu', network: '10.1.2.0/24' };
 
 function recorder(part: Partial<AccessRecorderOptions> = {}) {
   const written: AccessRecord[][] = [];
-  const covered: CountedSpan[] = [];
   const problems: string[] = [];
   const each = new AccessRecorder({
     flushMs: 3_600_000,
@@ -24,14 +22,10 @@ function recorder(part: Partial<AccessRecorderOptions> = {}) {
       written.push(records);
       return Promise.resolve();
     },
-    cover: (spans) => {
-      covered.push(...spans);
-      return Promise.resolve();
-    },
     onProblem: (problem, error) => problems.push(`${problem}: ${(error as Error).message}`),
     ...part,
   });
-  return { each, written, covered, problems };
+  return { each, written, problems };
 }
 
 describe('access records', () => {
@@ -317,41 +311,6 @@ describe('access records', () => {
     each.count(EU, 'k', 'p', 'a', 1n, 'reads', 1, false);
     await each.close();
     expect(written).toHaveLength(2);
-  });
-
-  it('tell from when until when all is in the catalog, keyspace by keyspace, but for what is lost', async () => {
-    let [now, refused] = [0, false];
-    const { each, covered } = recorder({
-      now: () => now,
-      write: () => (refused ? Promise.reject(new Error('no catalog')) : Promise.resolve()),
-    });
-    const interval = (keyspace?: string) => {
-      now += 1_000;
-      if (keyspace !== undefined) each.count(EU, keyspace, 'p', 'a', 1n, 'reads', 1, false);
-      return each.flush();
-    };
-    await interval();
-    await interval('k');
-    expect(covered.splice(0)).toEqual([{ keyspace: 'k', from: 1_000, until: 2_000, ended: false }]);
-    // Not each time.
-    await interval('other');
-    await interval();
-    expect(covered).toEqual([]);
-    refused = true;
-    await interval('k');
-    refused = false;
-    now += 1_000;
-    each.count(EU, 'k', 'p', 'a', 1n, 'reads', 1, false);
-    await each.close();
-    expect(covered).toEqual([{ keyspace: 'k', from: 5_000, until: 6_000, ended: true }]);
-  });
-
-  it('that are still waiting are not told of as written', async () => {
-    const { each, covered } = recorder({ write: () => Promise.reject(new MongoNetworkError('no catalog')) });
-    each.count(EU, 'k', 'p', 'a', 1n, 'reads', 1, false);
-    await each.flush();
-    await each.close();
-    expect(covered).toEqual([]);
   });
 
   it('cost nothing where none are wanted', async () => {

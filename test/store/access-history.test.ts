@@ -20,7 +20,6 @@ const recorder = (now: () => number) =>
     now,
     random: Math.random,
     write: (records) => catalog.access.append(records),
-    cover: (spans) => catalog.accessCoverage.extend('router', spans),
     onProblem: (problem, error) => {
       throw new Error(problem, { cause: error });
     },

@@ -129,22 +129,21 @@ it('what is asked for of one partition has as much history as of all', async () 
   expect((await loadHistory(catalog, 'shop.unknown', {}, grid, never)).series.size).toBe(0);
 });
 
-it('windows in which nobody counted are unknown, and no forecast is scored by them', async () => {
-  const own = 'shop.gaps';
+it('windows between logs are unknown where nobody else has counted, and no forecast is scored by them', async () => {
+  const own = 'shop.logs';
   const at = (hours: number) => END - hours * HOUR;
-  const counted = [12, 11, 10, 7, 6, 4].map((ago) => ({ ...record('p0', at(ago), 5), keyspace: own }));
-  await catalog.access.append(counted);
+  const count = (...ago: number[]) =>
+    catalog.access.append(ago.map((each) => ({ ...record('p0', at(each), 5), keyspace: own })));
+  await count(12, 11, 10, 7, 6, 4);
   const grid = { start: at(24), end: END, windowMs: HOUR, horizon: 1 };
   const requests = async () => [
     ...(await loadHistory(catalog, own, {}, grid, never)).series.get('p0')!.get('eu')!.requests,
   ];
-  // Nobody has kept when accesses were counted.
   expect(await requests()).toEqual([5, 5, 5, 0, 0, 5, 5, 0, 5, 0, 0, 0]);
-  const span = (from: number, until: number) => ({ keyspace: own, from: at(from), until: at(until), ended: true });
-  await catalog.accessCoverage.extend('one', [span(11, 9.5)]);
-  await catalog.accessCoverage.extend('another', [span(7, 2)]);
-  await catalog.accessCoverage.extend('another', [span(7, 1.5), { ...span(20, 0), keyspace: 'shop.other' }]);
-  // Of a window that was counted in part, what there is counts.
+  const logs = clients[0]!.db('drover').collection('ingestions');
+  const log = (from: number, to: number) => ({ keyspace: own, from: new Date(at(from)), to: new Date(at(to)) });
+  await logs.insertMany([log(12, 9.5), log(6.7, 1.5), { keyspace: own }]);
+  // Of a window that a log begins or ends in, what there is counts.
   expect(await requests()).toEqual([5, 5, 5, NaN, NaN, 5, 5, 0, 5, 0, 0, NaN]);
 
   await catalog.forecasts.insert([{ ...forecastOf('p0', 2), keyspace: own, _id: 'gaps' }], HOUR);
@@ -156,25 +155,9 @@ it('windows in which nobody counted are unknown, and no forecast is scored by th
     { sum: 10, count: 1 },
     { sum: 0, count: 0 },
   ]);
-  // A router that has not said goodbye, and has written lately, goes on counting.
-  await catalog.accessCoverage.extend('third', [{ ...span(2, 1.9), ended: false }]);
-  expect((await requests()).at(-1)).toBe(0);
-});
-
-it('between logs that were ingested nothing is known', async () => {
-  const own = 'shop.logs';
-  const at = (hours: number) => END - hours * HOUR;
-  await catalog.access.append([8, 3].map((ago) => ({ ...record('p0', at(ago), 5), keyspace: own })));
-  const logs = clients[0]!.db('drover').collection('ingestions');
-  await logs.insertMany([
-    { keyspace: own, from: new Date(at(8)), to: new Date(at(6)) },
-    { keyspace: own, from: new Date(at(3)), to: new Date(at(2) - 1) },
-    { keyspace: own },
-  ]);
-  expect(await catalog.accessCoverage.gaps(own, at(24), END)).toEqual([
-    { from: at(6), until: at(3) },
-    { from: at(2) - 1, until: END },
-  ]);
+  // Routers count by now, and have before.
+  await catalog.access.append([8, 1].map((ago) => ({ ...record('p1', at(ago), 1), keyspace: own })));
+  expect(await requests()).toEqual([5, 5, 5, 0, 0, 5, 5, 0, 5, 0, 0, 0]);
 });
 
 it('a plan of few partitions reads the load of all, and the clients of these alone', async () => {
