@@ -138,15 +138,11 @@ export function parseLatency(value: unknown, unit: LatencyUnit): number | undefi
   return number * LATENCY_UNITS[unit];
 }
 
-/**
- * @returns undefined where the line tells none
- * @throws BadLine
- */
+/** @returns undefined where the line tells none, or something else of that name: it is an access all the same */
 export function parseBytes(value: unknown): number | undefined {
   if (value === undefined || value === null || value === '' || value === '-') return undefined;
   const number = typeof value === 'number' ? value : typeof value === 'string' ? Number(value) : NaN;
-  if (Number.isFinite(number) && number >= 0) return number;
-  throw new BadLine('its size is not a number of bytes, 0 or more', value);
+  return number >= 0 && number <= Number.MAX_SAFE_INTEGER ? number : undefined;
 }
 
 const LONGEST_QUOTE = 40;

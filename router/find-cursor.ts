@@ -202,7 +202,10 @@ const isPositional = (projection: FindOptions['projection']): boolean =>
 
 /** Servers look for the element by filters without expressions only: which documents are meant is found out before. */
 async function matching(filter: Document, piece: OpenPiece, options: FindOptions): Promise<Document> {
-  const ids = { ...options, ...AS_STORED, projection: { _id: 1 }, raw: false, promoteValues: true };
+  const { skip = 0, limit = 0 } = options;
+  // What is left out is left out of what is found by them.
+  const all = { skip: 0, limit: limit === 0 ? 0 : skip + Math.abs(limit) };
+  const ids = { ...options, ...all, ...AS_STORED, projection: { _id: 1 }, raw: false, promoteValues: true };
   const found = await piece.collection.find(within(filter, piece), ids).toArray();
   return { $and: [{ _id: { $in: found.map(({ _id }) => _id) } }, filter] };
 }

@@ -28,6 +28,8 @@ export interface CopyProgress {
 const BATCH_BYTES = 3 * 1024 * 1024;
 /** As many may be deleted before a later attempt has nowhere to go on. */
 const POSITIONS = 5;
+/** About so far they are apart, as batches may be small. */
+const POSITIONS_APART = BATCH_BYTES;
 
 /**
  * Copies every document of the source that was there when its turn came, in natural order, or in that of tokens where the
@@ -113,9 +115,9 @@ function tokenOrder(db: Db, collection: string, part: Part, settings: Settings, 
 }
 
 class Backfill {
-  private copied: CopiedBatches;
+  private copied: CopiedBatches & { readonly sinceOlder: number };
   /** Ends of the batches under way, and of those that were copied before an earlier one. */
-  private readonly ends = new Map<number, CopyPlace>();
+  private readonly ends = new Map<number, { readonly place: CopyPlace; readonly bytes: number }>();
   private readonly done = new Set<number>();
 
   constructor(
@@ -124,7 +126,7 @@ class Backfill {
     { positions }: Copied,
     public progress: CopyProgress,
   ) {
-    this.copied = { batches: 0, positions };
+    this.copied = { batches: 0, positions, sinceOlder: Infinity };
   }
 
   async run(lanes: readonly CopyLane[]): Promise<void> {
@@ -140,7 +142,7 @@ class Backfill {
       const { documents, bytes } = batch;
       signal.throwIfAborted();
       await throttle.take(bytes, signal);
-      this.ends.set(number, this.order.placeBehind(batch));
+      this.ends.set(number, { place: this.order.placeBehind(batch), bytes });
       const inserted = await lane.insert(documents, this.copied, this.reached(number));
       this.done.add(number);
       this.copied = this.reached();
@@ -162,12 +164,17 @@ class Backfill {
   }
 
   /** What has been copied without a gap, with the batch `also`. */
-  private reached(also?: number): CopiedBatches {
-    let { batches, positions } = this.copied;
+  private reached(also?: number): Backfill['copied'] {
+    let { batches, positions, sinceOlder } = this.copied;
     for (; this.done.has(batches) || batches === also; batches++) {
-      positions = [this.ends.get(batches)!, ...positions].slice(0, POSITIONS);
+      const { place, bytes } = this.ends.get(batches)!;
+      sinceOlder += bytes;
+      // The newest one moves on until it is far enough from the one before it.
+      const isApart = sinceOlder > POSITIONS_APART;
+      if (isApart) sinceOlder = bytes;
+      positions = [place, ...(isApart ? positions : positions.slice(1))].slice(0, POSITIONS);
     }
-    return { batches, positions };
+    return { batches, positions, sinceOlder };
   }
 }
 

@@ -13,6 +13,7 @@ export interface CollectionSize {
 /** Requests for sizes that are under way on one node at a time. */
 const CONCURRENCY = 8;
 /** A server is given up that has not answered by then, though it should have refused before. */
+const MOST_SILENT = 4;
 const [REFUSED_MS, SILENT_MS] = [2_500, 3_000] as const;
 
 /** A few numbers from the collection's metadata: cheap, whatever its size; after a crash of the node they may be off. */
@@ -57,18 +58,20 @@ export interface CollectionSizes {
   readonly failure?: unknown;
 }
 
-/** Sizes of collections of a node. One that can't be told is no reason for not asking about the others; a node that is silent is. */
+/** Sizes of collections of a node. One that can't be told is no reason for not asking about the others; a node that goes on being silent is. */
 export async function collectionSizes({ node, db, names, signal }: SizesRequest): Promise<CollectionSizes> {
   const sizes = new Map<string, CollectionSize>();
   const waiting = [...names];
   let failure: unknown;
+  let silent = 0;
   const work = async () => {
     for (let name = waiting.pop(); name !== undefined && signal?.aborted !== true; name = waiting.pop()) {
       try {
         sizes.set(name, await inTime(node, collectionSize(db.collection(name)), SILENT_MS));
       } catch (error) {
         failure ??= error;
-        if (!(error instanceof MongoServerError)) waiting.length = 0;
+        if (!(error instanceof MongoServerError)) silent += 1;
+        if (silent >= MOST_SILENT) waiting.length = 0;
       }
     }
   };

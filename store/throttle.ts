@@ -4,9 +4,12 @@ export const BYTES_PER_MEGABYTE = 1_000_000;
 
 /** However busy the nodes are: a move has to end some time. Bytes per second. */
 const LEAST = 500_000;
-/** What a limit lets through in this time passes at once: the less that is, the less others wait for it. Milliseconds, */
+/** What a limit lets through in so many milliseconds passes at once: the less that is, the less others wait for it. */
 const AT_ONCE_MS = 40;
-/** and bytes: each time costs something. */
+/** Where the limit is not reached with that, as the nodes are far away, it becomes more, and less again when it is. */
+const MORE_AT_ONCE = 1.5;
+const LESS_AT_ONCE = 0.98;
+/** Bytes: each time costs something. */
 const LEAST_AT_ONCE = 65_536;
 const SLOWER = 0.6;
 const FASTER = 1.2;
@@ -18,6 +21,7 @@ const FASTER = 1.2;
 export class Throttle {
   private readonly most: number;
   private readyAt = 0;
+  private atOnceMs = AT_ONCE_MS;
   private allowed: number;
   private passed = 0;
   private countedSince: number;
@@ -40,7 +44,11 @@ export class Throttle {
 
   /** Of `most` bytes, as many as should be sent together. */
   atOnce(most: number): number {
-    return Math.min(most, Math.max(LEAST_AT_ONCE, (this.allowed * AT_ONCE_MS) / 1000));
+    return Math.min(most, this.unbounded());
+  }
+
+  private unbounded(): number {
+    return Math.max(LEAST_AT_ONCE, (this.allowed * this.atOnceMs) / 1000);
   }
 
   /** Waits until `bytes` more may pass. @throws the reason of `signal`, as soon as it has one */
@@ -49,8 +57,15 @@ export class Throttle {
     if (this.allowed === Infinity) return;
     const now = this.now();
     const start = Math.max(now, this.readyAt);
+    if (this.readyAt > 0) this.adjust(now > this.readyAt, bytes);
     this.readyAt = start + (bytes * 1000) / this.allowed;
     if (start > now) await this.sleep(start - now, signal);
+  }
+
+  /** Only where more at once was not the other's choice. */
+  private adjust(isLate: boolean, bytes: number): void {
+    if (!isLate) this.atOnceMs = Math.max(AT_ONCE_MS, this.atOnceMs * LESS_AT_ONCE);
+    else if (bytes >= this.unbounded() / 2) this.atOnceMs *= MORE_AT_ONCE;
   }
 
   /** Clearly below what has passed a second since the last adjustment. */

@@ -188,7 +188,7 @@ describe('a plan', () => {
       const grouped = await orders.aggregate([{ $group: { _id: '$n' } }]).explain(verbosity);
       expect(Object.keys(grouped['shards'] as Document).length).toBeGreaterThan(1);
     }
-    const element = { projection: { 'tags.$': 1 } };
+    const element = { projection: { 'tags.$': 1 }, sort: { _id: 1 }, limit: 50 } as const;
     const [routed, direct] = await Promise.all(
       [orders, cluster.plain()].map((on) => on.find({ 'tags.t': 9 }, element).explain('executionStats')),
     );

@@ -47,7 +47,7 @@ describe('what a line says', () => {
       undefined,
       undefined,
     ]);
-    for (const size of ['1.2kB', -1, {}, NaN]) expect(() => parseBytes(size)).toThrow(/number of bytes/);
+    for (const size of ['1.2kB', -1, {}, NaN, 1e308]) expect(parseBytes(size)).toBeUndefined();
   });
 });
 

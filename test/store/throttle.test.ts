@@ -41,6 +41,29 @@ describe('a throttle', () => {
     expect(new Throttle(1_000).atOnce(10_000)).toBe(10_000);
   });
 
+  it('lets through more at once where its limit is not reached otherwise, and less again when it is', async () => {
+    const time = fakeTime();
+    const throttle = new Throttle(10_000_000, time.now, time.sleep);
+    // Each piece takes as long as the way to a far node and back.
+    const rateAt = async (roundTripMs: number) => {
+      const [startedAt, pieces] = [time.now(), 300];
+      let bytes = 0;
+      for (let i = 0; i < pieces; i++) {
+        const piece = throttle.atOnce(3_000_000);
+        await throttle.take(piece);
+        time.pass(roundTripMs);
+        bytes += piece;
+      }
+      return (bytes * 1_000) / (time.now() - startedAt);
+    };
+    expect(await rateAt(10)).toBeGreaterThan(9_500_000);
+    expect(throttle.atOnce(3_000_000)).toBe(400_000);
+    expect(await rateAt(150)).toBeGreaterThan(9_000_000);
+    expect(throttle.atOnce(3_000_000)).toBeGreaterThan(1_400_000);
+    expect(await rateAt(10)).toBeGreaterThan(9_500_000);
+    expect(throttle.atOnce(3_000_000)).toBe(400_000);
+  });
+
   it('does not make up later for time in which nothing was to be sent', async () => {
     const time = fakeTime();
     const throttle = new Throttle(1_000, time.now, time.sleep);
