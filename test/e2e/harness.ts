@@ -6,6 +6,7 @@ import { openControl } from '../../client/context.js';
 import { createKeyspace } from '../../client/keyspaces.js';
 import { registerNodes } from '../../client/nodes.js';
 import { loadConfiguration } from '../../config/index.js';
+import { DroverError } from '../../domain/errors.js';
 import type { HandoverState, Partition } from '../../domain/partition.js';
 import type { LedgerReport } from '../../examples/ledger.js';
 import { Ledger } from '../../examples/ledger.js';
@@ -225,14 +226,22 @@ export class Writers {
   }
 }
 
-/** Waits for something to become true, looking every few milliseconds. */
+/** Waits for something to become true, looking every few milliseconds. A worker that has too much to do to answer may yet do so. */
 export async function until(
   what: string,
   fulfilled: () => Promise<boolean> | boolean,
   timeoutMs = 30_000,
 ): Promise<void> {
   const deadline = performance.now() + timeoutMs;
-  while (!(await fulfilled())) {
+  const isFulfilled = async () => {
+    try {
+      return await fulfilled();
+    } catch (error) {
+      if (error instanceof DroverError && error.code === 'TimedOut') return false;
+      throw error;
+    }
+  };
+  while (!(await isFulfilled())) {
     if (performance.now() > deadline) throw new Error(`${what}: not within ${timeoutMs} ms`);
     await new Promise((resolve) => setTimeout(resolve, 5));
   }

@@ -125,10 +125,12 @@ describe('requests that are over', () => {
     for (const driver of drivers) expect(idleSessions(driver)).toBeLessThanOrEqual(40);
     const keyspace = await router.keyspaces.get(`shop.${cluster.name}`);
     for (const { route } of router.routesOf(keyspace, 'all')) {
-      const { used } = route as unknown as {
-        used: Record<string, { readonly size: number }> & { readonly reads: { readonly reads: Set<unknown> } };
+      const { kept } = route as unknown as {
+        kept: {
+          usage: Record<string, { readonly size: number }> & { readonly reads: { readonly reads: Set<unknown> } };
+        };
       };
-      const { collections, reads, ...others } = used;
+      const { collections, reads, ...others } = kept.usage;
       expect(Object.values(others).map(({ size }) => size)).toEqual([0, 0, 0]);
       expect(reads.reads.size).toBe(0);
       expect(collections!.size).toBeLessThan(3);
