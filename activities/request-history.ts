@@ -1,5 +1,5 @@
-import type { Span } from '../domain/access-coverage.js';
-import { uncovered } from '../domain/access-coverage.js';
+import type { Span } from '../domain/span.js';
+import { uncovered } from '../domain/span.js';
 import { regionalSeries } from '../domain/series.js';
 import type { Catalog } from '../store/catalog/catalog.js';
 import type { PartitionRange } from '../store/catalog/partition-range.js';

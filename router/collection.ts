@@ -92,9 +92,9 @@ export class DroverCollection<TSchema extends Document = Document> extends Colle
     const keyspace = await this.keyspace();
     const changes = update as UpdateFilter<Document>;
     checkUpdateKeepsKey(changes, keyspace.field);
-    const collated = isCollated(options?.collation);
+    const collated = isCollated(options.collation);
     const wanted: Wanted =
-      options?.upsert === true
+      options.upsert === true
         ? [tokenOfUpsert('updateMany', filter, keyspace.field, collated)]
         : this.wanted(keyspace, filter, options);
     return this.observedWrite({ kind: 'update', filter, update, options }, () =>

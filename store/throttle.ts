@@ -44,10 +44,10 @@ export class Throttle {
 
   /** Of `most` bytes, as many as should be sent together. */
   atOnce(most: number): number {
-    return Math.min(most, this.unbounded());
+    return Math.min(most, this.wanted());
   }
 
-  private unbounded(): number {
+  private wanted(): number {
     return Math.max(LEAST_AT_ONCE, (this.allowed * this.atOnceMs) / 1000);
   }
 
@@ -62,10 +62,10 @@ export class Throttle {
     if (start > now) await this.sleep(start - now, signal);
   }
 
-  /** Only where more at once was not the other's choice. */
+  /** A piece that is much smaller than it might be, such as the last one, is late for another reason. */
   private adjust(isLate: boolean, bytes: number): void {
     if (!isLate) this.atOnceMs = Math.max(AT_ONCE_MS, this.atOnceMs * LESS_AT_ONCE);
-    else if (bytes >= this.unbounded() / 2) this.atOnceMs *= MORE_AT_ONCE;
+    else if (bytes >= this.wanted() / 2) this.atOnceMs *= MORE_AT_ONCE;
   }
 
   /** Clearly below what has passed a second since the last adjustment. */

@@ -1,5 +1,5 @@
 import type { Collection } from 'mongodb';
-import type { Span } from '../../domain/access-coverage.js';
+import type { Span } from '../../domain/span.js';
 import type { Mark } from '../ingest/fingerprint.js';
 import { FIRST_MARK } from '../ingest/fingerprint.js';
 import { hasCode } from '../server-errors.js';

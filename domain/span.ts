@@ -1,12 +1,11 @@
-/** Milliseconds since the epoch. */
+/** A stretch of time `[from, until)`, milliseconds since the epoch. */
 export interface Span {
   readonly from: number;
   readonly until: number;
 }
 
 /**
- * Stretches of `[from, until)` that no span covers, in their order. What lies before all spans is none of them: accesses were counted
- * before it was kept when.
+ * Stretches of `[from, until)` that no span covers, in their order. What lies before all spans is none of them.
  *
  * @param spans in any order; they may overlap
  */

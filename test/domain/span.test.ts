@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { expect, it } from 'vitest';
-import { uncovered } from '../../domain/access-coverage.js';
+import { uncovered } from '../../domain/span.js';
 
 it('names what lies between and after spans, in parts', () => {
   const spans = [
