@@ -1,4 +1,5 @@
 import { pMapIterable } from 'p-map';
+import { messageOf } from '../domain/errors.js';
 import { choiceKeptForMs, choiceOfSeriesKeptForMs, errorsSince } from '../domain/choice-renewal.js';
 import { grouped } from '../domain/grouped.js';
 import type { ErrorsByModel } from '../domain/model-choice.js';
@@ -114,7 +115,7 @@ export async function* forecastSeriesOf(
       return await forecastInThread(series, AbortSignal.any([signal, AbortSignal.timeout(MOST_OF_A_SERIES_MS)]));
     } catch (error) {
       signal.throwIfAborted();
-      return { kind: 'failed', message: error instanceof Error ? error.message : String(error) };
+      return { kind: 'failed', message: messageOf(error) };
     }
   }
 

@@ -1,4 +1,5 @@
 import pMap from 'p-map';
+import { messageOf } from '../domain/errors.js';
 import { grouped } from '../domain/grouped.js';
 import type { NodeName, Partition } from '../domain/partition.js';
 import { isSharedOn } from '../domain/partition.js';
@@ -180,5 +181,3 @@ async function countEntity(
 
 const entitiesOf = (entities: readonly EntityDocuments[] | undefined): Pick<SizeReading, 'entities'> =>
   entities === undefined ? {} : { entities };
-
-const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));

@@ -2,7 +2,7 @@ import { WorkflowExecutionAlreadyStartedError } from '@temporalio/client';
 import { nanoid } from 'nanoid';
 import { removeGates, restoreFences, restoreLostFences, shutOut, takeOver } from '../domain/boundary-step.js';
 import { retire } from '../domain/ending.js';
-import { DroverError } from '../domain/errors.js';
+import { DroverError, messageOf } from '../domain/errors.js';
 import type { Partition } from '../domain/partition.js';
 import { collectionOn, nodesOf } from '../domain/partition.js';
 import type { Step, World } from '../domain/step.js';
@@ -72,7 +72,7 @@ export function createRepairActivities(dependencies: Dependencies) {
             await work();
             report.repaired.push(what);
           } catch (error) {
-            report.failed.push(`${what}: ${error instanceof Error ? error.message : String(error)}`);
+            report.failed.push(`${what}: ${messageOf(error)}`);
           }
         };
         for (const partition of await findStandstills(catalog)) {
@@ -96,7 +96,7 @@ export function createRepairActivities(dependencies: Dependencies) {
               await attempt(describe(leftover), () => clear(dependencies, leftover));
             }
           } catch (error) {
-            report.failed.push(`node "${node}": ${error instanceof Error ? error.message : String(error)}`);
+            report.failed.push(`node "${node}": ${messageOf(error)}`);
           }
         }
         return report;

@@ -1,6 +1,6 @@
 import type { ScheduleHandle } from '@temporalio/client';
 import { ScheduleNotFoundError } from '@temporalio/client';
-import { DroverError } from '../domain/errors.js';
+import { DroverError, messageOf } from '../domain/errors.js';
 import type { MigrationDocument } from '../store/catalog/migrations.js';
 import { FORECAST_SCHEDULE_ID } from '../workflows/messages.js';
 import type { ControlContext } from './context.js';
@@ -158,7 +158,7 @@ async function whileStopped<T>(work: () => Promise<T>): Promise<T> {
   } catch (error) {
     throw new DroverError(
       'Unavailable',
-      `nothing new begins from now on, but running moves could not be paused and may go on: ${error instanceof Error ? error.message : String(error)}`,
+      `nothing new begins from now on, but running moves could not be paused and may go on: ${messageOf(error)}`,
     );
   }
 }

@@ -1,7 +1,7 @@
 import type { Client } from '@temporalio/client';
 import type { Clock, Configuration } from '../config/index.js';
 import { accessBucketMs, createClock, loadConfiguration, temporalConnectionOptions } from '../config/index.js';
-import { DroverError } from '../domain/errors.js';
+import { DroverError, messageOf } from '../domain/errors.js';
 import { Catalog } from '../store/catalog/catalog.js';
 import { NodePool } from '../store/node-pool.js';
 
@@ -58,7 +58,7 @@ async function connectTemporal(configuration: Configuration): Promise<Client> {
   try {
     return new Client({ connection: await Connection.connect(temporalConnectionOptions(configuration)), namespace });
   } catch (error) {
-    const reason = error instanceof Error ? error.message : String(error);
+    const reason = messageOf(error);
     throw new DroverError('Unavailable', `Temporal at ${address} can't be reached: ${reason}`);
   }
 }

@@ -1,5 +1,5 @@
 import type { Configuration } from '../config/index.js';
-import { DroverError } from '../domain/errors.js';
+import { DroverError, messageOf } from '../domain/errors.js';
 import type { LeftOut } from '../store/copy-conflict.js';
 import type { Leftover } from '../store/leftover.js';
 import { findLeftovers, findStandstills } from '../store/leftovers.js';
@@ -34,7 +34,7 @@ export async function examine(configuration: Configuration): Promise<Examination
       if (typeof found === 'string') checks.push({ subject, ok: true, finding: found });
       else checks.push(...found);
     } catch (error) {
-      checks.push({ subject, ok: false, finding: error instanceof Error ? error.message : String(error) });
+      checks.push({ subject, ok: false, finding: messageOf(error) });
     }
   };
   let control: ControlContext | undefined;

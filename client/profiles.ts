@@ -1,3 +1,4 @@
+import { messageOf } from '../domain/errors.js';
 import type { Partition } from '../domain/partition.js';
 import { collectionOn, nodesOf } from '../domain/partition.js';
 import type { ProfilerSettings, QueryStatistics } from '../store/profile.js';
@@ -30,7 +31,7 @@ export async function readProfiles(
       readProfileOf(context, keyspace, partitions, node).catch((error: unknown) => ({
         ...NOTHING,
         node,
-        reason: error instanceof Error ? error.message : String(error),
+        reason: messageOf(error),
       })),
     ),
   );

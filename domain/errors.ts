@@ -50,3 +50,6 @@ export class DroverError extends Error {
 export const NON_RETRYABLE: readonly ErrorCode[] = (Object.keys(ErrorCode) as ErrorCode[]).filter(
   (code) => !ErrorCode[code].retryable,
 );
+
+/** What is said of whatever was thrown. */
+export const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));

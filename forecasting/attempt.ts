@@ -1,3 +1,4 @@
+import { messageOf } from '../domain/errors.js';
 import type { ForecastModel, ForecastRequest, Series } from './model.js';
 
 export type Attempt =
@@ -13,7 +14,7 @@ export function attemptForecast(model: ForecastModel, series: Series, request: F
   try {
     values = model.forecast(series, request);
   } catch (error) {
-    return { kind: 'failed', message: error instanceof Error ? error.message : String(error) };
+    return { kind: 'failed', message: messageOf(error) };
   }
   if (values.length !== request.horizon) {
     return { kind: 'failed', message: `${values.length} steps instead of ${request.horizon}` };

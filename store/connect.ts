@@ -1,6 +1,6 @@
 import type { MongoClientOptions } from 'mongodb';
 import { MongoClient } from 'mongodb';
-import { DroverError } from '../domain/errors.js';
+import { DroverError, messageOf } from '../domain/errors.js';
 
 /**
  * Connects to a MongoDB deployment with what Drover relies on: majority writes and reads from the primary.
@@ -30,7 +30,7 @@ export async function connect(uri: string, what: string, options: MongoClientOpt
     return client;
   } catch (error) {
     await client.close();
-    const reason = error instanceof Error ? error.message : String(error);
+    const reason = messageOf(error);
     throw new DroverError('Unavailable', `${what} can't be reached: ${reason}`);
   }
 }

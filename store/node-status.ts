@@ -1,5 +1,6 @@
 import { performance } from 'node:perf_hooks';
 import type { Document, MongoClient, RunCommandOptions } from 'mongodb';
+import { messageOf } from '../domain/errors.js';
 import { definedOf } from '../domain/defined.js';
 import type { NodeProbe } from './catalog/nodes.js';
 import { changeLogReach } from './change-window.js';
@@ -22,8 +23,7 @@ const [PRIMARY, SECONDARY] = [1, 2] as const;
 const unreachable = (reason: string): NodeProbe => ({ at: new Date(), reachable: false, reason });
 
 /** The finding about a node that could not be connected to or did not answer; errors of the driver hold no secret. */
-const unreachableBecause = (error: unknown): NodeProbe =>
-  unreachable(error instanceof Error ? error.message : String(error));
+const unreachableBecause = (error: unknown): NodeProbe => unreachable(messageOf(error));
 
 /**
  * Asks a node how it is, in bounded time: one that can't be connected to, or does not answer, is a finding, not an error, and keeps

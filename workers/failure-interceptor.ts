@@ -1,6 +1,6 @@
 import { ApplicationFailure, CancelledFailure } from '@temporalio/common';
 import type { ActivityExecuteInput, ActivityInboundCallsInterceptor, Next } from '@temporalio/worker';
-import { DroverError } from '../domain/errors.js';
+import { DroverError, messageOf } from '../domain/errors.js';
 
 /**
  * The one place where errors leave activities: what goes into a workflow's history carries the registry's code as its
@@ -24,7 +24,7 @@ export class FailureInterceptor implements ActivityInboundCallsInterceptor {
   }
 
   private failure(error: unknown): ApplicationFailure {
-    const message = this.redact(error instanceof Error ? error.message : String(error));
+    const message = this.redact(messageOf(error));
     if (error instanceof DroverError) {
       return ApplicationFailure.create({ message, type: error.code, nonRetryable: !error.retryable });
     }

@@ -1,4 +1,5 @@
 import { ActivityFailure, ApplicationFailure } from '@temporalio/workflow';
+import { messageOf } from '../domain/errors.js';
 
 function innermostOf(error: unknown): unknown {
   return error instanceof ActivityFailure && error.cause !== undefined ? innermostOf(error.cause) : error;
@@ -14,5 +15,5 @@ export function isRefusal(error: unknown): boolean {
 export function describeFailure(error: unknown): string {
   const innermost = innermostOf(error);
   if (innermost instanceof ApplicationFailure) return `${innermost.type ?? 'failure'}: ${innermost.message}`;
-  return innermost instanceof Error ? innermost.message : String(innermost);
+  return messageOf(innermost);
 }

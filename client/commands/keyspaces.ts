@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import type { Command } from 'commander';
 import type { Document } from 'mongodb';
-import { DroverError } from '../../domain/errors.js';
+import { DroverError, messageOf } from '../../domain/errors.js';
 import type { AdoptionPlan } from '../adoption.js';
 import type { KeyspaceDetails } from '../keyspaces.js';
 import type { ReleasePlan } from '../release.js';
@@ -186,7 +186,7 @@ async function readDocument(what: string, file: string): Promise<Document> {
     if (typeof parsed === 'object' && parsed !== null && !Array.isArray(parsed)) return parsed;
     throw new Error('it is not a JSON object');
   } catch (error) {
-    const reason = error instanceof Error ? error.message : String(error);
+    const reason = messageOf(error);
     throw new DroverError('InvalidRequest', `the ${what} in ${file} can't be read: ${reason}`);
   }
 }

@@ -1,3 +1,4 @@
+import { messageOf } from '../../domain/errors.js';
 import type { DroverClient, DroverCollection } from '../../router/index.js';
 import { Ledger } from '../ledger.js';
 import type { Flight } from './flights.js';
@@ -152,7 +153,7 @@ export class Replay {
   }
 
   private failed(error: unknown): void {
-    this.failures.push(error instanceof Error ? error.message : String(error));
+    this.failures.push(messageOf(error));
   }
 }
 
