@@ -18,8 +18,7 @@ export async function moveTheLoad(the: Scene, moved: string): Promise<string> {
   for (const partition of await catalog.partitions.list(the.keyspace)) {
     const home = regionOf(partition.name === moved ? target : partition.route.source);
     for (let time = end - DAYS * 24 * HOUR_MS; time < end; time += HOUR_MS) {
-      const hour = (time / HOUR_MS) % 24;
-      const requests = 100 + Math.round(50 * Math.sin((2 * Math.PI * hour) / 24));
+      const requests = 100 + Math.round(50 * Math.sin((2 * Math.PI * (time - end)) / (24 * HOUR_MS)));
       for (const { region } of nodes) {
         const count = region === home ? requests : 2;
         records.push({
