@@ -130,7 +130,7 @@ class Backfill {
   }
 
   async run(lanes: readonly CopyLane[]): Promise<void> {
-    const batches = numbered(readAhead(this.order.batches));
+    const batches = numbered(readAhead(this.order.batches, this.options.throttle));
     const lanesEnd = await Promise.allSettled(lanes.map((lane) => this.copy(batches, lane)));
     for (const end of lanesEnd) if (end.status === 'rejected') throw end.reason;
   }
@@ -143,7 +143,7 @@ class Backfill {
       signal.throwIfAborted();
       await throttle.take(bytes, signal);
       this.ends.set(number, { place: this.order.placeBehind(batch), bytes });
-      const inserted = await lane.insert(documents, this.copied, this.reached(number));
+      const inserted = await throttle.alone(() => lane.insert(documents, this.copied, this.reached(number)));
       this.done.add(number);
       this.copied = this.reached();
       for (const ended of this.done) if (ended < this.copied.batches) this.forget(ended);

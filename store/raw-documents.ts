@@ -8,6 +8,7 @@ import { filterOf, isIn, rangeOf } from './part.js';
 import type { RawValue } from './raw-bson.js';
 import { compose, decode, exactly, hasZeroTimestamp, idOf, withId } from './raw-bson.js';
 import { storageStats } from './storage-stats.js';
+import type { Throttle } from './throttle.js';
 
 /**
  * Documents as the bytes that a server sent: nothing is decoded, so nothing can change on the way (a field name twice,
@@ -139,14 +140,17 @@ async function* replies(
   }
 }
 
-/** Asks for the next reply before the one that it gives is worked off. */
-export async function* readAhead(order: AsyncGenerator<RawBatch>): AsyncGenerator<RawBatch> {
-  let next = order.next();
+/**
+ * Asks for the next reply before the one that it gives is worked off. Where others are to be let pass it is not asked for
+ * while anything else is under way.
+ */
+export async function* readAhead(order: AsyncGenerator<RawBatch>, throttle: Throttle): AsyncGenerator<RawBatch> {
+  let next = throttle.alone(() => order.next());
   try {
     for (;;) {
       const { done, value } = await next;
       if (done === true) return;
-      next = order.next();
+      next = throttle.alone(() => order.next());
       // Whoever asks for it gets the error.
       next.catch(() => undefined);
       yield value;

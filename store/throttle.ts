@@ -5,12 +5,14 @@ export const BYTES_PER_MEGABYTE = 1_000_000;
 /** However busy the nodes are: a move has to end some time. Bytes per second. */
 const LEAST = 500_000;
 /** What a limit lets through in so many milliseconds passes at once: the less that is, the less others wait for it. */
-const AT_ONCE_MS = 40;
+const AT_ONCE_MS = 20;
 /** Where the limit is not reached with that, as the nodes are far away, it becomes more, and less again when it is. */
 const MORE_AT_ONCE = 1.5;
 const LESS_AT_ONCE = 0.98;
+/** Up to this one thing is done after the other; beyond, ways are so long that the limit is reached only with several under way. */
+const ALONE_UP_TO_MS = 80;
 /** Bytes: each time costs something. */
-const LEAST_AT_ONCE = 65_536;
+const LEAST_AT_ONCE = 1_024;
 const SLOWER = 0.6;
 const FASTER = 1.2;
 
@@ -21,6 +23,7 @@ const FASTER = 1.2;
 export class Throttle {
   private readonly most: number;
   private readyAt = 0;
+  private last: Promise<unknown> = Promise.resolve();
   private atOnceMs = AT_ONCE_MS;
   private allowed: number;
   private passed = 0;
@@ -60,6 +63,17 @@ export class Throttle {
     if (this.readyAt > 0) this.adjust(now > this.readyAt, bytes);
     this.readyAt = start + (bytes * 1000) / this.allowed;
     if (start > now) await this.sleep(start - now, signal);
+  }
+
+  /**
+   * Where there is a limit, one thing after the other: whoever else wants something of the nodes is not kept waiting by a read and a
+   * write at the same time.
+   */
+  alone<T>(work: () => Promise<T>): Promise<T> {
+    if (this.allowed === Infinity || this.atOnceMs > ALONE_UP_TO_MS) return work();
+    const done = this.last.then(work);
+    this.last = done.catch(() => undefined);
+    return done;
   }
 
   /** A piece that is much smaller than it might be, such as the last one, is late for another reason. */

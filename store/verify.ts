@@ -156,7 +156,7 @@ class Verification {
               after?.tokens === undefined ? reading : { ...reading, from: after.tokens[side] },
             )
           : inIdOrder(db, collection, reading, after?.ids?.[side], part);
-    return { batches: readAhead(batches), member, documents: 0, last: undefined, ended: false };
+    return { batches: readAhead(batches, this.options.throttle), member, documents: 0, last: undefined, ended: false };
   }
 
   /** @returns false when one side is too far ahead of the other one */

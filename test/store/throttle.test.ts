@@ -15,6 +15,21 @@ function fakeTime() {
   };
 }
 
+/** Of three things, of which the second one fails. */
+async function mostAtOnce(throttle: Throttle): Promise<number> {
+  let [underWay, most] = [0, 0];
+  const work = async (result: number) => {
+    most = Math.max(most, (underWay += 1));
+    await new Promise(setImmediate);
+    underWay -= 1;
+    if (result === 2) throw new Error('it fails');
+    return result;
+  };
+  const results = await Promise.allSettled([1, 2, 3].map((result) => throttle.alone(() => work(result))));
+  expect(results).toMatchObject([{ value: 1 }, { reason: { message: 'it fails' } }, { value: 3 }]);
+  return most;
+}
+
 describe('a throttle', () => {
   it('keeps its rate over any sequence of batches, and wastes none of it', async () => {
     await fc.assert(
@@ -35,10 +50,10 @@ describe('a throttle', () => {
 
   it('lets through the less at once the slower it is, so that others wait for less', () => {
     expect(new Throttle(0).atOnce(3_000_000)).toBe(3_000_000);
-    expect(new Throttle(100_000_000).atOnce(3_000_000)).toBe(3_000_000);
-    expect(new Throttle(10_000_000).atOnce(3_000_000)).toBe(400_000);
-    expect(new Throttle(1_000).atOnce(3_000_000)).toBe(65_536);
-    expect(new Throttle(1_000).atOnce(10_000)).toBe(10_000);
+    expect(new Throttle(200_000_000).atOnce(3_000_000)).toBe(3_000_000);
+    expect(new Throttle(10_000_000).atOnce(3_000_000)).toBe(200_000);
+    expect(new Throttle(1_000).atOnce(3_000_000)).toBe(1_024);
+    expect(new Throttle(1_000).atOnce(500)).toBe(500);
   });
 
   it('lets through more at once where its limit is not reached otherwise, and less again when it is', async () => {
@@ -57,11 +72,17 @@ describe('a throttle', () => {
       return (bytes * 1_000) / (time.now() - startedAt);
     };
     expect(await rateAt(10)).toBeGreaterThan(9_500_000);
-    expect(throttle.atOnce(3_000_000)).toBe(400_000);
+    expect(throttle.atOnce(3_000_000)).toBe(200_000);
     expect(await rateAt(150)).toBeGreaterThan(9_000_000);
-    expect(throttle.atOnce(3_000_000)).toBeGreaterThan(1_400_000);
+    expect(throttle.atOnce(3_000_000)).toBeGreaterThan(1_300_000);
+    expect(await mostAtOnce(throttle)).toBe(3);
     expect(await rateAt(10)).toBeGreaterThan(9_500_000);
-    expect(throttle.atOnce(3_000_000)).toBe(400_000);
+    expect(throttle.atOnce(3_000_000)).toBe(200_000);
+  });
+
+  it('lets one thing be done at a time where there is a limit, and all at once where there is none', async () => {
+    expect(await mostAtOnce(new Throttle(10_000_000))).toBe(1);
+    expect(await mostAtOnce(new Throttle(0))).toBe(3);
   });
 
   it('does not make up later for time in which nothing was to be sent', async () => {
