@@ -33,7 +33,7 @@ export interface AccessPatternsRequest {
   readonly from?: number;
   /** How many shapes, partitions, entities. Default 10. */
   readonly atMost?: number;
-  /** Whether the nodes' profilers are read first. Default true. */
+  /** Whether the nodes' profilers and statistics of queries are read first. Default true. */
   readonly profiles?: boolean;
 }
 
@@ -92,7 +92,7 @@ export interface AccessPatternsReport {
 
 /**
  * What is asked for, in which shapes, and where inside of the partitions the load lies; where to split them by it, and which indexes
- * the destination of a move should build first. Shapes come from routers, and from the profilers of the nodes where these are on.
+ * the destination of a move should build first. Shapes come from routers, and from the nodes where their profilers are on or they have statistics of queries.
  *
  * @throws DroverError `InvalidRequest` when there is no such keyspace or partition, or the time is none
  */
@@ -108,7 +108,7 @@ export async function accessPatterns(
   await catalog.keyspaces.get(keyspace);
   const all = await catalog.partitions.list(keyspace);
   const chosen = partition === undefined ? all : [await catalog.partitions.get(keyspace, partition)];
-  const nodes = profiles ? await readProfiles(context, keyspace, chosen) : [];
+  const nodes = profiles ? await readProfiles(context, all, chosen) : [];
   const span: ShapeSpan = { keyspace, from, to, ...(partition === undefined ? {} : { partition }) };
   const [requests, used, profiled, windows] = await Promise.all([
     catalog.queryShapes.requests(span),

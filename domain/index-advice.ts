@@ -15,7 +15,7 @@ export interface KnownIndex {
   readonly since?: Date;
 }
 
-/** What the server's profiler saw of requests of a shape. */
+/** What the server's profiler, or its own statistics of queries, tell of requests of a shape. */
 export interface ProfiledUse {
   readonly operations: number;
   readonly keysExamined: number;

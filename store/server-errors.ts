@@ -10,6 +10,7 @@ export const ServerError = {
   indexOptionsConflict: 85,
   indexKeySpecsConflict: 86,
   documentValidationFailure: 121,
+  queryFeatureNotAllowed: 224,
   changeStreamFatal: 280,
   changeStreamHistoryLost: 286,
   snapshotUnavailable: 246,
@@ -19,6 +20,7 @@ export const ServerError = {
   duplicateKey: 11000,
   interrupted: 11601,
   indexIsBeingBuilt: 12587,
+  unknownStage: 40324,
 } as const;
 
 /** Whether an error has one of the codes. Where replies are read unpromoted, the code is an object, too. */

@@ -26,7 +26,7 @@ export function addPatternsCommand(access: Command): void {
     .option('--partition <partition>', 'only this one (default: the busiest)')
     .option('--since <time>', 'how far back to look, shapes by whole hours: 1h, 7d (default: 1h)', durationMs)
     .option('--limit <number>', 'how many of each', positiveInteger, 10)
-    .option('--no-profiles', "leave the nodes' profilers unread")
+    .option('--no-profiles', "leave the nodes' profilers and $queryStats unread")
     .action(
       withControl<PatternsOptions>(async ({ control, options, terminal }) => {
         const { since, limit, partition, profiles } = options;
@@ -39,28 +39,37 @@ export function addPatternsCommand(access: Command): void {
           profiles,
           ...given({ from, partition }),
         });
-        for (const sentence of report.nodes.flatMap(notesOn)) terminal.note(sentence);
+        for (const sentence of report.nodes.flatMap((node) => notesOn(node, report.from))) terminal.note(sentence);
         terminal.result(report, patternTables(report));
       }),
     );
 }
 
 /** What keeps a node from telling how requests were carried out, and what to do about it. */
-function notesOn({ node, reason, profiler, queryStatistics }: ProfiledNode): string[] {
+function notesOn({ node, reason, profiler, queryStatistics }: ProfiledNode, from: Date): string[] {
   if (reason !== null) return [`${node} tells nothing of how it carries requests out: ${reason}`];
-  if (profiler === null) return [];
+  if (profiler === null || queryStatistics === null) return [];
   const { level, slowMs, sampleRate } = profiler;
-  const own = queryStatistics === 'absent' ? ' (the server has no $queryStats)' : '';
+  const { state, reason: unread, since } = queryStatistics;
+  const notes: string[] = [];
+  if (since !== null && since < from) {
+    notes.push(
+      `What was read of $queryStats of ${node} now goes back to ${moment(since)}: it is told where --since goes back as far.`,
+    );
+  }
   if (level === 0) {
+    if (unread === null) return notes;
     return [
-      `The profiler of ${node} is off${own}: how many documents its requests examine is unknown. ` +
+      `The profiler of ${node} is off (${unread}): how many documents its requests examine is unknown. ` +
         'To find out: db.setProfilingLevel(1, { slowms: 20 })',
     ];
   }
+  if (state === 'not allowed' || state === 'failed') notes.push(`${node}: ${unread}`);
   const part = sampleRate < 1 ? `${percent(sampleRate)} of them, ` : '';
-  return level === 1
-    ? [`The profiler of ${node} tells of operations that take more than ${slowMs} ms only (${part}level 1).`]
-    : [];
+  if (level === 1) {
+    notes.push(`The profiler of ${node} tells of operations that take more than ${slowMs} ms only (${part}level 1).`);
+  }
+  return notes;
 }
 
 function patternTables({ keyspace, from, to, requests, shapes, partitions }: AccessPatternsReport): string {

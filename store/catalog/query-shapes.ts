@@ -20,23 +20,38 @@ interface ShapeDocument {
   writtenAt: Date;
 }
 
-/** The same as a node's profiler saw it. */
+/** The same as a node saw it. */
 interface ProfiledDocument {
-  _id: { keyspace: string; hour: Date; partition: string | null; node: string; text: string };
+  /** @property since the hour from which on it was counted; absent where that is `hour`, the one of the last operation */
+  _id: { keyspace: string; hour: Date; partition: string | null; node: string; text: string; since?: Date };
   shape: QueryShape;
   use: ProfiledUse;
   writtenAt: Date;
 }
 
-/** Up to where the profiler of a node has been read for a keyspace. */
-interface ProfilePosition {
-  _id: { keyspace: string; node: string };
-  /** By the node's clock; entries from then on have not been read. */
-  readTo: Date;
+/** Up to where what a node tells has been read for a keyspace. */
+export interface ProfilePosition {
+  /** By the node's clock; of what the profiler wrote from then on nothing has been read. */
+  readonly readTo: Date;
+  /** What the node's statistics of queries had told by then; null where they were not read. */
+  readonly counted: readonly CountedQuery[] | null;
 }
+
+/** Counters of a kind of query, which only grow: what is more than this has not been counted. */
+export interface CountedQuery {
+  readonly id: string;
+  /** Another time is another counter. */
+  readonly firstSeen: Date;
+  readonly total: ProfiledUse;
+}
+
+type PositionDocument = { _id: { keyspace: string; node: string } } & Partial<ProfilePosition> &
+  Pick<ProfilePosition, 'readTo'>;
 
 export interface ProfiledShape {
   readonly hour: Date;
+  /** Hour in which counting began, if it is another one. */
+  readonly since?: Date;
   readonly partition: string | undefined;
   readonly shape: QueryShape;
   readonly use: ProfiledUse;
@@ -57,6 +72,14 @@ export interface UsedShape {
   readonly latencyMs: readonly number[];
 }
 
+export interface ReadPart {
+  readonly keyspace: string;
+  readonly node: string;
+  readonly from: Date | undefined;
+  readonly to: Date;
+  readonly counted: readonly CountedQuery[] | null;
+}
+
 export interface ShapeSpan {
   readonly keyspace: string;
   /** Drover's time, milliseconds: whole hours are told. */
@@ -68,11 +91,11 @@ export interface ShapeSpan {
 
 export const hourOf = (time: number): Date => new Date(Math.floor(time / HOUR_MS) * HOUR_MS);
 
-/** Shapes of requests by the hour, from routers and from the profilers of nodes. */
+/** Shapes of requests by the hour, from routers and from nodes. */
 export class QueryShapes {
   private readonly shapes: Collection<ShapeDocument>;
   private readonly profiled: Collection<ProfiledDocument>;
-  private readonly positions: Collection<ProfilePosition>;
+  private readonly positions: Collection<PositionDocument>;
 
   constructor(
     private readonly client: MongoClient,
@@ -105,19 +128,20 @@ export class QueryShapes {
     await this.shapes.bulkWrite(operations, { ordered: false });
   }
 
-  /** Up to where a profiler has been read, by the node's clock; undefined when it never has. */
-  async readTo(keyspace: string, node: string): Promise<Date | undefined> {
-    return (await this.positions.findOne({ _id: { keyspace, node } }))?.readTo;
+  /** Undefined when the node has never been read for the keyspace. */
+  async position(keyspace: string, node: string): Promise<ProfilePosition | undefined> {
+    const known = await this.positions.findOne({ _id: { keyspace, node } });
+    return known === null ? undefined : { readTo: known.readTo, counted: known.counted ?? null };
   }
 
   /**
-   * Adds what a part of a profile tells, and notes that it has been read: both or neither.
+   * Adds what a node has told since it was read before, and notes up to where that was: both or neither.
    *
    * @param from up to where it had been read before
    * @returns false when another process has read that part meanwhile: nothing is added
    */
   async addProfiled(
-    { keyspace, node, from, to }: { keyspace: string; node: string; from: Date | undefined; to: Date },
+    { keyspace, node, from, to, counted }: ReadPart,
     shapes: readonly ProfiledShape[],
   ): Promise<boolean> {
     const id = { keyspace, node };
@@ -125,13 +149,14 @@ export class QueryShapes {
       session.withTransaction(async () => {
         const known = await this.positions.findOne({ _id: id }, { session });
         if (known?.readTo.getTime() !== from?.getTime()) return false;
-        await this.positions.updateOne({ _id: id }, { $set: { readTo: to } }, { upsert: true, session });
+        await this.positions.updateOne({ _id: id }, { $set: { readTo: to, counted } }, { upsert: true, session });
         const operations = shapes.map(
-          ({ hour, partition = null, shape, use }): AnyBulkWriteOperation<ProfiledDocument> => {
+          ({ hour, since = hour, partition = null, shape, use }): AnyBulkWriteOperation<ProfiledDocument> => {
+            const begin = since < hour ? { since } : {};
             const counts = Object.entries(use).map(([name, count]) => [`use.${name}`, count as number] as const);
             return {
               updateOne: {
-                filter: { _id: { keyspace, hour, partition, node, text: shapeText(shape) } },
+                filter: { _id: { keyspace, hour, partition, node, text: shapeText(shape), ...begin } },
                 update: {
                   $setOnInsert: { shape },
                   $inc: Object.fromEntries(counts),
@@ -208,12 +233,12 @@ export class QueryShapes {
     return sum?.requests ?? 0;
   }
 
-  /** What profilers saw, by the text of the shape. */
+  /** What nodes saw, by the text of the shape: what was counted from within the span on, and not what may be older. */
   async profiledUse(span: ShapeSpan, atMost: number): Promise<Map<string, { shape: QueryShape; use: ProfiledUse }>> {
     const sums = Object.fromEntries(FIGURES.map((name) => [name, { $sum: `$use.${name}` }]));
     const rows = await this.profiled
       .aggregate<ProfiledUse & { _id: string; shape: QueryShape }>([
-        { $match: matching(span) },
+        { $match: { ...matching(span), '_id.since': { $not: { $lt: hourOf(span.from) } } } },
         { $group: { _id: '$_id.text', shape: { $first: '$shape' }, ...sums } },
         { $sort: { operations: -1, _id: 1 } },
         { $limit: atMost },
