@@ -95,8 +95,10 @@ export class DroverFindCursor<TSchema> extends DriversFindCursor<TSchema> {
     options?: { timeoutMS?: number },
   ): Promise<Document> {
     const { filter, settings } = this.request();
-    const plans = await this.ask(filter, settings, async (piece, ofPiece) => {
-      const cursor = await findIn(piece, filter, { ...settings, ...ofPiece });
+    const { keyspace, units } = await this.units(filter, settings);
+    const asked = isOnePiece(units, keyspace.field) ? settings : windowed(settings).ofPieces;
+    const plans = await this.ask(filter, asked, async (piece, ofPiece) => {
+      const cursor = await findIn(piece, filter, { ...asked, ...ofPiece });
       const plan = await closing(cursor, () => cursor.explain(verbosity as ExplainVerbosityLike, options!));
       return { shardName: piece.node, ...plan };
     });
@@ -143,22 +145,18 @@ export class DroverFindCursor<TSchema> extends DriversFindCursor<TSchema> {
       await closeAll(opened);
     }
 
-    const { skip = 0, limit: most = 0, sort, ...others } = settings;
-    const limit = most === 0 ? Infinity : Math.abs(most);
-    // Any node may have all that are wanted.
-    const isSkip = Number.isSafeInteger(skip) && skip >= 0;
-    // What makes no sense is for them to refuse.
-    const ofPieces = { ...others, ...(limit === Infinity ? {} : { limit: skip + limit }), ...(isSkip ? {} : { skip }) };
+    const { skip, limit, ofPieces } = windowed(settings);
+    const { sort } = settings;
     const order = orderOf(filter, sort);
     if (order === undefined) {
-      const inTurn = new InTurn(units, (unit) => openAll(unit, { ...ofPieces, ...(sort && { sort }) }), session);
+      const inTurn = new InTurn(units, (unit) => openAll(unit, ofPieces), session);
       return new Window(inTurn, skip, limit);
     }
     if (settings.returnKey === true) {
       throw new MongoInvalidArgumentError('returnKey and a sort need the partition key in the filter');
     }
     const projection = { ...listedOf(settings.projection), [SORT_KEY]: { $meta: order.meta } };
-    const sorted = { batchSize: batchSizeFor(units), ...ofPieces, ...(sort && { sort }), projection, raw: true };
+    const sorted = { batchSize: batchSizeFor(units), ...ofPieces, projection, raw: true };
     const opened = await openEverywhere(units, session, (unit) => openAll(unit, sorted));
     const streams = opened as unknown as CursorBatches<Uint8Array>[];
     const merged = new Window(new Merged(streams, order.directions, atOnce(session)), skip, limit);
@@ -188,6 +186,15 @@ export class DroverFindCursor<TSchema> extends DriversFindCursor<TSchema> {
     const { cursorFilter: filter, findOptions, cursorOptions } = this as unknown as Internals;
     return { filter, settings: settingsOf(findOptions, cursorOptions, this.prefers) };
   }
+}
+
+/** What is left out and how many there are at most, when several pieces have been merged; and what is asked of each of them. */
+function windowed({ skip = 0, limit: most = 0, ...others }: Settings) {
+  const limit = most === 0 ? Infinity : Math.abs(most);
+  // Any of them may have all that are wanted. What makes no sense is for them to refuse.
+  const isSkip = Number.isSafeInteger(skip) && skip >= 0;
+  const ofPieces = { ...others, ...(limit === Infinity ? {} : { limit: skip + limit }), ...(isSkip ? {} : { skip }) };
+  return { skip, limit, ofPieces };
 }
 
 /** The driver's cursor. */

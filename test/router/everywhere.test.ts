@@ -151,6 +151,12 @@ describe('a find without the key, while documents are on two nodes', () => {
     const plan = await orders.find({ n: 3 }).sort({ n: 1 }).explain();
     expect(plan).toMatchObject({ queryPlanner: { winningPlan: { stage: 'SHARD_MERGE_SORT' } } });
     expect((plan['queryPlanner'] as Document)['winningPlan'].shards).toHaveLength(3);
+    // Of what is left out no node knows which it is.
+    const window = await orders.find({}).skip(5).limit(3).explain();
+    for (const { winningPlan } of (window['queryPlanner'] as Document)['winningPlan'].shards as Document[]) {
+      expect(winningPlan).toMatchObject({ stage: 'LIMIT', limitAmount: 8 });
+      expect(JSON.stringify(winningPlan)).not.toContain('SKIP');
+    }
   });
 
   it('ends what it has begun at the nodes when it is closed, so that nothing waits for it', async () => {
