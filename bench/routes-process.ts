@@ -1,7 +1,9 @@
+import { userOf } from '../domain/entity-sessions.js';
 import { equalIntervals } from '../domain/hash-ring.js';
 import type { ShapedRequest } from '../domain/query-shape.js';
 import type { Partition } from '../domain/partition.js';
 import { AccessRecorder } from '../router/access-recorder.js';
+import { EntityRecorder } from '../router/entity-recorder.js';
 import { RouteTable } from '../router/route-table.js';
 import { ShapeRecorder } from '../router/shape-recorder.js';
 import { partitionFromBson, partitionToBson } from '../store/codec.js';
@@ -27,6 +29,8 @@ export interface RoutesMeasured {
   /** The same of counting it by its shape: in an interval with few requests, and in a busy one. */
   readonly shape: Spread;
   readonly busyShape: Spread;
+  /** The same of finding out which entities are used together, by the number of users: undefined is nobody that is known. */
+  readonly entity: readonly { readonly users: number; readonly micros: Spread }[];
 }
 export interface MeasureRoutes {
   readonly kind: 'measure';
@@ -42,6 +46,10 @@ const PER_FLUSH = 5_000;
 /** All of them are looked at; a router's usual load in a quarter of a minute. */
 const FEW_PER_FLUSH = 250;
 const MANY_PER_FLUSH = 50_000;
+/** At once; all of a hundred are looked at. */
+const USERS = [0, 100, 10_000];
+/** Of a user in a minute, for four entities. */
+const REQUESTS_PER_USER = 10;
 
 /** A document as requests read it: some 300 bytes in 15 fields. */
 const READ = {
@@ -120,7 +128,9 @@ async function measure(partitions: number): Promise<RoutesMeasured> {
   const split = spread(halves.map((both) => cpu(() => table.load(both))));
   const record = await measureRecords(tokens);
   const [shape, busyShape] = [await measureShapes(FEW_PER_FLUSH), await measureShapes(MANY_PER_FLUSH)];
-  return { kind: 'measured', lookUp, memory, change, split, record, shape, busyShape };
+  const entity = [];
+  for (const users of USERS) entity.push({ users, micros: await measureEntities(users, tokens) });
+  return { kind: 'measured', lookUp, memory, change, split, record, shape, busyShape, entity };
 }
 
 async function measureRecords(tokens: readonly bigint[]): Promise<Spread> {
@@ -191,6 +201,36 @@ async function measureShapes(perFlush: number): Promise<Spread> {
     micros.push((1_000 * ms) / (flushes * perFlush));
   }
   await shapes.close();
+  return spread(micros);
+}
+
+async function measureEntities(users: number, tokens: readonly bigint[]): Promise<Spread> {
+  let now = Date.now();
+  const entities = new EntityRecorder({
+    flushMs: 3_600_000,
+    now: () => now,
+    write: () => Promise.resolve(),
+    onProblem: (problem, error) => {
+      throw new Error(problem, { cause: error });
+    },
+  });
+  const micros: number[] = [];
+  const numbers = Array.from({ length: users }, (_, i) => userOf(`192.0.2.${i}`)!);
+  for (let round = 0; round < ROUNDS; round++) {
+    const ms = cpu(() => {
+      for (let i = 0; i < LOOK_UPS; i++) {
+        const user = i % Math.max(1, users);
+        const turn = Math.floor(i / Math.max(1, users));
+        entities.use(numbers[user], KEYSPACE, tokens[(user * 7 + (turn % 4)) % KEYS]!);
+        if (user > 0 || turn % REQUESTS_PER_USER > 0 || users === 0) continue;
+        now += 60_000;
+        void entities.flush();
+      }
+    });
+    await entities.flush();
+    micros.push((1_000 * ms) / LOOK_UPS);
+  }
+  await entities.close();
   return spread(micros);
 }
 

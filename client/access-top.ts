@@ -9,6 +9,8 @@ import type { Token } from '../domain/token.js';
 import type { PartitionScores, ScoredSpan } from './access-scores.js';
 import { rateOf, scoresOf, seriesOf } from './access-scores.js';
 import type { ControlContext } from './context.js';
+import type { EntitiesTogether } from './entities-together.js';
+import { entitiesTogether } from './entities-together.js';
 import { keyOf } from './entity-key.js';
 import type { Traffic } from './traffic.js';
 import { trafficOf } from './traffic.js';
@@ -66,11 +68,13 @@ export interface AccessTopReport {
   readonly entities: readonly TopEntity[];
   readonly regions: readonly TopRegion[];
   readonly networks: readonly { readonly network: string; readonly requests: number; readonly share: number }[];
+  /** Partitions. */
   readonly together: readonly UsedTogether[];
+  readonly entitiesTogether: readonly EntitiesTogether[];
 }
 
 /**
- * What is used most: partitions with their scores, entities, regions, client networks, and partitions that are used together.
+ * What is used most: partitions with their scores, entities, regions, client networks; partitions, and entities, that are used together.
  *
  * @throws DroverError `InvalidRequest` when there is no such keyspace, or the time is none
  */
@@ -162,6 +166,7 @@ export async function topAccesses(context: ControlContext, request: AccessTopReq
     regions: regions.sort((a, b) => b.requests - a.requests).slice(0, atMost),
     networks: networks.map((each) => ({ ...each, share: share(each.requests) })),
     together,
+    entitiesTogether: await entitiesTogether(context, partitions, { span: asked, atMost }),
   };
 }
 

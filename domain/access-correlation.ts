@@ -12,6 +12,17 @@ export interface UsedTogether {
   readonly lift: number;
 }
 
+/** Counts of some sessions, to be added to those of others: the frequent pairs, and the frequent items with all that are in those. */
+export interface CorrelationCounts {
+  readonly sessions: number;
+  /** Sessions with each. */
+  readonly items: readonly (readonly [item: string, sessions: number])[];
+  /** Sessions with both, most frequent first. */
+  readonly pairs: readonly (readonly [a: string, b: string, sessions: number])[];
+}
+
+/** What a client uses within this time is used together. */
+export const SESSION_MS = 60_000;
 /** Pairs, and single items, that are counted: those that are frequent are kept. */
 const COUNTED = 4_096;
 /** Of a session with more items, these many are looked at: what uses everything says nothing of what belongs together. */
@@ -19,12 +30,22 @@ const MOST_IN_SESSION = 32;
 
 /**
  * Which items are used together, from sessions: sets of items that one client used within a short time. In bounded memory, by the counts
- * of frequent items and pairs, which are too small by at most one in 4,097 of all.
+ * of frequent items and pairs, which are too small by at most one in `counted + 1` of all.
  */
 export class AccessCorrelation {
-  private readonly items = new FrequentItems<string>(COUNTED);
-  private readonly pairs = new FrequentItems<string>(COUNTED);
+  private readonly items: FrequentItems<string>;
+  private readonly pairs: FrequentItems<string>;
   private sessions = 0;
+
+  constructor(counted = COUNTED) {
+    this.items = new FrequentItems(counted);
+    this.pairs = new FrequentItems(counted);
+  }
+
+  /** Different items and pairs that are counted at this moment. */
+  get size(): number {
+    return this.items.size + this.pairs.size;
+  }
 
   add(session: Iterable<string>): void {
     const items = [...new Set(session)].sort().slice(0, MOST_IN_SESSION);
@@ -34,6 +55,20 @@ export class AccessCorrelation {
       this.items.add(a);
       for (const b of items.slice(i + 1)) this.pairs.add(`${a}\n${b}`);
     }
+  }
+
+  addCounts({ sessions, items, pairs }: CorrelationCounts): void {
+    this.sessions += sessions;
+    for (const [item, times] of items) this.items.add(item, times);
+    for (const [a, b, times] of pairs) this.pairs.add(`${a}\n${b}`, times);
+  }
+
+  /** @param most pairs, and items that are in none of them */
+  counts(most: number): CorrelationCounts {
+    const pairs = this.pairs.top(most).map(([pair, sessions]) => [...itemsOf(pair), sessions] as const);
+    const paired = new Set(pairs.flatMap(([a, b]) => [a, b]));
+    const items = this.items.top(Infinity).filter(([item], i) => i < most || paired.has(item));
+    return { sessions: this.sessions, items, pairs };
   }
 
   /**
@@ -47,7 +82,7 @@ export class AccessCorrelation {
       .top(Infinity)
       .filter(([, sessions]) => sessions >= leastSessions)
       .map(([pair, together]): UsedTogether => {
-        const [a = '', b = ''] = pair.split('\n');
+        const [a, b] = itemsOf(pair);
         // Where a count is too small, it is not below that of the pair.
         const [ofA, ofB] = [a, b].map((item) => Math.max(together, counts.get(item) ?? 0)) as [number, number];
         return {
@@ -59,4 +94,9 @@ export class AccessCorrelation {
       .sort((x, y) => y.jaccard - x.jaccard || y.sessions - x.sessions)
       .slice(0, number);
   }
+}
+
+function itemsOf(pair: string): readonly [a: string, b: string] {
+  const [a = '', b = ''] = pair.split('\n');
+  return [a, b];
 }

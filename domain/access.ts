@@ -6,6 +6,8 @@ export interface Origin {
   readonly region: string;
   /** An address prefix such as `10.1.0.0/16`. */
   readonly network?: string;
+  /** Who it is for, by a number in place of an address (entity-sessions.ts): to tell users apart in memory, never stored. */
+  readonly user?: number;
 }
 
 /**

@@ -10,10 +10,7 @@ const LONGEST_NAME = 253;
  * @returns undefined for something that is neither an address nor a name
  */
 export function clientNetwork(client: string): string | undefined {
-  const first = client.split(',', 1)[0]!.trim();
-  const inBrackets = /^\[([^\]]*)\](?::\d{1,5})?$/.exec(first)?.[1];
-  // One colon is in front of a port, two or more are of an IPv6 address.
-  const written = inBrackets ?? /^([^:]*):\d{1,5}$/.exec(first)?.[1] ?? first;
+  const { written, inBrackets } = addressIn(client);
   const [, address = '', bits] = /^([^/]*)(?:\/(\d{1,3}))?$/.exec(written) ?? [];
   const v6 = ipv6(address.replace(/%[\w.-]+$/, ''));
   const v4 = inBrackets === undefined ? ipv4(address) : undefined;
@@ -23,6 +20,14 @@ export function clientNetwork(client: string): string | undefined {
   if (v6 !== undefined) return ipv6Network(v6, Number(bits ?? 128));
   if (v4 !== undefined) return ipv4Network(v4, Number(bits ?? 32));
   return inBrackets === undefined && written.length <= LONGEST_NAME && NAME.test(written) ? written : undefined;
+}
+
+/** What stands in the place of a client's address: with its port, in a list, a range, or a name. */
+export function addressIn(client: string): { readonly written: string; readonly inBrackets: string | undefined } {
+  const first = client.split(',', 1)[0]!.trim();
+  const inBrackets = /^\[([^\]]*)\](?::\d{1,5})?$/.exec(first)?.[1];
+  // One colon is in front of a port, two or more are of an IPv6 address.
+  return { written: inBrackets ?? /^([^:]*):\d{1,5}$/.exec(first)?.[1] ?? first, inBrackets };
 }
 
 function ipv4(text: string): number[] | undefined {

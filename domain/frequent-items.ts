@@ -22,6 +22,11 @@ export class FrequentItems<T> {
     return true;
   }
 
+  /** Different items that are counted at this moment. */
+  get size(): number {
+    return this.counts.size;
+  }
+
   /** The most frequent ones, most frequent first. */
   top(number: number): (readonly [item: T, count: number])[] {
     return [...this.counts].sort((a, b) => b[1] - a[1]).slice(0, number);

@@ -3,6 +3,7 @@ import { mergedRecords } from '../domain/merged-records.js';
 import type { Token } from '../domain/token.js';
 import { AccessCounters } from '../store/access-counters.js';
 import { tokenOfKey } from '../store/key-token.js';
+import type { EntityRecorder } from './entity-recorder.js';
 import { RecordQueue } from './record-queue.js';
 import { SampledSizes } from './sampled-sizes.js';
 
@@ -24,6 +25,7 @@ export interface AccessRecorderOptions {
   /** Without it nothing is counted. */
   readonly write?: ((records: AccessRecord[]) => Promise<void>) | undefined;
   readonly onProblem: (problem: string, error: unknown) => void;
+  readonly entities?: EntityRecorder | undefined;
 }
 
 /** Where bytes went, or came from. */
@@ -61,6 +63,11 @@ export class AccessRecorder {
     });
     this.timer = setInterval(() => void this.flush(), options.flushMs);
     this.timer.unref();
+  }
+
+  /** Beside {@link count}: which entities requests are for. */
+  get entities(): EntityRecorder | undefined {
+    return this.options.entities;
   }
 
   /** Records that wait for the catalog, and how many have been lost since the beginning. */

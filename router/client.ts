@@ -6,6 +6,7 @@ import { appOfRouter } from '../store/catalog/routers.js';
 import { NodePool } from '../store/node-pool.js';
 import { AccessRecorder } from './access-recorder.js';
 import type { ClientStatus } from './client-status.js';
+import { EntityRecorder } from './entity-recorder.js';
 import { Entrance } from './entrance.js';
 import { Keyspaces } from './keyspaces.js';
 import { Nearest } from './nearest.js';
@@ -26,6 +27,8 @@ import { ShapeRecorder } from './shape-recorder.js';
 const CLOSE_MS = 2_000;
 /** Shapes of requests change slowly: they are written in fewer records than requests are counted in. */
 const SHAPES_FLUSH_MS = 15_000;
+/** As long as sessions of users are. */
+const ENTITIES_FLUSH_MS = 60_000;
 /** The driver measures every ten seconds. */
 const ROUND_TRIPS_MS = 15_000;
 
@@ -103,12 +106,19 @@ export class DroverClient extends DroverOriginClient {
     const nodes = new NodePool(new Map(), { ...options.driver, appName: appOfRouter(id) }, (node) => uris.find(node));
     const entrance = new Entrance(nodes);
     const feed = new RouteFeed(id, catalog, table, entrance, options.region, onProblem);
+    const entities = new EntityRecorder({
+      flushMs: ENTITIES_FLUSH_MS,
+      now: options.now ?? Date.now,
+      write: options.recordAccess === false ? undefined : (use) => catalog.entityPairs.put(use, id),
+      onProblem,
+    });
     const recorder = new AccessRecorder({
       flushMs: options.accessFlushMS ?? 1_000,
       now: options.now ?? Date.now,
       random: Math.random,
       write: options.recordAccess === false ? undefined : (records) => catalog.access.append(records),
       onProblem,
+      entities,
     });
     const shapes = new ShapeRecorder({
       flushMs: SHAPES_FLUSH_MS,
@@ -142,7 +152,7 @@ export class DroverClient extends DroverOriginClient {
         origin,
       },
     );
-    const recorders = [recorder, shapes, roundTrips];
+    const recorders = [recorder, entities, shapes, roundTrips];
     const client = new DroverClient(catalog, nodes, table, feed, recorder, recorders, copies, router, options.nearest);
     try {
       await router.keyspaces.load();

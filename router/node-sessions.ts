@@ -9,6 +9,7 @@ import type {
 } from 'mongodb';
 import { MongoAPIError, MongoCompatibilityError, MongoExpiredSessionError, MongoInvalidArgumentError } from 'mongodb';
 import type { Origin } from '../domain/access.js';
+import { hash32 } from '../domain/hash-ring.js';
 import type { NodeName } from '../domain/partition.js';
 import { confirmedTime } from '../store/confirmed-time.js';
 import type { NearestReads } from './reading.js';
@@ -20,6 +21,8 @@ import { SessionProgress } from './session-progress.js';
 import type { NodeTimes, SessionToken } from './session-token.js';
 import { decodeToken, encodeToken, timesOfSession } from './session-token.js';
 
+let sessionsBegun = 0;
+
 /** What a session has seen at several nodes: the driver's own session at each of them, opened when it is first needed. */
 export abstract class NodeSessions {
   hasEnded = false;
@@ -27,6 +30,8 @@ export abstract class NodeSessions {
   readonly defaultTransactionOptions: TransactionOptions;
   readonly nearest: NearestReads | undefined;
   readonly origin: Origin | undefined;
+  /** Whose requests it has, by a number, where nobody has said who that is. */
+  readonly user = hash32(String(sessionsBegun++));
   private readonly options: ClientSessionOptions;
   private readonly isCausal: boolean;
   private readonly before: SessionToken | undefined;

@@ -33,6 +33,7 @@ interface Requests {
   areConfirmed(known: readonly KnownRoute[], deadline: number): Promise<boolean>;
   ofTransaction(error: unknown, routes: readonly PartitionRoute[]): Promise<unknown>;
   originOf(session: DroverSession | undefined): Origin;
+  userOf(session: DroverSession | undefined): number | undefined;
 }
 
 /** Tokens of a partition that a write has still to reach. */
@@ -88,6 +89,8 @@ export class RangeWrites {
     };
     const request = { ...given, changedNothing };
     if (session !== undefined) await session.ready();
+    const user = this.router.userOf(session);
+    for (const { wanted } of units) this.recorder.entities?.useAll(user, keyspace.name, wanted);
     if (session?.inTransaction() === true) {
       // All of them, before any of it is done.
       const routes = units.flatMap((unit) => unit.routes);

@@ -93,6 +93,11 @@ export class Router extends OwnerRequests {
     return session?.origin ?? this.options.origin;
   }
 
+  /** Undefined where nobody knows: an application has many. */
+  userOf(session: DroverSession | undefined): number | undefined {
+    return this.originOf(session).user ?? session?.user;
+  }
+
   /** The routes that a request goes by, and their epochs at this moment: for {@link areConfirmed}. */
   routesOf(keyspace: KeyspaceHandle, wanted: Wanted): KnownRoute[] {
     const routes = this.scatter.units(keyspace, wanted).flatMap((unit) => unit.routes);
@@ -176,6 +181,7 @@ export class Router extends OwnerRequests {
     } finally {
       const node = route.readOwner(tokens[0]!);
       this.count('writes', keyspace, route, tokens[0]!, session, startedAt, failed, node);
+      this.recorder.entities?.useAll(this.userOf(session), keyspace.name, tokens);
       this.countBytes(keyspace, route, node, session, 'written', written);
     }
   }
@@ -267,6 +273,7 @@ export class Router extends OwnerRequests {
   ): void {
     const ms = performance.now() - startedAt;
     this.recorder.count(this.originOf(session), keyspace.name, route.partition.name, node, token, kind, ms, failed);
+    this.recorder.entities?.use(this.userOf(session), keyspace.name, token);
   }
 
   /** What failed has been sent all the same; what was sent several times counts once. */

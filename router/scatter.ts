@@ -101,6 +101,8 @@ export class Scatter {
     long?: LongRead,
     reading?: Reading,
   ): Promise<OpenPiece[]> {
+    const user = (session?.origin ?? this.origin).user ?? session?.user;
+    this.recorder.entities?.useAll(user, keyspace.name, unit.wanted);
     const copies: Copy[] = [];
     const chosenAt = performance.now();
     const wanted = reading?.nearest;

@@ -1,6 +1,7 @@
 import type { MongoClient } from 'mongodb';
 import { MongoInvalidArgumentError } from 'mongodb';
 import type { Origin } from '../domain/access.js';
+import { userOf } from '../domain/entity-sessions.js';
 import { DroverError } from '../domain/errors.js';
 import type { NodeName } from '../domain/partition.js';
 import type { NodePool } from '../store/node-pool.js';
@@ -29,8 +30,11 @@ export class SessionCluster {
     return this.nodes.nameOf(client);
   }
 
+  /** Of a user of the application. */
   originOf(options: OriginOptions): Origin {
-    return originOf(options, this.ownRegion);
+    const origin = originOf(options, this.ownRegion);
+    const user = origin.network === undefined ? undefined : userOf(options.ip!);
+    return user === undefined ? origin : { ...origin, user };
   }
 
   /**

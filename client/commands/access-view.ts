@@ -1,5 +1,8 @@
+import type { UsedTogether } from '../../domain/access-correlation.js';
 import type { AnomalyDocument } from '../../store/catalog/anomalies.js';
+import type { UsedEntity } from '../entities-together.js';
 import type { AccessTopReport, TopPartition, TopRegion } from '../access-top.js';
+import type { Column } from './presentation.js';
 import { count, fraction, moment, percent, size, table } from './presentation.js';
 import { trafficColumns } from './traffic-columns.js';
 
@@ -30,7 +33,7 @@ export function topTables({ from, to, requests, ...top }: AccessTopReport): stri
     table(
       top.entities,
       [
-        { title: 'entity', value: ({ key, token }) => (key === undefined ? `token ${token}` : spoken(key)) },
+        { title: 'entity', value: nameOf },
         { title: 'partition', value: ({ partition }) => partition },
         { title: 'requests', value: (row) => count(row.requests), right: true },
         { title: 'share', value: ({ share }) => percent(share), right: true },
@@ -63,13 +66,17 @@ export function topTables({ from, to, requests, ...top }: AccessTopReport): stri
   );
   if (top.together.length > 0) {
     parts.push(
+      table(top.together, [{ title: 'used together', value: ({ a, b }) => `${a}, ${b}` }, ...togetherColumns], ''),
+    );
+  }
+  if (top.entitiesTogether.length > 0) {
+    parts.push(
       table(
-        top.together,
+        top.entitiesTogether,
         [
-          { title: 'used together', value: ({ a, b }) => `${a}, ${b}` },
-          { title: 'sessions', value: ({ sessions }) => count(sessions), right: true },
-          { title: 'of both', value: ({ jaccard }) => percent(jaccard), right: true },
-          { title: 'times chance', value: ({ lift }) => lift.toFixed(1), right: true },
+          { title: 'entities used together', value: ({ a, b }) => `${nameOf(a)}, ${nameOf(b)}` },
+          { title: 'partitions', value: ({ a, b }) => [...new Set([a.partition, b.partition])].join(', ') },
+          ...togetherColumns,
         ],
         '',
       ),
@@ -77,6 +84,15 @@ export function topTables({ from, to, requests, ...top }: AccessTopReport): stri
   }
   return parts.join('\n\n');
 }
+
+const togetherColumns: readonly Column<Omit<UsedTogether, 'a' | 'b'>>[] = [
+  { title: 'sessions', value: ({ sessions }) => count(sessions), right: true },
+  { title: 'of both', value: ({ jaccard }) => percent(jaccard), right: true },
+  { title: 'times chance', value: ({ lift }) => lift.toFixed(1), right: true },
+];
+
+const nameOf = ({ key, token }: Pick<UsedEntity, 'key' | 'token'>): string =>
+  key === undefined ? `token ${token}` : spoken(key);
 
 const spoken = (key: unknown): string => (typeof key === 'string' ? key : JSON.stringify(key));
 

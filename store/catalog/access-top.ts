@@ -1,4 +1,4 @@
-import { AccessCorrelation } from '../../domain/access-correlation.js';
+import { AccessCorrelation, SESSION_MS } from '../../domain/access-correlation.js';
 import type { UsedTogether } from '../../domain/access-correlation.js';
 import type { Token } from '../../domain/token.js';
 import { tokenFromBson, tokenToBson } from '../codec.js';
@@ -21,8 +21,6 @@ export interface EntityRequests {
   readonly byRegion: ReadonlyMap<string, number>;
 }
 
-/** What a client uses within this time is used together. */
-const SESSION_MS = 60_000;
 /** Sessions that are looked at, the newest. */
 const MOST_SESSIONS = 200_000;
 

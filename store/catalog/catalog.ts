@@ -8,6 +8,7 @@ import { AccessHistory } from './access-history.js';
 import { AccessRollUp } from './access-roll-up.js';
 import { Anomalies } from './anomalies.js';
 import { Decisions } from './decisions.js';
+import { EntityPairs } from './entity-pairs.js';
 import { Forecasts } from './forecasts.js';
 import { Ingestions } from './ingestions.js';
 import type { KeyspaceDocument } from './keyspaces.js';
@@ -44,6 +45,7 @@ export class Catalog {
   readonly modelChoices: ModelChoices;
   readonly access: AccessHistory;
   readonly accessRollUp: AccessRollUp;
+  readonly entityPairs: EntityPairs;
   readonly ingestions: Ingestions;
   readonly queryShapes: QueryShapes;
   readonly anomalies: Anomalies;
@@ -80,6 +82,7 @@ export class Catalog {
       { ...access, ingestions: db.collection('ingestions') },
       accessWindowMs,
     );
+    this.entityPairs = new EntityPairs(db.collection('entityPairs'));
     this.anomalies = new Anomalies(db.collection('anomalies'));
     this.ingestions = new Ingestions(db.collection('ingestions'));
     this.routers = new Routers(db.collection('routers'), db.collection('acknowledgements'));

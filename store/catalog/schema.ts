@@ -2,6 +2,7 @@ import type { Db } from 'mongodb';
 import { DroverError } from '../../domain/errors.js';
 import { hasCode } from '../server-errors.js';
 import { ANOMALIES_KEPT_MS } from './anomalies.js';
+import { ENTITY_PAIRS_RETENTION_S } from './entity-pairs.js';
 import { DUE_INDEX } from './forecasts.js';
 import { SHAPES_RETENTION_S } from './query-shapes.js';
 import { ROUND_TRIPS_RETENTION_S } from './round-trips.js';
@@ -181,6 +182,18 @@ const MIGRATIONS: readonly { readonly version: number; readonly apply: (db: Db) 
         .createIndexes([
           { key: { keyspace: 1, partition: 1, time: 1 } },
           { key: { expireAt: 1 }, expireAfterSeconds: 0 },
+        ]);
+    },
+  },
+  {
+    version: 11,
+    apply: async (db) => {
+      await db
+        .collection('entityPairs')
+        .createIndexes([
+          { key: { '_id.keyspace': 1, '_id.hour': 1 } },
+          { key: { '_id.by': 1 } },
+          { key: { writtenAt: 1 }, expireAfterSeconds: ENTITY_PAIRS_RETENTION_S },
         ]);
     },
   },

@@ -2,6 +2,8 @@ import type { AccessRecord } from '../../domain/access.js';
 import type { LatencyUnit } from '../../domain/access-log.js';
 import { BadLine, parseBytes, parseFailed, parseLatency, parseOperation, parseTime } from '../../domain/access-log.js';
 import { clientNetwork } from '../../domain/client-network.js';
+import type { EntityUse } from '../../domain/entity-sessions.js';
+import { EntitySessions, userOf } from '../../domain/entity-sessions.js';
 import type { Partition } from '../../domain/partition.js';
 import { tokensOf } from '../../domain/partition.js';
 import type { Token } from '../../domain/token.js';
@@ -36,10 +38,29 @@ export interface AccessMeaning {
   readonly oldest?: number | undefined;
 }
 
+export interface Counted {
+  readonly records: AccessRecord[];
+  /** Which entities were used together. */
+  readonly use: EntityUse[];
+  readonly accesses: number;
+  readonly skipped: number;
+  readonly from: number;
+  readonly to: number;
+}
+
 interface Place {
   readonly partition: number;
   readonly token: Token;
 }
+
+interface Client {
+  readonly network: string;
+  readonly hash: Token;
+  readonly user: number | undefined;
+}
+
+/** Entities and pairs of them that take as much room as an access record. */
+const PER_RECORD = 32;
 
 /** Turns what lines say into access records: counts per partition, region and interval. */
 export class AccessBatch {
@@ -48,9 +69,10 @@ export class AccessBatch {
   private readonly regionNumbers = new Map<string, number>();
   private readonly sorted: readonly Partition[];
   private readonly places = new Map<unknown, Place | null>();
-  private readonly networks = new Map<string, { readonly network: string; readonly hash: Token }>();
+  private readonly networks = new Map<string, Client>();
   /** Intervals are numbered from that of the first line on. */
   private firstInterval: number | undefined;
+  private readonly sessions: EntitySessions;
   private lastTime: unknown;
   private lastTimeMs = 0;
   /** Of the lines since the last take. */
@@ -61,11 +83,12 @@ export class AccessBatch {
 
   constructor(private readonly meaning: AccessMeaning) {
     this.sorted = [...meaning.partitions].sort((a, b) => (tokensOf(a).low < tokensOf(b).low ? -1 : 1));
+    this.sessions = new EntitySessions(meaning.keyspace);
   }
 
-  /** Records that a take would give. */
+  /** Records that a take would give, with what it would give besides. */
   get size(): number {
-    return this.counters.size;
+    return this.counters.size + this.sessions.size / PER_RECORD;
   }
 
   /** @throws BadLine and DroverError `InvalidRequest` when the line can't be counted; then nothing of it is. */
@@ -92,14 +115,17 @@ export class AccessBatch {
     if (ms !== undefined) counters.addLatency(ms);
     if (bytes !== undefined) this.addBytes(counters, kind, bytes);
     counters.tokens.add(place.token);
-    if (from !== undefined && counters.networks.add(from.network)) counters.clients.add(from.hash);
+    if (from !== undefined) {
+      if (counters.networks.add(from.network)) counters.clients.add(from.hash);
+      if (from.user !== undefined) this.sessions.add(from.user, at, place.token);
+    }
     this.accesses += 1;
     if (at < this.from) this.from = at;
     if (at > this.to) this.to = at;
   }
 
-  /** What has been counted since the last time. */
-  take(): { records: AccessRecord[]; accesses: number; skipped: number; from: number; to: number } {
+  /** What has been counted since the last time. @param isEnd whether no line follows: otherwise sessions of users go on */
+  take(isEnd = true): Counted {
     const { keyspace, bucketMs } = this.meaning;
     const perInterval = this.sorted.length * MOST_REGIONS;
     const first = this.firstInterval ?? 0;
@@ -109,7 +135,8 @@ export class AccessBatch {
     const { accesses, skipped, from, to } = this;
     this.counters = new Map();
     Object.assign(this, { accesses: 0, skipped: 0, from: Infinity, to: -Infinity });
-    return { records, accesses, skipped, from, to };
+    this.sessions.end(isEnd ? undefined : this.lastTimeMs);
+    return { records, use: this.sessions.take(), accesses, skipped, from, to };
   }
 
   private addBytes({ bytes: known }: AccessCounters, kind: 'reads' | 'writes', bytes: number): void {
@@ -177,13 +204,13 @@ export class AccessBatch {
     return number;
   }
 
-  private networkOf(value: unknown): { readonly network: string; readonly hash: Token } {
+  private networkOf(value: unknown): Client {
     if (typeof value !== 'string') throw new BadLine('its client is not a text');
     let known = this.networks.get(value);
     if (known === undefined) {
       const network = clientNetwork(value);
       if (network === undefined) throw new BadLine('its client is neither an address nor a name');
-      known = { network, hash: tokenOfKey(network) };
+      known = { network, hash: tokenOfKey(network), user: userOf(value) };
       if (this.networks.size === REMEMBERED) this.networks.clear();
       this.networks.set(value, known);
     }

@@ -1,13 +1,13 @@
 import { once } from 'node:events';
 import { setTimeout as delay } from 'node:timers/promises';
 import { nanoid } from 'nanoid';
-import type { AccessRecord } from '../../domain/access.js';
 import { quoted } from '../../domain/access-log.js';
 import { DroverError } from '../../domain/errors.js';
 import type { AccessHistory } from '../catalog/access-history.js';
+import type { EntityPairs } from '../catalog/entity-pairs.js';
 import type { BadLineNote, IngestionDocument, IngestionProgress, Ingestions } from '../catalog/ingestions.js';
 import { hasCounted } from '../catalog/ingestions.js';
-import type { AccessBatch } from './access-batch.js';
+import type { AccessBatch, Counted } from './access-batch.js';
 import type { Content } from './content.js';
 import { Fingerprint } from './fingerprint.js';
 import type { LineReader, LineSink } from './log-lines.js';
@@ -31,6 +31,7 @@ const TRIES = 3;
 export interface IngestionStores {
   readonly ingestions: Ingestions;
   readonly access: AccessHistory;
+  readonly entityPairs: EntityPairs;
 }
 
 export interface IngestionOptions {
@@ -91,7 +92,7 @@ export class Ingestion {
     try {
       await this.removeUncounted();
       await this.readAll();
-      await this.flush();
+      await this.flush(true);
       await this.writing;
       this.throwIfFailed();
       await this.removeUncounted();
@@ -273,11 +274,12 @@ export class Ingestion {
   }
 
   /** Has what was counted stored, while reading goes on. */
-  private async flush(): Promise<void> {
+  private async flush(isEnd = false): Promise<void> {
     await this.writing;
     this.throwIfFailed();
     this.flushedAt = performance.now();
-    const { records, accesses, skipped, from, to } = this.options.batch.take();
+    const counted = this.options.batch.take(isEnd);
+    const { records, accesses, skipped, from, to } = counted;
     const before = this.progress;
     const { length: position, marks } = this.fingerprint;
     const progress: IngestionProgress = {
@@ -294,11 +296,11 @@ export class Ingestion {
       ...(accesses === 0 ? spanOf(before) : spanOf(before, from, to)),
     };
     this.progress = progress;
-    this.writing = this.store(records, progress).catch((error: unknown) => void (this.failure ??= error));
+    this.writing = this.store(counted, progress).catch((error: unknown) => void (this.failure ??= error));
   }
 
-  private async store(records: readonly AccessRecord[], progress: IngestionProgress): Promise<void> {
-    const { ingestions, access } = this.stores;
+  private async store({ records, use }: Counted, progress: IngestionProgress): Promise<void> {
+    const { ingestions, access, entityPairs } = this.stores;
     const { _id } = this.ingestion;
     const { file, settings } = this.options;
     for (let tries = 1; ; tries++) {
@@ -310,24 +312,30 @@ export class Ingestion {
       try {
         // Copies are records of their own: those of an earlier try may be there, or come.
         await access.append(tries === 1 ? records : records.map((record) => ({ ...record })), batch);
+        await entityPairs.put(use, batch);
       } catch (error) {
         if (tries === TRIES) throw error;
-        await access.removeBatch(batch);
+        await this.removeBatch(batch);
         continue;
       }
       if (await ingestions.endBatch(_id, this.holder, batch, { ...progress, file, settings })) return;
       // Whoever took over may have looked before they were stored.
-      await access.removeBatch(batch);
+      await this.removeBatch(batch);
       throw superseded();
     }
   }
 
   private async removeUncounted(): Promise<void> {
-    const { ingestions, access } = this.stores;
+    const { ingestions } = this.stores;
     const { keyspace } = this.options;
     const batches = await ingestions.uncounted(keyspace, this.ingestion._id);
-    for (const { batch } of batches) await access.removeBatch(batch);
+    for (const { batch } of batches) await this.removeBatch(batch);
     await ingestions.forget(keyspace, batches);
+  }
+
+  private async removeBatch(batch: string): Promise<void> {
+    const { access, entityPairs } = this.stores;
+    await Promise.all([access.removeBatch(batch), entityPairs.remove(batch)]);
   }
 
   private throwIfFailed(): void {

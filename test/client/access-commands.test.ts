@@ -97,6 +97,8 @@ describe('the command line', () => {
     expect(people.stdout).toMatch(
       /REGION +REQUESTS +SHARE +BYTES READ +BYTES WRITTEN\nus .* 960 kB\+ +0 B\+\neu .* - +-/,
     );
+    // Each client asks for one of them only.
+    expect(top.entitiesTogether).toEqual([]);
     expect(people.stdout).toMatch(/ENTITY +PARTITION +REQUESTS[^]*c1 +p\d +400[^]*CLIENT NETWORK/);
   });
 
@@ -220,6 +222,35 @@ describe('the command line', () => {
     expect(made!.crossing!.largestProbability).toBeGreaterThan(0.9);
     const unknown = await the.drover('forecast', 'show', KEYSPACE, '--entity', 'nobody');
     expect(unknown.exitCode).toBe(0);
+  });
+
+  it('says which entities are used together, by whoever asks for them within a minute', async () => {
+    // So long ago that nothing else is.
+    const from = Date.parse('2020-03-01T10:00:00Z');
+    const lines = Array.from({ length: 40 }, (_, i) => {
+      const [one, other] = i % 4 === 0 ? ['c3', 'c4'] : ['c1', i % 4 === 1 ? 'c3' : 'c2'];
+      const time = from + i * 60_000;
+      const common = { region: 'us', client: `192.0.2.${i % 8}` };
+      return `${JSON.stringify({ time, customer: one, ...common })}\n${JSON.stringify({ time: time + 20_000, customer: other, ...common })}\n`;
+    });
+    await writeFile(join(the.folder, 'users'), lines.join(''));
+    const ingested = await the.drover('access', 'ingest', 'users', '--keyspace', KEYSPACE, '--format', 'jsonl');
+    expect(ingested.exitCode).toBe(0);
+    const args = ['access', 'top', '--from', '2020-03-01T10:00:00Z', '--to', '2020-03-01T11:00:00Z'];
+    const top = (await the.drover(...args, '--json')).json<AccessTopReport>();
+    const other = partition === 'p0' ? 'p1' : 'p0';
+    const [first] = top.entitiesTogether;
+    const named = [first!.a, first!.b].sort((x, y) => String(x.key).localeCompare(String(y.key)));
+    expect(named).toMatchObject([{ key: 'c1', token: String(tokenOfKey('c1')), partition }, { key: 'c2' }]);
+    expect([partition, other]).toContain(named[1]!.partition);
+    expect(first!.sessions).toBe(20);
+    expect(first!.jaccard).toBeCloseTo(20 / 30);
+    expect(first!.lift).toBeCloseTo((20 * 40) / (30 * 20));
+    expect(top.entitiesTogether).toHaveLength(3);
+    const people = (await the.drover(...args)).stdout;
+    expect(people).toMatch(
+      /ENTITIES USED TOGETHER +PARTITIONS +SESSIONS +OF BOTH +TIMES CHANCE\n(c1, c2|c2, c1) .* 20 +67 % +1\.3/,
+    );
   });
 
   it.each([

@@ -95,6 +95,38 @@ describe('access correlation', () => {
     expect(new AccessCorrelation().top(3)).toEqual([]);
   });
 
+  it('is the same when parts are counted apart and added up', () => {
+    const session = fc.array(fc.nat(9).map(String), { maxLength: 5 });
+    fc.assert(
+      fc.property(fc.array(session), fc.nat(), (all, cut) => {
+        const [whole, sum] = [new AccessCorrelation(), new AccessCorrelation()];
+        for (const each of all) whole.add(each);
+        const at = all.length === 0 ? 0 : cut % all.length;
+        for (const part of [all.slice(0, at), all.slice(at)]) {
+          const counted = new AccessCorrelation(50);
+          for (const each of part) counted.add(each);
+          sum.addCounts(counted.counts(45));
+        }
+        const sorted = (of: AccessCorrelation) =>
+          of.top(Infinity, 1).sort((x, y) => `${x.a} ${x.b}`.localeCompare(`${y.a} ${y.b}`));
+        expect(sorted(sum)).toEqual(sorted(whole));
+      }),
+    );
+  });
+
+  it('tells the frequent pairs, and how often each of their items was used', () => {
+    const correlation = new AccessCorrelation();
+    for (let i = 0; i < 20; i++) correlation.add(i < 5 ? ['rare', 'other'] : ['busy', i < 15 ? 'often' : 'alone']);
+    expect(correlation.counts(1)).toEqual({
+      sessions: 20,
+      items: [
+        ['busy', 15],
+        ['often', 10],
+      ],
+      pairs: [['busy', 'often', 10]],
+    });
+  });
+
   it('is bounded: shares lie between 0 and 1, and memory does not grow with what is seen', () => {
     const correlation = new AccessCorrelation();
     const session = fc.array(fc.integer({ min: 0, max: 300 }).map(String), { maxLength: 60 });

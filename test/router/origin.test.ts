@@ -1,9 +1,11 @@
 import { MongoInvalidArgumentError } from 'mongodb';
 import { describe, expect, it } from 'vitest';
-import { lower, upper, useCluster } from './cluster.js';
+import { tokenOfKey } from '../../store/key-token.js';
+import { keys, lower, upper, useCluster } from './cluster.js';
 
 const cluster = useCluster();
 const [customerId] = lower as [string];
+const tokenText = (key: string) => String(tokenOfKey(key));
 
 describe('requests of other origins', () => {
   it('are recorded for the region and network that they come from', async () => {
@@ -42,6 +44,49 @@ describe('requests of other origins', () => {
       '203.0.113.0/24': 1,
       '198.51.100.0/24': 5,
     });
+  });
+
+  it('tell which keys are used together: of one address, or in one session, and not of the application itself', async () => {
+    // However long it takes, it is the same minute.
+    const now = Date.parse('2026-06-01T10:00:00Z');
+    const client = await cluster.connect({ recordAccess: true, ip: '10.9.8.7', now: () => now });
+    const name = `shop.${cluster.name}`;
+    // Half of them of either partition.
+    const [a, b, c, d, e] = lower as [string, string, string, string, string];
+    const [f, g, h, i, j] = upper as [string, string, string, string, string];
+    const own = cluster.orders(client);
+    // A user is known by the address, however often the application says it.
+    const from = (ip: string) => client.withOrigin({ ip }).db('shop').collection(cluster.name);
+    await own.insertMany([a, b, c, d, e, f, g, h, i, j].map((customerId) => ({ customerId })));
+    for (let n = 0; n < 5; n++) {
+      await from(`192.0.2.${n}`).findOne({ customerId: a });
+      await from(`192.0.2.${n}:${4_000 + n}`).updateOne({ customerId: f }, { $set: { n } });
+      await from(`198.51.100.${n}`)
+        .find({ customerId: { $in: [b, g] } })
+        .toArray();
+      await from(`198.51.100.1${n}`).updateMany({ customerId: { $in: [c, h] } }, { $set: { n } });
+      await from(`203.0.113.${n}`).insertMany([{ customerId: d }, { customerId: e }]);
+      await using session = client.startSession();
+      await own.findOne({ customerId: i }, { session });
+      await session.withTransaction(() => own.updateOne({ customerId: j }, { $set: { n } }, { session }));
+      await own.findOne({ customerId: a });
+      await client.withOrigin({ region: 'us' }).db('shop').collection(cluster.name).findOne({ customerId: b });
+    }
+    await client.close();
+    cluster.open.splice(cluster.open.indexOf(client), 1);
+
+    const span = { keyspace: name, from: now, to: now + 1 };
+    const pairs = await cluster.catalog.entityPairs.top(span, 10);
+    const known = new Map(keys.map((key) => [tokenOfKey(key), key]));
+    const found = pairs.map((pair) => ({ ...pair, a: known.get(pair.a), b: known.get(pair.b) }));
+    const used = (x: string, y: string) => {
+      const [first, second] = tokenText(x) < tokenText(y) ? [x, y] : [y, x];
+      return { a: first, b: second, sessions: 5, jaccard: 1, lift: 5 };
+    };
+    expect(found).toHaveLength(5);
+    expect(found).toEqual(expect.arrayContaining([used(a, f), used(b, g), used(c, h), used(d, e), used(i, j)]));
+    const stored = await cluster.plainClient().db('drover').collection('entityPairs').find({}).toArray();
+    expect(JSON.stringify(stored)).not.toMatch(/192\.0|198\.51|203\.0/);
   });
 
   it('must say where that is', async () => {

@@ -326,6 +326,38 @@ describe('the ingestion of a log', () => {
     expect(await days()).toBe(9_000);
   });
 
+  it('has entities that were used together counted once: cut off in the middle of a batch, tried again, given again', async () => {
+    // Each user asks for two customers, half a minute apart.
+    const users = (from: number, to: number) =>
+      Array.from({ length: to - from }, (_, i) => from + i)
+        .flatMap((i) => [0, 1].map((n) => [START + i * 300_000 + n * 30_000, `c${2 * (i % 10) + n}`, i % 200] as const))
+        .map(([time, customer, n]) => JSON.stringify({ time, customer, region: 'eu', client: `10.0.0.${n}` }))
+        .join('\n');
+    const span = { keyspace: KEYSPACE, from: START, to: START + 60 * DAY_MS };
+    const sessions = async () =>
+      (await catalog.entityPairs.top(span, 100)).map(({ sessions: each, jaccard }) => [each, jaccard]);
+    const path = await file('users', `${users(0, 6_000)}\n`);
+    const put = catalog.entityPairs.put.bind(catalog.entityPairs);
+    catalog.entityPairs.put = async (use, by) => {
+      await put(use.slice(0, use.length / 2), by);
+      throw new Error('the process is gone');
+    };
+    await expect(ingest(path)).rejects.toThrow('gone');
+    catalog.entityPairs.put = put;
+    const stored = clients[0]!.db(database).collection('entityPairs');
+    for (const filter of [{ '_id.by': 'x' }, { '_id.keyspace': KEYSPACE, '_id.hour': { $gt: new Date(START) } }]) {
+      expect(JSON.stringify(await stored.find(filter).explain('queryPlanner'))).not.toContain('COLLSCAN');
+    }
+    expect((await sessions()).length).toBeGreaterThan(0);
+    await ingest(path);
+    const all = Array.from({ length: 10 }, () => [600, 1]);
+    expect(await sessions()).toEqual(all);
+    await ingest(path);
+    await appendFile(path, `${users(6_000, 6_010)}\n`);
+    await ingest(path);
+    expect(await sessions()).toEqual(all.map(([each, jaccard]) => [each! + 1, jaccard]));
+  });
+
   it('stores what it tries once more under another name: the first try may end after the second', async () => {
     const path = await file('g', sparse(0, 100));
     const append = catalog.access.append.bind(catalog.access);
