@@ -10,6 +10,7 @@ import type { ModelChoiceDocument } from '../store/catalog/model-choices.js';
 import type { NodeDocument, NodeProbe } from '../store/catalog/nodes.js';
 import type { PartitionRange } from '../store/catalog/partition-range.js';
 import { probeByName } from '../store/node-status.js';
+import { recordCounts } from './counted-sizes.js';
 import type { Dependencies, Mode } from './dependencies.js';
 import type { KeyspaceForecast } from './forecast-series.js';
 import { scoreDueForecasts } from './forecast-scoring.js';
@@ -145,6 +146,7 @@ export function createForecastActivities(dependencies: Dependencies) {
         const counts = { made: 0, stored: 0, tooShort: 0, failed: 0 };
         let failure: string | undefined;
         await recordSizes(dependencies, request, signal);
+        await recordCounts(dependencies, signal);
         await scoreDueForecasts(dependencies, request, signal);
         const batch: ForecastDocument[] = [];
         const choices: ModelChoiceDocument[] = [];

@@ -3,15 +3,19 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { NodeProbe } from '../store/catalog/nodes.js';
+import { TOKEN_END, TOKEN_MIN } from '../domain/token.js';
 import { collectionSizes } from '../store/collection-sizes.js';
 import { connect } from '../store/connect.js';
 import { probeNode } from '../store/node-status.js';
+import { countIn } from '../store/part-count.js';
 import { startMongod } from '../temporal-config/mongod.js';
 import type { Bench, Comparison } from './bench.js';
 import type { Spread } from './statistics.js';
 import { spread } from './statistics.js';
 
 const COLLECTIONS = 200;
+/** In a collection that partitions share. */
+const COUNTED = 100_000;
 const TIMES = 100;
 /** The default time between two forecasts, each of which probes all nodes; and that between two looks at sizes. */
 const PERIOD_S = 300;
@@ -33,6 +37,13 @@ export const probes: Bench = {
       const db = client.db('shop');
       const names = Array.from({ length: collections }, (_, i) => `orders.p${i}`);
       for (const [customerId, name] of names.entries()) await db.collection(name).insertOne({ customerId });
+      const shared = db.collection('parcels');
+      await shared.createIndex({ customerId: 'hashed' });
+      await shared.insertMany(
+        Array.from({ length: COUNTED }, (_, i) => ({ customerId: `c${i % 5_000}`, note: 'some' })),
+      );
+      const part = { keyField: 'customerId', tokens: { low: TOKEN_MIN, high: TOKEN_END } };
+      const limits = { maxTimeMS: 60_000, signal: new AbortController().signal };
       let previous: NodeProbe = await probeNode(client);
       const measured = [
         {
@@ -46,6 +57,11 @@ export const probes: Bench = {
           name: `sizes of ${collections} collections`,
           periodS: HOUR_S,
           once: () => collectionSizes({ node: 'us-1', db, names }),
+        },
+        {
+          name: `a count of ${COUNTED} documents by their key's index`,
+          periodS: HOUR_S,
+          once: () => countIn(shared, part, limits),
         },
       ];
       const results: Comparison[] = [];

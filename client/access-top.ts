@@ -55,7 +55,7 @@ export interface TopEntity {
   readonly share: number;
   /** By its requests of this time, as if they went on; in [0, 1]. */
   readonly mobilityScore: number | null;
-  /** Null where it was not looked at: it was not among the busiest when its partition was, or took too long to count. */
+  /** Null where it was not looked at: it was not among the busiest when its partition had its turn, or took too long to count. */
   readonly size: EntitySize | null;
 }
 

@@ -38,7 +38,7 @@ export interface PartitionDetails extends PartitionSummary {
   /** Name of its collection on the owner. */
   readonly collection: string;
   readonly tokens: Interval;
-  /** Over the last week; null where too little is known, and in a collection that other partitions are in, too. */
+  /** Over the last week; null where too little is known. */
   readonly sizeGrowth: SizeGrowth | null;
   /** Tokens whose writes wait at this moment. */
   readonly fence: Interval | null;

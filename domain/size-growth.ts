@@ -21,8 +21,29 @@ export interface SizeReading {
   readonly bytes: number;
   /** As this node stores them, with their indexes; absent where it does not tell. */
   readonly bytesOnDisk?: number;
-  /** Documents of the busiest entities. */
-  readonly entities?: readonly (readonly [token: Token, documents: number])[];
+  /** In a collection with others, whose documents have the same size on average as far as anybody knows: bytes are an estimate. */
+  readonly estimated?: true;
+  /** The busiest entities; bytes are an estimate. */
+  readonly entities?: readonly EntityReading[];
+}
+
+export type EntityReading = readonly [token: Token, documents: number, bytes: number];
+
+/**
+ * A partition's part of a collection that others are in, too. By the mean of all of its documents, as that of a few of the partition's own
+ * jumps with whichever these are, which would look like growth.
+ *
+ * @param documents of the partition
+ */
+export function partOfSize<Size extends Pick<SizeReading, 'documents' | 'bytes' | 'bytesOnDisk'>>(
+  all: Size,
+  documents: number,
+): Pick<SizeReading, 'documents' | 'bytes' | 'bytesOnDisk' | 'estimated'> {
+  const part = (bytes: number) => Math.round((documents * bytes) / Math.max(1, all.documents));
+  return {
+    ...{ documents, bytes: part(all.bytes), estimated: true },
+    ...(all.bytesOnDisk === undefined ? {} : { bytesOnDisk: part(all.bytesOnDisk) }),
+  };
 }
 
 /** By what a partition becomes larger in a day, or smaller where it is negative. */
@@ -32,6 +53,8 @@ export interface SizeGrowth {
   readonly documentsPerDay: number;
   /** The bytes as a share of their median; null of a partition that was empty. */
   readonly sharePerDay: number | null;
+  /** Of a partition that shares its collection with others: the bytes are an estimate, the documents are not. */
+  readonly estimated: boolean;
 }
 
 /**
@@ -39,22 +62,29 @@ export interface SizeGrowth {
  *
  * @param readings of the last week, oldest first; hours may be missing
  * @param now the end of that week
- * @returns undefined where there are fewer than four, or the newest is of more than two days ago
+ * @returns undefined where there are fewer than four, also since it has come into a collection with others or left it, or the newest is
+ *   of more than two days ago
  */
 export function sizeGrowth(readings: readonly SizeReading[], now: number): SizeGrowth | undefined {
-  const bytes = freshTrend(readings.map(({ time, bytes: value }) => ({ time, value })), now); // prettier-ignore
+  const estimated = readings.at(-1)?.estimated === true;
+  // Whatever an estimate was off by would be growth on the way into a collection of its own, and out of it.
+  const alike = readings.filter((each) => (each.estimated === true) === estimated);
+  const bytes = freshTrend(alike.map(({ time, bytes: value }) => ({ time, value })), now); // prettier-ignore
   const documents = freshTrend(readings.map(({ time, documents: value }) => ({ time, value })), now); // prettier-ignore
   if (bytes === undefined || documents === undefined) return undefined;
   return {
     bytesPerDay: bytes.perUnit,
     documentsPerDay: documents.perUnit,
     sharePerDay: shareOf(bytes) ?? null,
+    estimated,
   };
 }
 
 /** How large an entity is within its partition, where it was among the busiest. */
 export interface EntitySize {
   readonly documents: number;
+  /** An estimate. */
+  readonly bytes: number;
   /** Of its partition's documents, in [0, 1]. */
   readonly share: number;
   /** Null where too little is known. */
@@ -69,12 +99,13 @@ export interface EntitySize {
 export function entitySize(readings: readonly SizeReading[], token: Token, now: number): EntitySize | undefined {
   const known = readings.flatMap(({ time, documents: all, entities = [] }) => {
     const found = entities.find(([each]) => each === token);
-    return found === undefined ? [] : [{ time, value: found[1], all }];
+    return found === undefined ? [] : [{ time, value: found[1], bytes: found[2], all }];
   });
   const newest = known.at(-1);
   if (newest === undefined || isStale(newest, now)) return undefined;
   return {
     documents: newest.value,
+    bytes: newest.bytes,
     // It is counted a moment after the partition.
     share: Math.min(1, newest.value / Math.max(1, newest.all)),
     documentsPerDay: freshTrend(known, now)?.perUnit ?? null,

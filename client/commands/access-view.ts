@@ -2,8 +2,9 @@ import type { UsedTogether } from '../../domain/access-correlation.js';
 import type { AnomalyDocument } from '../../store/catalog/anomalies.js';
 import type { UsedEntity } from '../entities-together.js';
 import type { AccessTopReport, TopPartition, TopRegion } from '../access-top.js';
+import { dailyBytes } from './growth-text.js';
 import type { Column } from './presentation.js';
-import { count, fraction, moment, percent, size, table } from './presentation.js';
+import { about, count, fraction, moment, percent, size, table } from './presentation.js';
 import { trafficColumns } from './traffic-columns.js';
 
 export function topTables({ from, to, requests, ...top }: AccessTopReport): string {
@@ -20,7 +21,7 @@ export function topTables({ from, to, requests, ...top }: AccessTopReport): stri
         ...trafficColumns<TopPartition>('', (row) => row.requests),
         { title: 'heat', value: ({ heat }) => fraction(heat), right: true },
         { title: 'load/d', value: ({ growthPerDay }) => percent(growthPerDay ?? undefined), right: true },
-        { title: 'size/d', value: ({ sizeGrowth }) => size(sizeGrowth?.bytesPerDay), right: true },
+        { title: 'size/d', value: ({ sizeGrowth }) => dailyBytes(sizeGrowth), right: true },
         { title: 'frequency', value: ({ accessFrequency }) => fraction(accessFrequency), right: true },
         { title: 'affinity', value: ({ clientAffinity }) => fraction(clientAffinity), right: true },
         { title: 'writes', value: ({ modificationRate }) => percent(modificationRate ?? undefined), right: true },
@@ -39,6 +40,7 @@ export function topTables({ from, to, requests, ...top }: AccessTopReport): stri
         { title: 'share', value: ({ share }) => percent(share), right: true },
         { title: 'mobility', value: ({ mobilityScore }) => fraction(mobilityScore), right: true },
         { title: 'documents', value: (row) => count(row.size?.documents), right: true },
+        { title: 'size', value: (row) => about(size(row.size?.bytes)), right: true },
         { title: 'of partition', value: (row) => percent(row.size?.share), right: true },
         { title: 'documents/d', value: (row) => count(row.size?.documentsPerDay), right: true },
       ],

@@ -3,6 +3,7 @@ import type { NodeDetails, NodePartition } from '../node-details.js';
 import type { ProbedNode } from '../node-probes.js';
 import type { NodeSummary } from '../nodes.js';
 import { ago, count, facts, milliseconds, percent, size, some, table } from './presentation.js';
+import { dailyBytes } from './growth-text.js';
 
 export const nodeTable = (nodes: readonly NodeSummary[]): string =>
   table(
@@ -130,7 +131,7 @@ const growingTable = (partitions: readonly GrowingPartition[]): string =>
     partitions,
     [
       { title: 'grows', value: ({ keyspace, partition }) => `${keyspace}/${partition}` },
-      { title: 'size/d', value: ({ bytesPerDay }) => size(bytesPerDay), right: true },
+      { title: 'size/d', value: dailyBytes, right: true },
       { title: 'documents/d', value: ({ documentsPerDay }) => count(documentsPerDay), right: true },
       { title: 'share/d', value: ({ sharePerDay }) => percent(sharePerDay ?? undefined), right: true },
     ],

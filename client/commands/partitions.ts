@@ -2,6 +2,7 @@ import type { Command } from 'commander';
 import type { PartitionScores } from '../access-scores.js';
 import type { PartitionDetails, PartitionSummary, RegionRequests } from '../partitions.js';
 import { withControl } from './invocation.js';
+import { dailyBytes } from './growth-text.js';
 import { ago, count, facts, fraction, milliseconds, percent, size, table } from './presentation.js';
 import { trafficColumns } from './traffic-columns.js';
 
@@ -70,9 +71,9 @@ const scoreFacts = (scores: PartitionScores): string =>
 /** `1,200 documents a day (3.1 MB, 2 %)` */
 function growthText(growth: PartitionDetails['sizeGrowth']): string | undefined {
   if (growth === null) return undefined;
-  const { documentsPerDay, bytesPerDay, sharePerDay } = growth;
+  const { documentsPerDay, sharePerDay } = growth;
   const share = sharePerDay === null ? '' : `, ${percent(sharePerDay)}`;
-  return `${count(documentsPerDay)} documents a day (${size(bytesPerDay)}${share})`;
+  return `${count(documentsPerDay)} documents a day (${dailyBytes(growth)}${share})`;
 }
 
 function describe(shown: PartitionDetails): string {

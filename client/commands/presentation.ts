@@ -55,6 +55,9 @@ export function size(bytes: number | null | undefined): string | undefined {
   return `${unit === 0 || Math.abs(value) >= 100 ? Math.round(value) : value.toFixed(1)} ${UNITS[unit]}`;
 }
 
+/** `~8.1 MB` */
+export const about = (text: string | undefined): string | undefined => (text === undefined ? undefined : `~${text}`);
+
 /** Exactly, in the largest unit that fits: `30s`, `90m`. drover.yaml takes it back. */
 export function exactDuration(milliseconds: number): string {
   const units: readonly (readonly [string, number])[] = [

@@ -27,6 +27,7 @@ import { Routers } from './routers.js';
 import { RoundTrips } from './round-trips.js';
 import { ensureSchema } from './schema.js';
 import { Settings } from './settings.js';
+import { SizeTurns } from './size-turns.js';
 
 /** The policy's default. */
 const ACCESS_WINDOW_MS = 300_000;
@@ -39,6 +40,7 @@ export class Catalog {
   readonly keyspaces: Keyspaces;
   readonly partitions: Partitions;
   readonly partitionSizes: PartitionSizes;
+  readonly sizeTurns: SizeTurns;
   readonly migrations: Migrations;
   readonly decisions: Decisions;
   readonly forecasts: Forecasts;
@@ -65,6 +67,7 @@ export class Catalog {
     this.keyspaces = new Keyspaces(db.collection('keyspaces'));
     this.partitions = new Partitions(client, db.collection('partitions'));
     this.partitionSizes = new PartitionSizes(db.collection('partitionSizes'));
+    this.sizeTurns = new SizeTurns(db.collection('sizeTurns'));
     this.migrations = new Migrations(db.collection('migrations'));
     this.decisions = new Decisions(db.collection('decisions'));
     this.forecasts = new Forecasts(db.collection('forecasts'));

@@ -9,7 +9,7 @@ const DAY_MS = 24 * HOUR_MS;
 
 interface StoredReading extends Omit<SizeReading, 'time' | 'entities'> {
   readonly time: Date;
-  readonly entities?: readonly (readonly [token: ReturnType<typeof tokenToBson>, documents: number])[];
+  readonly entities?: readonly (readonly [token: ReturnType<typeof tokenToBson>, documents: number, bytes: number])[];
 }
 
 /** A day of a partition: a document for each hour would take five times as much. */
@@ -42,7 +42,10 @@ export class PartitionSizes {
     const expireAt = new Date(Date.now() + keepMs);
     const writes = sizes.map(({ keyspace, partition, reading }) => {
       const { day, hour } = placeOf(reading.time);
-      const read: Document = { [`hours.${hour}`]: toStored(reading) };
+      // Field by field: entities that another worker has counted in this hour stay.
+      const read: Document = Object.fromEntries(
+        Object.entries(toStored(reading)).map(([field, value]) => [`hours.${hour}.${field}`, value]),
+      );
       return {
         updateOne: {
           filter: { _id: `${keyspace}/${partition}/${day}` },
@@ -106,7 +109,7 @@ const toStored = ({ time, entities, ...size }: SizeReading): StoredReading => ({
   ...size,
   ...(entities === undefined
     ? {}
-    : { entities: entities.map(([token, documents]) => [tokenToBson(token), documents] as const) }),
+    : { entities: entities.map(([token, ...counted]) => [tokenToBson(token), ...counted] as const) }),
 });
 
 const fromStored = ({ time, entities, ...size }: StoredReading): SizeReading => ({
@@ -114,5 +117,5 @@ const fromStored = ({ time, entities, ...size }: StoredReading): SizeReading => 
   ...size,
   ...(entities === undefined
     ? {}
-    : { entities: entities.map(([token, documents]) => [tokenFromBson(token), documents] as const) }),
+    : { entities: entities.map(([token, ...counted]) => [tokenFromBson(token), ...counted] as const) }),
 });

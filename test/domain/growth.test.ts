@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { growth, trend } from '../../domain/growth.js';
 import type { SizeReading } from '../../domain/size-growth.js';
-import { entitySize, nodeGrowth, sizeGrowth } from '../../domain/size-growth.js';
+import { entitySize, nodeGrowth, partOfSize, sizeGrowth } from '../../domain/size-growth.js';
 
 const HOUR = 3_600_000;
 const DAY = 24 * HOUR;
@@ -107,6 +107,21 @@ describe('growth of a size', () => {
     expect(found.documentsPerDay).toBe(0);
   });
 
+  it('is no move out of a collection with others, where bytes were an estimate', () => {
+    const moved = readings(20, (hour) => ({
+      documents: 100 + hour,
+      ...(hour < 10 ? { bytes: 9_000 + 90 * hour, estimated: true as const } : { bytes: 5_000 + 50 * hour }),
+    }));
+    const found = sizeGrowth(moved, NOW)!;
+    expect(found.estimated).toBe(false);
+    expect(found.bytesPerDay).toBeCloseTo(1_200);
+    expect(found.documentsPerDay).toBeCloseTo(24);
+    expect(sizeGrowth(moved.slice(0, 13), NOW)).toBeUndefined();
+    const before = sizeGrowth(moved.slice(0, 10), NOW)!;
+    expect(before.estimated).toBe(true);
+    expect(before.bytesPerDay).toBeCloseTo(2_160);
+  });
+
   it('is not known of three hours, nor of what was looked at for the last time days ago', () => {
     const all = readings(100, (hour) => ({ bytes: hour }));
     expect(sizeGrowth([], NOW)).toBeUndefined();
@@ -114,7 +129,15 @@ describe('growth of a size', () => {
     expect(sizeGrowth(all, NOW + 2 * DAY + HOUR)).toBeUndefined();
     expect(sizeGrowth(all, NOW + DAY)!.bytesPerDay).toBeCloseTo(24);
     const empty = readings(10, () => ({}));
-    expect(sizeGrowth(empty, NOW)).toEqual({ bytesPerDay: 0, documentsPerDay: 0, sharePerDay: null });
+    expect(sizeGrowth(empty, NOW)).toEqual({ bytesPerDay: 0, documentsPerDay: 0, sharePerDay: null, estimated: false }); // prettier-ignore
+  });
+});
+
+describe('a part of the size of a collection', () => {
+  it('adds up to the collection, whichever documents are whose', () => {
+    const all = { documents: 40, bytes: 4_000, bytesOnDisk: 2_000 };
+    expect(partOfSize(all, 10)).toEqual({ documents: 10, bytes: 1_000, bytesOnDisk: 500, estimated: true });
+    expect(partOfSize({ documents: 0, bytes: 0 }, 0)).toEqual({ documents: 0, bytes: 0, estimated: true });
   });
 });
 
@@ -124,10 +147,10 @@ describe('the size of an entity', () => {
   it('is its share of the partition, and its growth over the hours in which it was counted', () => {
     const all = readings(24, (hour) => ({
       documents: 1_000,
-      ...(hour % 2 === 0 ? {} : { entities: [[3n, 1] as const, [token, 100 + 5 * hour] as const] }),
+      ...(hour % 2 === 0 ? {} : { entities: [[3n, 1, 9] as const, [token, 100 + 5 * hour, 7 * hour] as const] }),
     }));
     const found = entitySize(all, token, NOW)!;
-    expect(found).toMatchObject({ documents: 215, share: 0.215 });
+    expect(found).toMatchObject({ documents: 215, bytes: 7 * 23, share: 0.215 });
     expect(found.documentsPerDay).toBeCloseTo(120);
     expect(entitySize(all, 8n, NOW)).toBeUndefined();
     expect(entitySize(all, token, NOW + 3 * DAY)).toBeUndefined();
@@ -135,7 +158,7 @@ describe('the size of an entity', () => {
   });
 
   it('is all of the partition where documents have come since that was counted', () => {
-    const [reading] = readings(1, () => ({ documents: 9, entities: [[token, 10]] }));
+    const [reading] = readings(1, () => ({ documents: 9, entities: [[token, 10, 100]] }));
     expect(entitySize([reading!], token, NOW)!.share).toBe(1);
   });
 });
@@ -143,7 +166,8 @@ describe('the size of an entity', () => {
 describe('growth of a node', () => {
   const owned = (partition: string, bytesPerDay: number | undefined, newest: Partial<SizeReading> = {}) => ({
     ...{ keyspace: 'shop.orders', partition },
-    growth: bytesPerDay === undefined ? undefined : { bytesPerDay, documentsPerDay: 1, sharePerDay: null },
+    growth:
+      bytesPerDay === undefined ? undefined : { bytesPerDay, documentsPerDay: 1, sharePerDay: null, estimated: false },
     newest: { time: NOW, node: 'eu-1', documents: 1, bytes: 1_000, bytesOnDisk: 500, ...newest },
   });
 

@@ -1,7 +1,7 @@
 import type { Collection, Document } from 'mongodb';
 import { Long } from 'mongodb';
 import { beforeEach, describe, expect, it, vi } from 'vitest';
-import { contains } from '../../domain/token.js';
+import { contains, TOKEN_END, TOKEN_MIN } from '../../domain/token.js';
 import { backfill } from '../../store/backfill.js';
 import { operationTime } from '../../store/change-log.js';
 import { Checkpoint, CHECKPOINTS } from '../../store/checkpoint.js';
@@ -9,6 +9,7 @@ import { createLanes } from '../../store/copy-lane.js';
 import { follow, ping } from '../../store/follower.js';
 import { tokenOfKey } from '../../store/key-token.js';
 import type { Part } from '../../store/part.js';
+import { countIn } from '../../store/part-count.js';
 import { countOf, isEmptyPart } from '../../store/part.js';
 import type { PartRemoval } from '../../store/part-removal.js';
 import { removePart } from '../../store/part-removal.js';
@@ -59,6 +60,19 @@ describe('a part of a collection', () => {
   const ours = async () => (await orders.find().sort({ _id: 1 }).toArray()).filter(isOurs);
   const copied = () => copy.find().sort({ _id: 1 }).toArray();
   const settle = () => Promise.resolve();
+
+  it('is counted by its index, exactly, within the time that there is for it', async () => {
+    const limits = { maxTimeMS: 5_000, signal: new AbortController().signal };
+    expect(await countIn(orders, part, limits)).toBe((await ours()).length);
+    const whole = { keyField: part.keyField, tokens: { low: TOKEN_MIN, high: TOKEN_END } };
+    expect(await countIn(orders, whole, limits)).toBe(1_000);
+    await orders.insertMany(Array.from({ length: 50_000 }, (_, n) => ({ at: key(n % 200), n })));
+    await expect(countIn(orders, whole, { ...limits, maxTimeMS: 1 })).rejects.toMatchObject({ code: 50 });
+    const abort = new AbortController();
+    const counting = countIn(orders, whole, { ...limits, signal: abort.signal });
+    abort.abort(new Error('told to end'));
+    await expect(counting).rejects.toThrow('told to end');
+  });
 
   it('is copied alone, and an attempt goes on where the one before it stood', async () => {
     const padding = 'x'.repeat(100_000);
