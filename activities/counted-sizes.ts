@@ -3,7 +3,7 @@ import { MongoServerError } from 'mongodb';
 import { DroverError, messageOf } from '../domain/errors.js';
 import { grouped } from '../domain/grouped.js';
 import type { NodeName, Partition } from '../domain/partition.js';
-import { collectionOn, isSharedOn, sidesOf } from '../domain/partition.js';
+import { collectionOn, isSharedOn, partitionId, sidesOf } from '../domain/partition.js';
 import type { EntityReading, SizeReading } from '../domain/size-growth.js';
 import { partOfSize } from '../domain/size-growth.js';
 import type { Token } from '../domain/token.js';
@@ -25,8 +25,8 @@ const BUDGET_MS = 5_000;
 /** A node that has not answered so long after it should have is given up until the next hour. */
 const SILENT_MS = 1_000;
 
-/** Entities whose documents are counted, of a keyspace and of one of its partitions. */
-const ENTITIES = { inAll: 100, ofOne: 10 } as const;
+/** Entities whose documents are counted, of so many partitions of a keyspace and of one of them. */
+const ENTITIES = { inAll: 100, amongPartitions: 500, ofOne: 10 } as const;
 
 /**
  * Keeps what has to be counted, once an hour of Drover's time on each node, one count at a time: documents of partitions that share a
@@ -114,22 +114,27 @@ interface ToCount {
 
 async function withBusiest({ catalog }: Dependencies, taken: readonly TakenNode[], time: number): Promise<Turns[]> {
   if (taken.length === 0) return [];
-  const keyspaces = await catalog.keyspaces.list();
   const tokens = new Map<string, Token[]>();
-  for (const { _id: keyspace } of keyspaces) {
-    const busiest = await catalog.access.top.entities({ keyspace, from: time - HOUR_MS, to: time }, ENTITIES.inAll);
-    for (const [name, own] of grouped(busiest, ({ partition }) => partition)) {
-      tokens.set(
-        `${keyspace}/${name}`,
-        own.slice(0, ENTITIES.ofOne).map(({ token }) => token),
-      );
+  const owned = taken.flatMap(({ partitions }) => partitions);
+  for (const [keyspace, here] of grouped(owned, (partition) => partition.keyspace)) {
+    for (let at = 0; at < here.length; at += ENTITIES.amongPartitions) {
+      const among = here.slice(at, at + ENTITIES.amongPartitions).map(({ name }) => name);
+      const lastHour = { keyspace, from: time - HOUR_MS, to: time };
+      const busiest = await catalog.access.top.entities(lastHour, ENTITIES.inAll, { among });
+      for (const [name, own] of grouped(busiest, ({ partition }) => partition)) {
+        const id = partitionId(keyspace, name);
+        tokens.set(
+          id,
+          own.slice(0, ENTITIES.ofOne).map(({ token }) => token),
+        );
+      }
     }
   }
-  const byName = new Map(keyspaces.map((keyspace) => [keyspace._id, keyspace]));
+  const keyspaces = new Map((await catalog.keyspaces.list()).map((keyspace) => [keyspace._id, keyspace]));
   return taken.map((each) => ({
     ...each,
     waiting: each.partitions.flatMap((partition): ToCount[] => {
-      const keyspace = byName.get(partition.keyspace);
+      const keyspace = keyspaces.get(partition.keyspace);
       const own = tokens.get(partition.id) ?? [];
       if (keyspace === undefined || !isCounted(partition, own)) return [];
       return [{ keyspace, partition, tokens: own }];

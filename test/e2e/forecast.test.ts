@@ -88,6 +88,9 @@ describe('in mode recommend, a forecast', () => {
     expect([...read.keys()]).toEqual(['p0', 'p1', 'p2', 'p3']);
     expect(read.get('p1')!.at(-1)).toMatchObject((await partitionSize(the.control, await the.partition('p1')))!);
     expect(read.get('p1')!.at(-1)!.documents).toBeGreaterThan(50);
+    // Documents have been counted, too.
+    const hour = new Date(Math.floor(read.get('p1')!.at(-1)!.time / HOUR_MS) * HOUR_MS);
+    expect((await the.control.catalog.sizeTurns.taken(hour)).has(node)).toBe(true);
   });
 
   it('does not recommend it again while the answer is open, nor reads sizes twice in an hour', async () => {
