@@ -71,6 +71,8 @@ export interface AccessTopReport {
   /** Partitions. */
   readonly together: readonly UsedTogether[];
   readonly entitiesTogether: readonly EntitiesTogether[];
+  /** The hour from which on they are told: one after `from` where there is too much of it. */
+  readonly entitiesTogetherSince: Date;
 }
 
 /**
@@ -137,6 +139,7 @@ export async function topAccesses(context: ControlContext, request: AccessTopReq
     return { region, requests, share: share(requests), traffic: trafficOf(own) };
   });
   const byName = new Map(partitions.map((partition) => [partition.name, partition]));
+  const sameUsers = await entitiesTogether(context, partitions, { span: asked, atMost });
   return {
     keyspace,
     from: new Date(span.from),
@@ -166,7 +169,8 @@ export async function topAccesses(context: ControlContext, request: AccessTopReq
     regions: regions.sort((a, b) => b.requests - a.requests).slice(0, atMost),
     networks: networks.map((each) => ({ ...each, share: share(each.requests) })),
     together,
-    entitiesTogether: await entitiesTogether(context, partitions, { span: asked, atMost }),
+    entitiesTogether: sameUsers.pairs,
+    entitiesTogetherSince: sameUsers.since,
   };
 }
 

@@ -21,26 +21,30 @@ export interface EntitiesTogether extends Omit<UsedTogether, 'a' | 'b'> {
   readonly b: UsedEntity;
 }
 
-/** In the hours that the time touches; those that belong together most first. */
+/**
+ * In the hours that the time touches; those that belong together most first.
+ *
+ * @returns since the hour from which on it is told: a later one than asked for where there is too much
+ */
 export async function entitiesTogether(
   context: ControlContext,
   partitions: readonly Partition[],
   { span, atMost }: { readonly span: AccessSpan; readonly atMost: number },
-): Promise<EntitiesTogether[]> {
+): Promise<{ readonly since: Date; readonly pairs: EntitiesTogether[] }> {
   const known = new Map<Token, Promise<UsedEntity | undefined>>();
   const entity = (token: Token): Promise<UsedEntity | undefined> => {
     const found = known.get(token) ?? namedEntity(context, partitions, token);
     known.set(token, found);
     return found;
   };
-  const pairs = await context.catalog.entityPairs.top(span, atMost);
+  const { since, pairs } = await context.catalog.entityPairs.top(span, atMost);
   const named = await Promise.all(
     pairs.map(async (pair) => {
       const [a, b] = await Promise.all([entity(pair.a), entity(pair.b)]);
       return a !== undefined && b !== undefined ? [{ ...pair, a, b }] : [];
     }),
   );
-  return named.flat();
+  return { since, pairs: named.flat() };
 }
 
 async function namedEntity(

@@ -4,11 +4,14 @@ import { FrequentItems } from './frequent-items.js';
 export interface UsedTogether {
   readonly a: string;
   readonly b: string;
-  /** Sessions with both. */
+  /** Sessions with both, at least. */
   readonly sessions: number;
   /** Sessions with both, of those with one of them, in [0, 1] (Jaccard 1901). */
   readonly jaccard: number;
-  /** How many times more often they are used together than by chance: 1 is chance, below it they avoid each other. */
+  /**
+   * How many times more often they are used together than by chance: 1 is chance, below it they avoid each other. Too large where an item
+   * was not frequent enough to be known of all sessions.
+   */
   readonly lift: number;
 }
 
@@ -30,7 +33,8 @@ const MOST_IN_SESSION = 32;
 
 /**
  * Which items are used together, from sessions: sets of items that one client used within a short time. In bounded memory, by the counts
- * of frequent items and pairs, which are too small by at most one in `counted + 1` of all.
+ * of frequent items and pairs, which are too small by at most one in `counted + 1` of all that were added: a session of n items adds
+ * n (n - 1) / 2 pairs.
  */
 export class AccessCorrelation {
   private readonly items: FrequentItems<string>;

@@ -15,10 +15,10 @@ const HOUR_MS = 3_600_000;
 /** Users that are looked at at once. */
 const USERS = 128;
 /** Who uses more entities within a session is no user, but a program, or many users behind one address. */
-export const MOST_ENTITIES = 16;
+export const MOST_ENTITIES = 8;
 /** Entities, and pairs of them, that are counted in an hour, and that are told of it. */
-const COUNTED = 512;
-const TOLD = 128;
+const COUNTED = 1_024;
+const TOLD = 256;
 /** Numbers of users are below it. */
 const NUMBERS = 2 ** 32;
 

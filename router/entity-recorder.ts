@@ -4,7 +4,7 @@ import type { Token } from '../domain/token.js';
 import { RecordQueue } from './record-queue.js';
 
 /** Keyspaces that are looked at; others are not, until the client is opened anew. */
-const KEYSPACES = 32;
+const KEYSPACES = 16;
 /** Hours of a keyspace that are known at once: where time goes fast they are written early. */
 const HOURS = 8;
 /** Hours of keyspaces that wait for the catalog. */
@@ -21,7 +21,7 @@ export interface EntityRecorderOptions {
 
 /**
  * Finds out which entities are used together by one user, and writes it in the background, hour by hour. Requests that nobody knows
- * the user of say nothing: an application serves many. Nothing here fails or delays a request.
+ * the user of say nothing: an application serves many. Nothing here fails a request.
  */
 export class EntityRecorder {
   private readonly keyspaces = new Map<string, EntitySessions>();
@@ -31,7 +31,10 @@ export class EntityRecorder {
   constructor(private readonly options: EntityRecorderOptions) {
     const { write = () => Promise.resolve(), onProblem, flushMs } = options;
     const what = 'entities used together';
-    this.queue = new RecordQueue({ what, write, onProblem, atMost: WAITING, merge: newestOfEach });
+    this.queue = new RecordQueue({
+      ...{ what, onProblem, atMost: WAITING, merge: newestOfEach },
+      write: (use) => write(newestOfEach(use)),
+    });
     this.timer = setInterval(() => void this.flush(), flushMs);
     this.timer.unref();
   }

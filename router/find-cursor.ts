@@ -96,7 +96,7 @@ export class DroverFindCursor<TSchema> extends DriversFindCursor<TSchema> {
   ): Promise<Document> {
     const { filter, settings } = this.request();
     const { keyspace, units } = await this.units(filter, settings);
-    const asked = isOnePiece(units, keyspace.field) ? settings : windowed(settings).ofPieces;
+    const asked = isOnePiece(units, keyspace.field) ? settings : windowed(filter, settings).ofPieces;
     const plans = await this.ask(filter, asked, async (piece, ofPiece) => {
       const cursor = await findIn(piece, filter, { ...asked, ...ofPiece });
       const plan = await closing(cursor, () => cursor.explain(verbosity as ExplainVerbosityLike, options!));
@@ -145,9 +145,7 @@ export class DroverFindCursor<TSchema> extends DriversFindCursor<TSchema> {
       await closeAll(opened);
     }
 
-    const { skip, limit, ofPieces } = windowed(settings);
-    const { sort } = settings;
-    const order = orderOf(filter, sort);
+    const { skip, limit, order, ofPieces } = windowed(filter, settings);
     if (order === undefined) {
       const inTurn = new InTurn(units, (unit) => openAll(unit, ofPieces), session);
       return new Window(inTurn, skip, limit);
@@ -155,8 +153,7 @@ export class DroverFindCursor<TSchema> extends DriversFindCursor<TSchema> {
     if (settings.returnKey === true) {
       throw new MongoInvalidArgumentError('returnKey and a sort need the partition key in the filter');
     }
-    const projection = { ...listedOf(settings.projection), [SORT_KEY]: { $meta: order.meta } };
-    const sorted = { batchSize: batchSizeFor(units), ...ofPieces, projection, raw: true };
+    const sorted = { batchSize: batchSizeFor(units), ...ofPieces, raw: true };
     const opened = await openEverywhere(units, session, (unit) => openAll(unit, sorted));
     const streams = opened as unknown as CursorBatches<Uint8Array>[];
     const merged = new Window(new Merged(streams, order.directions, atOnce(session)), skip, limit);
@@ -188,13 +185,15 @@ export class DroverFindCursor<TSchema> extends DriversFindCursor<TSchema> {
   }
 }
 
-/** What is left out and how many there are at most, when several pieces have been merged; and what is asked of each of them. */
-function windowed({ skip = 0, limit: most = 0, ...others }: Settings) {
+/** What is left out, how many there are at most, and in which order several pieces are merged; and what is asked of each of them. */
+function windowed(filter: Document, { skip = 0, limit: most = 0, ...others }: Settings) {
   const limit = most === 0 ? Infinity : Math.abs(most);
   // Any of them may have all that are wanted. What makes no sense is for them to refuse.
   const isSkip = Number.isSafeInteger(skip) && skip >= 0;
-  const ofPieces = { ...others, ...(limit === Infinity ? {} : { limit: skip + limit }), ...(isSkip ? {} : { skip }) };
-  return { skip, limit, ofPieces };
+  const window = { ...(limit === Infinity ? {} : { limit: skip + limit }), ...(isSkip ? {} : { skip }) };
+  const order = orderOf(filter, others.sort);
+  const keyed = order && { projection: { ...listedOf(others.projection), [SORT_KEY]: { $meta: order.meta } } };
+  return { skip, limit, order, ofPieces: { ...others, ...window, ...keyed } };
 }
 
 /** The driver's cursor. */

@@ -15,7 +15,7 @@ import { number } from './server-status.js';
 /** Whether a server's own statistics of queries (`$queryStats`) were read. */
 export interface QueryStatistics {
   readonly state: 'read' | 'absent' | 'off' | 'not allowed' | 'empty' | 'without figures' | 'failed';
-  /** Why there are none; null where they were read. */
+  /** Why there are none, or what is missing in them; null where all were read. */
   readonly reason: string | null;
   /** From when on the operations were counted that had not been read before, by the node's clock; null where there are none. */
   readonly since: Date | null;
@@ -54,7 +54,7 @@ export async function readQueryStatistics(client: MongoClient, part: StatisticsP
           },
         },
         { $sort: { 'metrics.latestSeenTimestamp': -1 } },
-        { $limit: MOST_ENTRIES },
+        { $limit: MOST_ENTRIES + 1 },
       ])
       .maxTimeMS(ANSWER_MS)
       .toArray();
@@ -94,11 +94,16 @@ export function readingOf(entries: readonly Document[], { collections, ...before
   }
   const told = entries.flatMap((entry) => queryOf(entry) ?? []);
   if (told.length === 0) return unread('without figures', '$queryStats of this server does not tell what is examined');
-  const ours = told.filter(({ key }) => (key['client'] as Document | undefined)?.['application']?.name !== DROVER_APP);
+  const ours = told
+    .slice(0, MOST_ENTRIES)
+    .filter(({ key }) => (key['client'] as Document | undefined)?.['application']?.name !== DROVER_APP);
   const counted = ours.map((query) => query.counted);
-  const statistics = { state: 'read', reason: null, since: null } as const;
+  const isWhole = told.length <= MOST_ENTRIES;
+  const reason = isWhole ? null : `of $queryStats the ${MOST_ENTRIES} kinds of requests that were used last are read`;
+  const statistics = { state: 'read', reason, since: null } as const;
   if (before.from !== undefined && before.counted === null) {
-    return { statistics, shapes: [], counted, commands: new Set() };
+    const begun = { ...statistics, reason: '$queryStats is counted from now on: it was not read the last time' };
+    return { statistics: begun, shapes: [], counted, commands: new Set() };
   }
   const known = new Map(before.counted?.map((each) => [each.id, each]));
   const added = ours.flatMap((query) => {
@@ -127,8 +132,9 @@ interface ToldQuery {
   readonly counted: CountedQuery;
 }
 
-/** Undefined where the server does not tell what was examined, as older releases. */
+/** Undefined where the server does not tell what was examined, as older releases, or something else is not as it should be. */
 function queryOf({ key, metrics }: Document): ToldQuery | undefined {
+  if (!isDocument(metrics) || !isDocument(key) || !isDocument(key['queryShape'])) return undefined;
   // Newer releases have sections.
   const { queryExec = metrics, queryPlanner = metrics, writes } = metrics as Record<string, Document>;
   const keysExamined = number(queryExec, 'keysExamined', 'sum');
@@ -136,17 +142,16 @@ function queryOf({ key, metrics }: Document): ToldQuery | undefined {
   if (keysExamined === undefined || docsExamined === undefined) return undefined;
   const sum = (section: Document | undefined, name: string) => number(section, name, 'sum') ?? 0;
   const total: ProfiledUse = {
-    ...{ operations: number(metrics as Document, 'execCount') ?? 0, keysExamined, docsExamined, collectionScans: 0 },
+    ...{ operations: number(metrics, 'execCount') ?? 0, keysExamined, docsExamined, collectionScans: 0 },
     returned: sum(queryExec, 'docsReturned') + sum(writes, 'nMatched') + sum(writes, 'nDeleted'),
     sorts: number(queryPlanner, 'hasSortStage', 'true') ?? 0,
-    millis: Math.floor(sum(metrics as Document, 'totalExecMicros') / 1_000),
+    millis: Math.floor(sum(metrics, 'totalExecMicros') / 1_000),
   };
-  const id = createHash('sha256')
-    .update(BSON.serialize(key as Document))
-    .digest('base64');
-  const { firstSeenTimestamp: firstSeen, latestSeenTimestamp: latestSeen } = metrics as Record<string, Date>;
-  const { command } = (key as Document)['queryShape'] as { command: string };
-  return { key: key as Document, command, latestSeen: latestSeen!, counted: { id, firstSeen: firstSeen!, total } };
+  const id = createHash('sha256').update(BSON.serialize(key)).digest('base64');
+  const { firstSeenTimestamp: firstSeen, latestSeenTimestamp: latestSeen } = metrics as Record<string, unknown>;
+  const { command } = key['queryShape'] as { command?: unknown };
+  if (!(firstSeen instanceof Date && latestSeen instanceof Date) || typeof command !== 'string') return undefined;
+  return { key: key, command, latestSeen, counted: { id, firstSeen, total } };
 }
 
 function addedTo(

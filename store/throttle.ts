@@ -6,13 +6,14 @@ export const BYTES_PER_MEGABYTE = 1_000_000;
 const LEAST = 500_000;
 /** What a limit lets through in so many milliseconds passes at once: the less that is, the less others wait for it. */
 const AT_ONCE_MS = 20;
-/** Where the limit is not reached with that, as the nodes are far away, it becomes more, and less again when it is. */
+/** Where the limit is not reached with that, as each time takes longer, it becomes more, and less again when it is. */
 const MORE_AT_ONCE = 1.5;
 const LESS_AT_ONCE = 0.98;
-/** Up to this one thing is done after the other; beyond, ways are so long that the limit is reached only with several under way. */
+const MOST_AT_ONCE_MS = 1_000;
+/** Up to this one thing is done after the other; where more is needed, the limit is reached only with several under way. */
 const ALONE_UP_TO_MS = 80;
-/** Bytes: each time costs something. */
-const LEAST_AT_ONCE = 1_024;
+/** Each time costs something: so many bytes, if that is no more than a limit lets through in a second. */
+const LEAST_AT_ONCE = 16_384;
 const SLOWER = 0.6;
 const FASTER = 1.2;
 
@@ -51,7 +52,7 @@ export class Throttle {
   }
 
   private wanted(): number {
-    return Math.max(LEAST_AT_ONCE, (this.allowed * this.atOnceMs) / 1000);
+    return Math.max(Math.min(LEAST_AT_ONCE, this.allowed), (this.allowed * this.atOnceMs) / 1000);
   }
 
   /** Waits until `bytes` more may pass. @throws the reason of `signal`, as soon as it has one */
@@ -60,7 +61,7 @@ export class Throttle {
     if (this.allowed === Infinity) return;
     const now = this.now();
     const start = Math.max(now, this.readyAt);
-    if (this.readyAt > 0) this.adjust(now > this.readyAt, bytes);
+    if (this.readyAt > 0) this.adjust(now > this.readyAt);
     this.readyAt = start + (bytes * 1000) / this.allowed;
     if (start > now) await this.sleep(start - now, signal);
   }
@@ -76,10 +77,9 @@ export class Throttle {
     return done;
   }
 
-  /** A piece that is much smaller than it might be, such as the last one, is late for another reason. */
-  private adjust(isLate: boolean, bytes: number): void {
-    if (!isLate) this.atOnceMs = Math.max(AT_ONCE_MS, this.atOnceMs * LESS_AT_ONCE);
-    else if (bytes >= this.wanted() / 2) this.atOnceMs *= MORE_AT_ONCE;
+  private adjust(isLate: boolean): void {
+    const changed = this.atOnceMs * (isLate ? MORE_AT_ONCE : LESS_AT_ONCE);
+    this.atOnceMs = Math.min(MOST_AT_ONCE_MS, Math.max(AT_ONCE_MS, changed));
   }
 
   /** Clearly below what has passed a second since the last adjustment. */

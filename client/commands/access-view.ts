@@ -76,7 +76,7 @@ export function topTables({ from, to, requests, ...top }: AccessTopReport): stri
       table(
         top.entitiesTogether,
         [
-          { title: 'entities used together', value: ({ a, b }) => `${nameOf(a)}, ${nameOf(b)}` },
+          { title: entitiesTitle(from, top.entitiesTogetherSince), value: ({ a, b }) => `${nameOf(a)}, ${nameOf(b)}` },
           { title: 'partitions', value: ({ a, b }) => [...new Set([a.partition, b.partition])].join(', ') },
           ...togetherColumns,
         ],
@@ -86,6 +86,9 @@ export function topTables({ from, to, requests, ...top }: AccessTopReport): stri
   }
   return parts.join('\n\n');
 }
+
+const entitiesTitle = (from: Date, since: Date): string =>
+  since > from ? `entities used together, since ${moment(since)}` : 'entities used together';
 
 const togetherColumns: readonly Column<Omit<UsedTogether, 'a' | 'b'>>[] = [
   { title: 'sessions', value: ({ sessions }) => count(sessions), right: true },

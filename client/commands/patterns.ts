@@ -58,13 +58,13 @@ function notesOn({ node, reason, profiler, queryStatistics }: ProfiledNode, from
     );
   }
   if (level === 0) {
-    if (unread === null) return notes;
+    if (state === 'read') return unread === null ? notes : [...notes, `${node}: ${unread}`];
     return [
       `The profiler of ${node} is off (${unread}): how many documents its requests examine is unknown. ` +
         'To find out: db.setProfilingLevel(1, { slowms: 20 })',
     ];
   }
-  if (state === 'not allowed' || state === 'failed') notes.push(`${node}: ${unread}`);
+  if (unread !== null && ['read', 'not allowed', 'failed'].includes(state)) notes.push(`${node}: ${unread}`);
   const part = sampleRate < 1 ? `${percent(sampleRate)} of them, ` : '';
   if (level === 1) {
     notes.push(`The profiler of ${node} tells of operations that take more than ${slowMs} ms only (${part}level 1).`);

@@ -7,6 +7,7 @@ import { mergedDetails, rollUp } from '../../domain/access-roll-up.js';
 import { detailsFromDocument, detailsToDocument, recordFromDocument, rolledUpId } from './access-documents.js';
 import type { AccessCollections } from './access-reads.js';
 import type { IngestionDocument } from './ingestions.js';
+import { openBatches } from './ingestions.js';
 
 /** Records in one transaction: a megabyte or two. */
 const AT_ONCE = 1_000;
@@ -91,7 +92,7 @@ export class AccessRollUp {
           'meta.partition': place.partition,
           time: { $lt: new Date(request.before) },
           // What may be taken away again, by its batch, has to stay what it is.
-          'meta.batch': { $nin: await this.openBatches(session) },
+          'meta.batch': { $nin: await openBatches(this.collections.ingestions, session) },
         },
         { session, sort: { time: 1 }, limit: AT_ONCE },
       )
@@ -104,13 +105,6 @@ export class AccessRollUp {
     // Can't be: whoever removes one of them meanwhile makes this transaction fail.
     if (deletedCount !== found.length) throw new DroverError('Superseded', 'access records were removed meanwhile');
     return found.length;
-  }
-
-  private async openBatches(session: ClientSession): Promise<string[]> {
-    const open = await this.collections.ingestions
-      .find({ 'uncounted.0': { $exists: true } }, { session, projection: { uncounted: 1 } })
-      .toArray();
-    return open.flatMap(({ uncounted }) => uncounted.map(({ batch }) => batch));
   }
 
   private async addCounts(session: ClientSession, place: Place, { counts }: RolledUp, request: RollUpRequest) {

@@ -85,7 +85,7 @@ export class Catalog {
       { ...access, ingestions: db.collection('ingestions') },
       accessWindowMs,
     );
-    this.entityPairs = new EntityPairs(db.collection('entityPairs'));
+    this.entityPairs = new EntityPairs(db.collection('entityPairs'), db.collection('ingestions'));
     this.anomalies = new Anomalies(db.collection('anomalies'));
     this.ingestions = new Ingestions(db.collection('ingestions'));
     this.routers = new Routers(db.collection('routers'), db.collection('acknowledgements'));

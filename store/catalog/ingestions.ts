@@ -1,4 +1,4 @@
-import type { Collection } from 'mongodb';
+import type { ClientSession, Collection } from 'mongodb';
 import type { Span } from '../../domain/span.js';
 import type { Mark } from '../ingest/fingerprint.js';
 import { FIRST_MARK } from '../ingest/fingerprint.js';
@@ -57,6 +57,17 @@ export interface IngestionDocument extends IngestionProgress {
   lease?: { holder: string; until: Date };
   startedAt: Date;
   updatedAt: Date;
+}
+
+/** Names of the batches that do not count: what bears them is being stored, or is to be removed. */
+export async function openBatches(
+  ingestions: Collection<IngestionDocument>,
+  session?: ClientSession,
+): Promise<string[]> {
+  const open = await ingestions
+    .find({ 'uncounted.0': { $exists: true } }, { projection: { uncounted: 1 }, ...(session && { session }) })
+    .toArray();
+  return open.flatMap(({ uncounted }) => uncounted.map(({ batch }) => batch));
 }
 
 /** Whether any of its lines was understood. */

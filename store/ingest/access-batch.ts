@@ -59,6 +59,9 @@ interface Client {
   readonly user: number | undefined;
 }
 
+/** Pairs of entities are stored so often, or when they are of more hours: each time it is a document of every hour. */
+const USE_MS = 60_000;
+const USE_HOURS = 8;
 /** Entities and pairs of them that take as much room as an access record. */
 const PER_RECORD = 32;
 
@@ -73,6 +76,7 @@ export class AccessBatch {
   /** Intervals are numbered from that of the first line on. */
   private firstInterval: number | undefined;
   private readonly sessions: EntitySessions;
+  private useTakenAt = performance.now();
   private lastTime: unknown;
   private lastTimeMs = 0;
   /** Of the lines since the last take. */
@@ -136,7 +140,14 @@ export class AccessBatch {
     this.counters = new Map();
     Object.assign(this, { accesses: 0, skipped: 0, from: Infinity, to: -Infinity });
     this.sessions.end(isEnd ? undefined : this.lastTimeMs);
-    return { records, use: this.sessions.take(), accesses, skipped, from, to };
+    return { records, use: this.takeUse(isEnd), accesses, skipped, from, to };
+  }
+
+  private takeUse(isEnd: boolean): EntityUse[] {
+    const now = performance.now();
+    if (!isEnd && now - this.useTakenAt < USE_MS && this.sessions.hoursHeld <= USE_HOURS) return [];
+    this.useTakenAt = now;
+    return this.sessions.take();
   }
 
   private addBytes({ bytes: known }: AccessCounters, kind: 'reads' | 'writes', bytes: number): void {

@@ -112,8 +112,8 @@ describe('sessions of users', () => {
     const [use] = ended(found);
     expect(use!.sessions).toBeGreaterThan(300);
     expect(use!.sessions).toBeLessThan(10 * 128);
-    expect(use!.pairs.length).toBeLessThanOrEqual(128);
-    expect(use!.items.length).toBeLessThanOrEqual(3 * 128);
+    expect(use!.pairs.length).toBeLessThanOrEqual(256);
+    expect(use!.items.length).toBeLessThanOrEqual(3 * 256);
     const correlation = new AccessCorrelation();
     correlation.addCounts(use!);
     const [first] = correlation.top(1);

@@ -89,6 +89,6 @@ describe('entities used together', () => {
     const { entities, written } = recorder();
     for (let i = 0; i < 1_000; i++) entities.use(7, `shop.k${i}`, 1n);
     await entities.close();
-    expect(written.flat()).toHaveLength(32);
+    expect(written.flat()).toHaveLength(16);
   });
 });

@@ -52,19 +52,20 @@ describe('a throttle', () => {
     expect(new Throttle(0).atOnce(3_000_000)).toBe(3_000_000);
     expect(new Throttle(200_000_000).atOnce(3_000_000)).toBe(3_000_000);
     expect(new Throttle(10_000_000).atOnce(3_000_000)).toBe(200_000);
-    expect(new Throttle(1_000).atOnce(3_000_000)).toBe(1_024);
+    expect(new Throttle(1_000).atOnce(3_000_000)).toBe(1_000);
+    expect(new Throttle(100_000).atOnce(3_000_000)).toBe(16_384);
     expect(new Throttle(1_000).atOnce(500)).toBe(500);
   });
 
   it('lets through more at once where its limit is not reached otherwise, and less again when it is', async () => {
     const time = fakeTime();
     const throttle = new Throttle(10_000_000, time.now, time.sleep);
-    // Each piece takes as long as the way to a far node and back.
-    const rateAt = async (roundTripMs: number) => {
-      const [startedAt, pieces] = [time.now(), 300];
+    // Each piece takes as long as the way to a far node and back; its documents may be smaller than others are.
+    const rateAt = async (roundTripMs: number, { part = 1, pieces = 300 } = {}) => {
+      const startedAt = time.now();
       let bytes = 0;
       for (let i = 0; i < pieces; i++) {
-        const piece = throttle.atOnce(3_000_000);
+        const piece = part * throttle.atOnce(3_000_000);
         await throttle.take(piece);
         time.pass(roundTripMs);
         bytes += piece;
@@ -78,6 +79,17 @@ describe('a throttle', () => {
     expect(await mostAtOnce(throttle)).toBe(3);
     expect(await rateAt(10)).toBeGreaterThan(9_500_000);
     expect(throttle.atOnce(3_000_000)).toBe(200_000);
+    expect(await rateAt(20, { part: 0.1 })).toBeGreaterThan(9_000_000);
+  });
+
+  it('lets several be under way where a limit is so high that it is not reached by one after the other', async () => {
+    const time = fakeTime();
+    const throttle = new Throttle(200_000_000, time.now, time.sleep);
+    for (let i = 0; i < 10; i++) {
+      await throttle.take(throttle.atOnce(3_000_000));
+      time.pass(30);
+    }
+    expect(await mostAtOnce(throttle)).toBe(3);
   });
 
   it('lets one thing be done at a time where there is a limit, and all at once where there is none', async () => {
