@@ -15,12 +15,13 @@ import type { MeasureRoutes, RoutesMeasured } from './routes-process.js';
 
 const PARTITIONS = 8;
 const CONCURRENCIES = [1, 16, 64];
-/** Short ones, many times in turn: what else goes on in the machine then meets both sides alike. */
-const SLICE_MS = 400;
-const TURNS = 4;
+/**
+ * Short ones, many times in turn: what else goes on in the machine then meets both sides alike. Single slices differ by a quarter: a
+ * difference of some hundredths is only seen in very many.
+ */
+const SLICE_MS = 200;
+const TURNS = 16;
 const RECORDED: readonly Operation[] = ['findOne', 'updateOne'];
-/** Single slices differ by a quarter: a difference of some hundredths is only seen in very many. */
-const RECORDED_MS = 200;
 const RECORDED_TURNS = 80;
 const MANY_PARTITIONS = 100_000;
 /** What was aimed at. */
@@ -62,17 +63,18 @@ async function requests({ documents, rounds, cases, say }: BenchOptions): Promis
       for (const operation of OPERATIONS) {
         for (const concurrency of CONCURRENCIES) {
           const slice = { operation, concurrency, ms: SLICE_MS };
-          const tell = (both: Both) => say(`${title(slice)}: ${told(both.drover)}; baseline ${told(both.baseline)}`);
-          results.push(...compared(slice, 'plain driver', await inTurn(drover, plain, slice, TURNS * rounds, tell)));
+          const turns = TURNS * rounds;
+          say(`${title(slice)}: ${turns} times ${SLICE_MS} ms each`);
+          results.push(...compared(slice, 'plain driver', await inTurn(drover, plain, slice, turns)));
         }
       }
     }
     if (cases.includes('records')) {
       const unrecorded = await start('router without records');
       for (const operation of RECORDED) {
-        const slice = { operation, concurrency: 64, ms: RECORDED_MS };
+        const slice = { operation, concurrency: 64, ms: SLICE_MS };
         const turns = RECORDED_TURNS * rounds;
-        say(`${title(slice)}: ${turns} times ${RECORDED_MS} ms with and without access records`);
+        say(`${title(slice)}: ${turns} times ${SLICE_MS} ms with and without access records`);
         results.push(...compared(slice, 'no access records', await inTurn(drover, unrecorded, slice, turns)));
       }
     }
@@ -90,13 +92,7 @@ interface Both {
 }
 
 /** One side first, then the other. */
-async function inTurn(
-  drover: Requests,
-  baseline: Requests,
-  slice: RequestSlice,
-  turns: number,
-  tell: (both: Both) => void = () => undefined,
-): Promise<Both[]> {
+async function inTurn(drover: Requests, baseline: Requests, slice: RequestSlice, turns: number): Promise<Both[]> {
   const measured: Both[] = [];
   for (let turn = 0; turn < turns; turn++) {
     const results = new Map<Requests, RequestResult>();
@@ -105,9 +101,7 @@ async function inTurn(
       if (answer.kind !== 'measured') throw new Error(`a request process answered "${answer.kind}"`);
       results.set(side, answer.result);
     }
-    const both = { drover: results.get(drover)!, baseline: results.get(baseline)! };
-    measured.push(both);
-    tell(both);
+    measured.push({ drover: results.get(drover)!, baseline: results.get(baseline)! });
   }
   return measured;
 }
@@ -162,9 +156,6 @@ async function routes(): Promise<Comparison[]> {
 
 const title = ({ operation, concurrency }: RequestSlice): string =>
   `${operation === 'find' ? `find of all, sorted, limit 20, ${PARTITIONS} partitions` : operation}, concurrency ${concurrency}`;
-
-const told = ({ perSecond, p50, p99, cpuMicros }: RequestResult): string =>
-  `${spoken(Math.round(perSecond))}/s, ${p50.toFixed(3)} ms, p99 ${p99.toFixed(2)} ms, ${cpuMicros.toFixed(0)} µs CPU`;
 
 function spoken(value: number): string {
   return value.toLocaleString('en-US');
