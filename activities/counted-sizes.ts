@@ -9,6 +9,7 @@ import { partOfSize } from '../domain/size-growth.js';
 import type { Token } from '../domain/token.js';
 import { takeTurns } from '../domain/turns.js';
 import type { KeyspaceDocument } from '../store/catalog/keyspaces.js';
+import { hourOf } from '../store/catalog/query-shapes.js';
 import { collectionSize } from '../store/collection-sizes.js';
 import { sizeOfToken } from '../store/entity-documents.js';
 import { inTime } from '../store/in-time.js';
@@ -78,7 +79,7 @@ async function takeNodes(
   time: number,
   failures: Map<NodeName, string>,
 ): Promise<TakenNode[]> {
-  const hour = new Date(Math.floor(time / HOUR_MS) * HOUR_MS);
+  const hour = hourOf(time);
   const [all, others] = await Promise.all([catalog.nodes.list(), catalog.sizeTurns.taken(hour)]);
   const free = all.filter(({ _id }) => !others.has(_id));
   if (free.length === 0) return [];

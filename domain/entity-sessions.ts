@@ -1,5 +1,6 @@
 import type { CorrelationCounts } from './access-correlation.js';
 import { AccessCorrelation, SESSION_MS } from './access-correlation.js';
+import { startOf } from './access-roll-up.js';
 import { addressIn } from './client-network.js';
 import { hash32 } from './hash-ring.js';
 import type { Token } from './token.js';
@@ -115,7 +116,7 @@ export class EntitySessions {
   }
 }
 
-const hourOf = (time: number): number => Math.floor(time / HOUR_MS) * HOUR_MS;
+const hourOf = (time: number): number => startOf(time, HOUR_MS);
 
 /** Lines of a log may go back in time. */
 const isOver = ({ since }: Session, at: number): boolean => Math.abs(at - since) >= SESSION_MS;

@@ -82,7 +82,8 @@ export class DroverFindCursor<TSchema> extends DriversFindCursor<TSchema> {
   override async count(options?: CountOptions): Promise<number> {
     const { filter, settings } = this.request();
     const { skip = 0, limit, ...others } = { ...settings, ...options };
-    const counts = await this.ask(filter, others, (piece, ofPiece) =>
+    const asked = await this.units(filter, others);
+    const counts = await this.ask(asked, others, (piece, ofPiece) =>
       closing(piece.collection.find(within(filter, piece), { ...others, ...ofPiece }), (cursor) => cursor.count()),
     );
     const all = counts.reduce((sum, count) => sum + count, 0);
@@ -95,10 +96,11 @@ export class DroverFindCursor<TSchema> extends DriversFindCursor<TSchema> {
     options?: { timeoutMS?: number },
   ): Promise<Document> {
     const { filter, settings } = this.request();
-    const { keyspace, units } = await this.units(filter, settings);
-    const asked = isOnePiece(units, keyspace.field) ? settings : windowed(filter, settings).ofPieces;
-    const plans = await this.ask(filter, asked, async (piece, ofPiece) => {
-      const cursor = await findIn(piece, filter, { ...asked, ...ofPiece });
+    const asked = await this.units(filter, settings);
+    const isOne = isOnePiece(asked.units, asked.keyspace.field);
+    const ofPieces = isOne ? settings : windowed(filter, settings).ofPieces;
+    const plans = await this.ask(asked, settings, async (piece, ofPiece) => {
+      const cursor = await findIn(piece, filter, { ...ofPieces, ...ofPiece });
       const plan = await closing(cursor, () => cursor.explain(verbosity as ExplainVerbosityLike, options!));
       return { shardName: piece.node, ...plan };
     });
@@ -167,12 +169,11 @@ export class DroverFindCursor<TSchema> extends DriversFindCursor<TSchema> {
     return { keyspace, units: this.scatter.units(keyspace, wanted) };
   }
 
-  private async ask<T>(
-    filter: Document,
+  private ask<T>(
+    { keyspace, units }: Awaited<ReturnType<typeof this.units>>,
     settings: FindOptions,
     request: (piece: OpenPiece, session: FindOptions) => Promise<T>,
   ): Promise<T[]> {
-    const { keyspace, units } = await this.units(filter, settings);
     const { session, nearest } = this.options;
     const reading = readingOf(settings, nearest);
     return this.scatter.ask(keyspace, units, session, (piece) => request(piece, sessionOf(piece)), reading);

@@ -12,8 +12,9 @@ export interface CollectionSize {
 
 /** Requests for sizes that are under way on one node at a time. */
 const CONCURRENCY = 8;
-/** A server is given up that has not answered by then, though it should have refused before. */
+/** A server that has been silent so often is given up, */
 const MOST_SILENT = 4;
+/** which it is when it has not answered by then, though it should have refused before. */
 const [REFUSED_MS, SILENT_MS] = [2_500, 3_000] as const;
 
 /** A few numbers from the collection's metadata: cheap, whatever its size; after a crash of the node they may be off. */

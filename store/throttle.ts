@@ -48,11 +48,8 @@ export class Throttle {
 
   /** Of `most` bytes, as many as should be sent together. */
   atOnce(most: number): number {
-    return Math.min(most, this.wanted());
-  }
-
-  private wanted(): number {
-    return Math.max(Math.min(LEAST_AT_ONCE, this.allowed), (this.allowed * this.atOnceMs) / 1000);
+    const least = Math.min(LEAST_AT_ONCE, this.allowed);
+    return Math.min(most, Math.max(least, (this.allowed * this.atOnceMs) / 1000));
   }
 
   /** Waits until `bytes` more may pass. @throws the reason of `signal`, as soon as it has one */
