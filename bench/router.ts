@@ -19,10 +19,10 @@ const CONCURRENCIES = [1, 16, 64];
  * Short ones, many times in turn: what else goes on in the machine then meets both sides alike. Single slices differ by a quarter: a
  * difference of some hundredths is only seen in very many.
  */
-const SLICE_MS = 200;
-const TURNS = 16;
+const SLICE_MS = 100;
+const TURNS = 32;
 const RECORDED: readonly Operation[] = ['findOne', 'updateOne'];
-const RECORDED_TURNS = 80;
+const RECORDED_TURNS = 160;
 const MANY_PARTITIONS = 100_000;
 /** What was aimed at. */
 const GOALS = { lookUp: 2, memory: 50, change: 1, record: 1, shape: 4, nobody: 0.1 };

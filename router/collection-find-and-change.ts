@@ -76,7 +76,10 @@ export abstract class CollectionFindAndChange<TSchema extends Document> extends 
       found,
       write: ({ token, filter: exact }) =>
         this.one<unknown>(keyspace, token, {
-          ...{ options, written: update, restsOnLease: nothing, returned: documentIn(options) },
+          options,
+          written: update,
+          restsOnLease: nothing,
+          returned: documentIn(options),
           send: (collection, session) =>
             collection.findOneAndUpdate(exact, changes, {
               ...options,
@@ -116,7 +119,10 @@ export abstract class CollectionFindAndChange<TSchema extends Document> extends 
       write: ({ token, filter: exact, exists }) => {
         if (exists) checkReplacementKeepsKey(replacement, token, keyspace.field, operation);
         return this.one<unknown>(keyspace, token, {
-          ...{ options, written: replacement, restsOnLease: nothing, returned: documentIn(options) },
+          options,
+          written: replacement,
+          restsOnLease: nothing,
+          returned: documentIn(options),
           send: (collection, session) =>
             collection.findOneAndReplace(exact, replacement, {
               ...options,
@@ -168,12 +174,14 @@ export abstract class CollectionFindAndChange<TSchema extends Document> extends 
   protected one<T>(
     keyspace: KeyspaceHandle,
     token: Token,
-    { options: { session: own }, send, ...request }: OneWrite<T>,
+    { options, written, send, restsOnLease, returned }: OneWrite<T>,
   ): Promise<T> {
     return this.router.write<T>(keyspace, token, {
-      ...request,
-      session: own,
       perform: (place) => inSameTransaction(place, (session) => send(place.collection, session)),
+      session: options.session,
+      written,
+      restsOnLease,
+      returned,
     });
   }
 

@@ -48,7 +48,8 @@ export class DroverCollection<TSchema extends Document = Document> extends Colle
     const token = tokenOfKey(keyOfDocument(document, keyspace.field));
     return this.observed({ operation: 'insert', wanted: [token], session: options.session }, () =>
       this.one(keyspace, token, {
-        ...{ options, written: document },
+        options,
+        written: document,
         send: (collection, session) => collection.insertOne(document, { ...options, session, writeConcern: MAJORITY }),
       }),
     );
@@ -72,7 +73,9 @@ export class DroverCollection<TSchema extends Document = Document> extends Colle
       found: hasMatched,
       write: ({ token, filter: exact }) =>
         this.one(keyspace, token, {
-          ...{ options, written: update, restsOnLease: changedNothing },
+          options,
+          written: update,
+          restsOnLease: changedNothing,
           send: (collection, session) =>
             collection.updateOne(exact, changes, { ...options, session, writeConcern: MAJORITY }),
         }),
@@ -120,7 +123,9 @@ export class DroverCollection<TSchema extends Document = Document> extends Colle
       write: ({ token, filter: exact, exists }) => {
         if (exists) checkReplacementKeepsKey(replacement, token, keyspace.field, 'replaceOne');
         return this.one(keyspace, token, {
-          ...{ options, written: replacement, restsOnLease: changedNothing },
+          options,
+          written: replacement,
+          restsOnLease: changedNothing,
           send: (collection, session) =>
             collection.replaceOne(exact, replacement, { ...options, session, writeConcern: MAJORITY }),
         });

@@ -64,8 +64,8 @@ export class LongRead {
 
 interface OpenRead {
   readonly node: string;
-  readonly long?: LongRead;
-  /** When it was last looked at. */
+  readonly long: LongRead | undefined;
+  /** When a long one was last looked at. */
   since: number;
 }
 
@@ -78,9 +78,9 @@ export class OpenReads {
   private waiting: (() => void)[] = [];
 
   begin(node: string, long?: LongRead): OpenRead {
-    const now = performance.now();
-    if (long !== undefined) this.forgetAbandoned(now);
-    const read = { node, since: now, ...(long === undefined ? {} : { long }) };
+    const since = long === undefined ? 0 : performance.now();
+    if (long !== undefined) this.forgetAbandoned(since);
+    const read = { node, long, since };
     this.reads.add(read);
     return read;
   }

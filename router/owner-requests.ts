@@ -198,11 +198,11 @@ export class OwnerRequests {
       this.tryToComeIn(route, tokens, crowd) ?? (await this.comeIn(route, tokens, deadline, crowd));
     try {
       const collection = route.collection(keyspace.database, node, client);
-      const sentAt = performance.now();
+      const sentAt = session && performance.now();
       let result: T;
       try {
         result = await request({ client, collection, session: session?.at(client, [route]), deadline });
-        session?.wrote(node, sentAt);
+        if (sentAt !== undefined) session?.wrote(node, sentAt);
       } finally {
         // Whoever waits for the catalog now keeps nobody from the node.
         leave();

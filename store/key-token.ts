@@ -38,16 +38,7 @@ const INT64_MAX = 2n ** 63n - 1n;
  * @throws DroverError `InvalidRequest` for a key of a type that can't be a partition key (documents, arrays, missing)
  */
 export function tokenOfKey(key: unknown): Token {
-  if (typeof key === 'string') {
-    const bytes = Buffer.byteLength(key);
-    const input = Buffer.allocUnsafe(13 + bytes);
-    input.writeInt32LE(0, 0);
-    input.writeInt32LE(15, 4);
-    input.writeInt32LE(bytes + 1, 8);
-    input.write(key, 12, 'utf8');
-    input[12 + bytes] = 0;
-    return digest(input);
-  }
+  if (typeof key === 'string') return hashString(key);
   if (typeof key === 'number') return hashNumber(truncate(key));
   return hashOther(key);
 }
@@ -124,13 +115,33 @@ function hashNumber(value: bigint): Token {
   return digest(input);
 }
 
-const MD5 = Buffer.alloc(16);
-
-/** Every request does this: in one call, by way of a string, it takes a third of the time. */
-function digest(input: Buffer): Token {
-  MD5.write(hash('md5', input, 'binary'), 'latin1');
-  return MD5.readBigInt64LE(0);
+function hashString(key: string): Token {
+  const bytes = Buffer.byteLength(key) + 1;
+  const before = BEFORE_STRING[bytes];
+  if (before !== undefined) return digest(`${before}${key}\0`);
+  const input = Buffer.alloc(12 + bytes);
+  input.writeInt32LE(15, 4);
+  input.writeInt32LE(bytes, 8);
+  input.write(key, 12);
+  return digest(input);
 }
+
+/** What is hashed before a short string of so many bytes, as text: below 128 a character is a byte of it. */
+const BEFORE_STRING = Array.from({ length: 128 }, (_, bytes) =>
+  String.fromCharCode(0, 0, 0, 0, 15, 0, 0, 0, bytes, 0, 0, 0),
+);
+
+/** Every request does this: in one call, by way of a string that is read as it is, it takes a fifth of the time. */
+function digest(input: Buffer | string): Token {
+  const md5 = hash('md5', input, 'binary');
+  return (BigInt(wordAt(md5, 4)) << 32n) | BigInt(wordAt(md5, 0) >>> 0);
+}
+
+const wordAt = (bytes: string, at: number): number =>
+  bytes.charCodeAt(at) |
+  (bytes.charCodeAt(at + 1) << 8) |
+  (bytes.charCodeAt(at + 2) << 16) |
+  (bytes.charCodeAt(at + 3) << 24);
 
 /** The value at a dotted path, or `undefined` when it is missing or an array is in the way. */
 export function keyValue(document: Document, path: string): unknown {

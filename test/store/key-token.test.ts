@@ -54,6 +54,7 @@ const decimalText = fc
 
 const kinds: Readonly<Record<string, fc.Arbitrary<unknown>>> = {
   'strings of any characters': fc.string({ unit: 'binary', maxLength: 40 }),
+  'strings of about 128 bytes': fc.string({ unit: 'binary-ascii', minLength: 124, maxLength: 131 }),
   'long strings': fc.string({ unit: 'grapheme', minLength: 500, maxLength: 3_000 }),
   'numbers as JavaScript has them': fc.oneof(
     fc.double(),
