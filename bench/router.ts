@@ -55,11 +55,17 @@ async function requests({ documents, rounds, cases, say }: BenchOptions): Promis
     await child.ask({ kind: 'start', settings: cluster.settings(through) });
     return child;
   };
+  const stop = async (): Promise<void> => {
+    for (const child of children) {
+      await child.ask({ kind: 'stop' });
+      child.release();
+    }
+    children.length = 0;
+  };
   try {
-    const drover = await start('router');
     const results: Comparison[] = [];
     if (cases.includes('requests')) {
-      const plain = await start('driver');
+      const [drover, plain] = [await start('router'), await start('driver')];
       for (const operation of OPERATIONS) {
         for (const concurrency of CONCURRENCIES) {
           const slice = { operation, concurrency, ms: SLICE_MS };
@@ -68,17 +74,19 @@ async function requests({ documents, rounds, cases, say }: BenchOptions): Promis
           results.push(...compared(slice, 'plain driver', await inTurn(drover, plain, slice, turns)));
         }
       }
+      await stop();
     }
     if (cases.includes('records')) {
-      const unrecorded = await start('router without records');
+      // Both are new: an application that has done many different things is slower at each.
+      const [recorded, unrecorded] = [await start('router'), await start('router without records')];
       for (const operation of RECORDED) {
         const slice = { operation, concurrency: 64, ms: SLICE_MS };
         const turns = RECORDED_TURNS * rounds;
         say(`${title(slice)}: ${turns} times ${SLICE_MS} ms with and without access records`);
-        results.push(...compared(slice, 'no access records', await inTurn(drover, unrecorded, slice, turns)));
+        results.push(...compared(slice, 'no access records', await inTurn(recorded, unrecorded, slice, turns)));
       }
+      await stop();
     }
-    for (const child of children) await child.ask({ kind: 'stop' });
     return results;
   } finally {
     for (const child of children) child.kill();

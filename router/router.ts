@@ -25,6 +25,7 @@ import type { Place } from './same-transaction.js';
 import { Scatter } from './scatter.js';
 import type { DroverSession } from './session.js';
 import { SessionCluster } from './session-cluster.js';
+import { inBorrowedSession } from './session-pool.js';
 import { changingHands } from './session-transaction.js';
 import type { ShapeRecorder } from './shape-recorder.js';
 import type { Wanted } from './wanted.js';
@@ -247,7 +248,7 @@ export class Router extends OwnerRequests {
       const client = this.nodes.peek(node) ?? (await this.nodes.get(node));
       const { database } = keyspace;
       const collection = route.collection(database, node, client);
-      if (session === undefined) return await request(collection);
+      if (session === undefined) return await inBorrowedSession(client, (own) => request(collection, own));
       const ofPrimary = isOfPrimary(collection, reading);
       const answered = await session.comeAlong([route], client, { database, ofPrimary });
       const own = ownHandle(client, collection, session.snapshotEnabled);

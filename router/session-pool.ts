@@ -43,6 +43,19 @@ export function returnSession(client: MongoClient, session: ClientSession): void
   pool.push({ session, since: performance.now() });
 }
 
+/** A request that is nobody's session's: one that the driver makes for it costs more. */
+export async function inBorrowedSession<T>(
+  client: MongoClient,
+  request: (session: ClientSession) => Promise<T>,
+): Promise<T> {
+  const session = borrowSession(client);
+  try {
+    return await request(session);
+  } finally {
+    returnSession(client, session);
+  }
+}
+
 /** How many are there to be used again. */
 export const idleSessions = (client: MongoClient): number =>
   Object.values(POOLS).reduce((sum, pools) => sum + (pools.get(client)?.length ?? 0), 0);
