@@ -10,6 +10,7 @@ import type {
   ToRequests,
 } from './request-messages.js';
 import { OPERATIONS } from './request-messages.js';
+import type { RequestCluster } from './request-cluster.js';
 import { requestCluster } from './request-cluster.js';
 import type { MeasureRoutes, RoutesMeasured } from './routes-process.js';
 
@@ -22,7 +23,7 @@ const CONCURRENCIES = [1, 16, 64];
 const SLICE_MS = 100;
 const TURNS = 32;
 const RECORDED: readonly Operation[] = ['findOne', 'updateOne'];
-const RECORDED_TURNS = 160;
+const RECORDED_TURNS = 120;
 const MANY_PARTITIONS = 100_000;
 /** What was aimed at. */
 const GOALS = { lookUp: 2, memory: 50, change: 1, record: 1, shape: 4, nobody: 0.1 };
@@ -46,51 +47,65 @@ export const router: Bench = {
 
 type Requests = Child<ToRequests, FromRequests>;
 
+/** What two ways to send requests are compared by. */
+interface Contest {
+  readonly through: RequestSettings['through'];
+  /** How the table calls it. */
+  readonly against: string;
+  readonly slices: readonly RequestSlice[];
+  /** Pairs of slices in each round. */
+  readonly turns: number;
+}
+
 async function requests({ documents, rounds, cases, say }: BenchOptions): Promise<Comparison[]> {
+  const contests: Contest[] = [];
+  if (cases.includes('requests')) {
+    const slices = OPERATIONS.flatMap((operation) => CONCURRENCIES.map((concurrency) => slice(operation, concurrency)));
+    contests.push({ through: 'driver', against: 'plain driver', slices, turns: TURNS });
+  }
+  if (cases.includes('records')) {
+    const slices = RECORDED.map((operation) => slice(operation, 64));
+    contests.push({ through: 'router without records', against: 'no access records', slices, turns: RECORDED_TURNS });
+  }
   const cluster = await requestCluster(documents, PARTITIONS);
+  try {
+    const results: Comparison[] = [];
+    for (const contest of contests) {
+      const measured = contest.slices.map((): Both[] => []);
+      for (let round = 1; round <= rounds; round++) {
+        say(`against ${contest.against}, round ${round}: ${contest.turns} times ${SLICE_MS} ms of each`);
+        for (const [i, pairs] of (await oneRound(cluster, contest)).entries()) measured[i]!.push(...pairs);
+      }
+      for (const [i, each] of contest.slices.entries()) results.push(...compared(each, contest.against, measured[i]!));
+    }
+    return results;
+  } finally {
+    await cluster.stop();
+  }
+}
+
+const slice = (operation: Operation, concurrency: number): RequestSlice => ({ operation, concurrency, ms: SLICE_MS });
+
+/** In processes of its own: one and the same program is faster in one process than in another, by some hundredths. */
+async function oneRound(cluster: RequestCluster, { through, slices, turns }: Contest): Promise<Both[][]> {
   const children: Requests[] = [];
-  const start = async (through: RequestSettings['through']): Promise<Requests> => {
+  const start = async (by: RequestSettings['through']): Promise<Requests> => {
     const child: Requests = new Child('request-process');
     children.push(child);
-    await child.ask({ kind: 'start', settings: cluster.settings(through) });
+    await child.ask({ kind: 'start', settings: cluster.settings(by) });
     return child;
   };
-  const stop = async (): Promise<void> => {
+  try {
+    const [drover, baseline] = [await start('router'), await start(through)];
+    const measured: Both[][] = [];
+    for (const each of slices) measured.push(await inTurn(drover, baseline, each, turns));
     for (const child of children) {
       await child.ask({ kind: 'stop' });
       child.release();
     }
-    children.length = 0;
-  };
-  try {
-    const results: Comparison[] = [];
-    if (cases.includes('requests')) {
-      const [drover, plain] = [await start('router'), await start('driver')];
-      for (const operation of OPERATIONS) {
-        for (const concurrency of CONCURRENCIES) {
-          const slice = { operation, concurrency, ms: SLICE_MS };
-          const turns = TURNS * rounds;
-          say(`${title(slice)}: ${turns} times ${SLICE_MS} ms each`);
-          results.push(...compared(slice, 'plain driver', await inTurn(drover, plain, slice, turns)));
-        }
-      }
-      await stop();
-    }
-    if (cases.includes('records')) {
-      // Both are new: an application that has done many different things is slower at each.
-      const [recorded, unrecorded] = [await start('router'), await start('router without records')];
-      for (const operation of RECORDED) {
-        const slice = { operation, concurrency: 64, ms: SLICE_MS };
-        const turns = RECORDED_TURNS * rounds;
-        say(`${title(slice)}: ${turns} times ${SLICE_MS} ms with and without access records`);
-        results.push(...compared(slice, 'no access records', await inTurn(recorded, unrecorded, slice, turns)));
-      }
-      await stop();
-    }
-    return results;
+    return measured;
   } finally {
     for (const child of children) child.kill();
-    await cluster.stop();
   }
 }
 
