@@ -1,5 +1,11 @@
 import ms from 'ms';
-import { isCopyRate, LEAST_MEGABYTES_PER_SECOND } from '../domain/copy-rate.js';
+import type { CopyLimits } from '../domain/copy-limits.js';
+import {
+  isCopyRate,
+  isDocumentRate,
+  LEAST_DOCUMENTS_PER_SECOND,
+  LEAST_MEGABYTES_PER_SECOND,
+} from '../domain/copy-limits.js';
 import { DroverError } from '../domain/errors.js';
 import { checkWeights } from '../domain/weights.js';
 import type { KeyspaceDocument } from '../store/catalog/keyspaces.js';
@@ -34,12 +40,7 @@ export async function checkMove(dependencies: Dependencies, input: MigrationInpu
   checkWeights(weights as number[]);
   const dwellMs = duration('dwell', input.dwell, dependencies.migration.dwell);
   const soakMs = duration('soak', input.soak, dependencies.migration.soak);
-  const maxMegabytesPerSecond = input.maxMegabytesPerSecond ?? dependencies.migration.maxMegabytesPerSecond;
-  if (typeof maxMegabytesPerSecond !== 'number' || !isCopyRate(maxMegabytesPerSecond)) {
-    throw invalid(
-      `"maxMegabytesPerSecond" must be a number of at least ${LEAST_MEGABYTES_PER_SECOND}, or 0 for no limit`,
-    );
-  }
+  const limits = limitsOf(input, dependencies.migration);
 
   const keyspace = await catalog.keyspaces.get(input.keyspace);
   const partition = await catalog.partitions.get(input.keyspace, input.partition);
@@ -73,11 +74,23 @@ export async function checkMove(dependencies: Dependencies, input: MigrationInpu
       database: keyspace.database,
       collection: collectionOn(partition, partition.route.source),
       part: partOn(fenceOf(keyspace).keyField, partition, partition.route.source),
-      maxMegabytesPerSecond,
+      limits,
     });
     if (found.length > 0) throw invalid(`${partition.id} can't be moved to "${target._id}": ${found.join('; ')}`);
   }
-  return { keyspace, partition, weights, dwellMs, soakMs, maxMegabytesPerSecond };
+  return { keyspace, partition, weights, dwellMs, soakMs, limits };
+}
+
+function limitsOf(input: MigrationInput, policy: CopyLimits): CopyLimits {
+  const { maxMegabytesPerSecond = policy.maxMegabytesPerSecond, maxDocumentsPerSecond = policy.maxDocumentsPerSecond } =
+    input;
+  const check = (name: keyof CopyLimits, value: unknown, isLimit: (value: number) => boolean, least: number) => {
+    if (typeof value === 'number' && isLimit(value)) return;
+    throw invalid(`"${name}" must be a number of at least ${least}, or 0 for no limit`);
+  };
+  check('maxMegabytesPerSecond', maxMegabytesPerSecond, isCopyRate, LEAST_MEGABYTES_PER_SECOND);
+  check('maxDocumentsPerSecond', maxDocumentsPerSecond, isDocumentRate, LEAST_DOCUMENTS_PER_SECOND);
+  return { maxMegabytesPerSecond, maxDocumentsPerSecond };
 }
 
 async function checkCollections(
@@ -133,7 +146,7 @@ export async function claimMove(dependencies: Dependencies, request: ClaimReques
   if (await catalog.settings.automationStopped()) {
     throw new DroverError('Refused', 'all automation is stopped: "drover start" lets moves begin again');
   }
-  const { keyspace, partition, weights, dwellMs, soakMs, maxMegabytesPerSecond } = checked;
+  const { keyspace, partition, weights, dwellMs, soakMs, limits } = checked;
   const allowDirectWriters = input.allowDirectWriters === true;
   if (partition.handover === null && !allowDirectWriters) {
     await refuseDirectWriters(dependencies, keyspace, partition, [partition.route.source, input.target]);
@@ -147,7 +160,7 @@ export async function claimMove(dependencies: Dependencies, request: ClaimReques
     weights,
     dwellMs,
     soakMs,
-    maxMegabytesPerSecond,
+    ...limits,
     ...(allowDirectWriters ? { allowDirectWriters } : {}),
   };
   // Before the claim: whoever finds the claim finds out whose it is.

@@ -1,5 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { CancelledFailure } from '@temporalio/activity';
+import type { CopyLimits } from '../domain/copy-limits.js';
 import { DroverError } from '../domain/errors.js';
 import type { Direction } from '../domain/partition.js';
 import { isSharedOn, tokensOf } from '../domain/partition.js';
@@ -14,7 +15,7 @@ import { follow } from '../store/follower.js';
 import { indexBuildProgress } from '../store/index-build-progress.js';
 import { buildIndexes, indexesToCopy } from '../store/shadow-indexes.js';
 import { storageStats } from '../store/storage-stats.js';
-import { BYTES_PER_MEGABYTE, Throttle } from '../store/throttle.js';
+import { Throttle } from '../store/throttle.js';
 import type { VerifyProgress } from '../store/verify.js';
 import { verify } from '../store/verify.js';
 import {
@@ -45,7 +46,8 @@ export interface CopyResult {
   readonly bytes: number;
 }
 
-type ThrottledMove = Move & { readonly maxMegabytesPerSecond: number };
+/** One that was begun by an earlier version has no limit of documents. */
+type ThrottledMove = Move & Partial<CopyLimits>;
 
 /** Activities that make a copy and keep it. */
 export function createCopyActivities(dependencies: Dependencies) {
@@ -54,7 +56,7 @@ export function createCopyActivities(dependencies: Dependencies) {
   /** What backfill and verification have in common: both nodes, the throttle, and where progress is told. */
   function bulkWork<Progress>(
     context: MoveContext,
-    { maxMegabytesPerSecond }: ThrottledMove,
+    limits: ThrottledMove,
     signal: AbortSignal,
     onProgress: (progress: Progress) => void,
   ): BulkWork<Progress> {
@@ -65,7 +67,7 @@ export function createCopyActivities(dependencies: Dependencies) {
       collection: context.names.source,
       copy: context.names.target,
       part: context.part,
-      throttle: new Throttle(maxMegabytesPerSecond * BYTES_PER_MEGABYTE),
+      throttle: Throttle.of(limits),
       signal,
       onProgress,
     };
@@ -152,7 +154,7 @@ export function createCopyActivities(dependencies: Dependencies) {
      * Follows one side's changes until it is cancelled. Reverse replication begins where the target stands now: the target
      * is named in no route until a marker has come back this way, so nothing of its own can be before it.
      */
-    replicate: (move: Move & { readonly direction: Direction }): Promise<void> =>
+    replicate: (move: ThrottledMove & { readonly direction: Direction }): Promise<void> =>
       withHeartbeat(async (report, signal) => {
         const context = await openMove(dependencies, move);
         if (move.direction === 'back' && context.partition.route.target === null) {
@@ -178,6 +180,7 @@ export function createCopyActivities(dependencies: Dependencies) {
           keyField: context.fence.keyField,
           part,
           copyUuid: kept?.uuids[move.direction === 'forward' ? move.target : move.source],
+          throttle: Throttle.of(move),
           originWasDropped: (move.direction === 'forward' ? record?.sourceLost : record?.targetLost) === true,
           onSourceGone: () => {
             dependencies.log.error('the source was dropped or renamed: nothing can be handed back to it', {

@@ -1,5 +1,6 @@
 import type { Client } from '@temporalio/client';
 import type { Logger } from '@temporalio/common';
+import type { CopyLimits } from '../domain/copy-limits.js';
 import type { OwnershipPolicy } from '../domain/ownership-score.js';
 import type { WatchPolicy } from '../domain/watch.js';
 import type { Catalog } from '../store/catalog/catalog.js';
@@ -7,13 +8,12 @@ import type { NodePool } from '../store/node-pool.js';
 import type { MigrationPhase } from '../workflows/messages.js';
 
 /** Defaults of a move; all times in milliseconds. */
-export interface MigrationPolicy {
+export interface MigrationPolicy extends CopyLimits {
   readonly concurrency: number;
   readonly perNode: number;
   readonly weights: readonly number[];
   readonly dwell: number;
   readonly soak: number;
-  readonly maxMegabytesPerSecond: number;
   /** How long a boundary step may keep writes waiting for routers or replication before it is undone. */
   readonly stepTimeout: number;
   /** What to do when indexes or options of the collection are changed while it moves: make the change, or roll back. */
@@ -102,10 +102,9 @@ export interface Move {
   readonly phase?: MigrationPhase;
 }
 
-export interface MovePlan extends Move {
+export interface MovePlan extends Move, CopyLimits {
   readonly weights: readonly number[];
   readonly dwellMs: number;
   readonly soakMs: number;
-  readonly maxMegabytesPerSecond: number;
   readonly allowDirectWriters?: boolean;
 }

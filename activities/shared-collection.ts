@@ -6,7 +6,7 @@ import type { KeyspaceDocument } from '../store/catalog/keyspaces.js';
 import { describeClient, watchWriters } from '../store/direct-writers.js';
 import { partOf } from '../store/part.js';
 import { removePart } from '../store/part-removal.js';
-import { BYTES_PER_MEGABYTE, Throttle } from '../store/throttle.js';
+import { Throttle } from '../store/throttle.js';
 import type { Dependencies } from './dependencies.js';
 import { FigureReporter } from './figures.js';
 import { givingWay } from './giving-way.js';
@@ -65,7 +65,7 @@ export async function removeFromShared(
     await confirmAttempt(catalog, partition);
   };
   const { migration } = move;
-  const throttle = new Throttle(policy.maxMegabytesPerSecond * BYTES_PER_MEGABYTE);
+  const throttle = Throttle.of(policy);
   // Steps of the protocol beat by themselves: the figure is for commands, and for the janitor, which sees that it goes on.
   const reporter = new FigureReporter(dependencies, migration, () => undefined);
   const removed = await givingWay(dependencies, context, [{ node, writes: true }], throttle, () =>

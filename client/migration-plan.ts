@@ -1,3 +1,5 @@
+import type { CopyLimits } from '../domain/copy-limits.js';
+import { secondsAtLeast } from '../domain/copy-limits.js';
 import { DroverError } from '../domain/errors.js';
 import { collectionOn } from '../domain/partition.js';
 import { partOn } from '../store/part.js';
@@ -8,7 +10,7 @@ import type { ControlContext } from './context.js';
 import { partitionSize } from './partition-size.js';
 
 /** What a migration would do. */
-export interface MigrationPlan {
+export interface MigrationPlan extends CopyLimits {
   readonly keyspace: string;
   readonly partition: string;
   readonly source: string;
@@ -21,8 +23,6 @@ export interface MigrationPlan {
   /** Milliseconds. */
   readonly dwell: number;
   readonly soak: number;
-  /** 0 = no limit. */
-  readonly maxMegabytesPerSecond: number;
   readonly approveCutover: boolean;
   /** Least time the waits alone take, milliseconds: dwell and soak, and the copy at its limit. */
   readonly atLeastMs: number;
@@ -35,8 +35,6 @@ export type PlannedMigration = Omit<MigrationInput, 'dwell' | 'soak'> & {
   readonly dwell?: number;
   readonly soak?: number;
 };
-
-const BYTES_PER_MEGABYTE = 1_000_000;
 
 /**
  * Says what a migration would do; starts and changes nothing. The migration checks its request once more, and looks
@@ -71,7 +69,10 @@ export async function planMigration(context: ControlContext, input: PlannedMigra
   if (beside !== undefined) {
     notes.push(`${beside.id} is in the same collection and is moving: the move would be refused until that is over`);
   }
-  const limit = input.maxMegabytesPerSecond ?? policy.maxMegabytesPerSecond;
+  const limits: CopyLimits = {
+    maxMegabytesPerSecond: input.maxMegabytesPerSecond ?? policy.maxMegabytesPerSecond,
+    maxDocumentsPerSecond: input.maxDocumentsPerSecond ?? policy.maxDocumentsPerSecond,
+  };
   const { database, dimensions } = await catalog.keyspaces.get(input.keyspace);
   const found = await obstacles({
     source: await nodes.get(source._id),
@@ -79,13 +80,13 @@ export async function planMigration(context: ControlContext, input: PlannedMigra
     database,
     collection: collectionOn(partition, source._id),
     part: partOn(dimensions[0].field, partition, source._id),
-    maxMegabytesPerSecond: limit,
+    limits,
   });
   notes.push(...found.map((obstacle) => `the move would be refused: ${obstacle}`));
   const dwell = input.dwell ?? policy.dwell;
   const soak = input.soak ?? policy.soak;
   // Backfill reads everything once, and so does the verification.
-  const copyMs = limit > 0 ? (2_000 * size.bytes) / (limit * BYTES_PER_MEGABYTE) : 0;
+  const copyMs = 2_000 * secondsAtLeast(limits, size);
   return {
     keyspace: input.keyspace,
     partition: input.partition,
@@ -97,7 +98,7 @@ export async function planMigration(context: ControlContext, input: PlannedMigra
     weights,
     dwell,
     soak,
-    maxMegabytesPerSecond: limit,
+    ...limits,
     approveCutover: input.approveCutover ?? false,
     atLeastMs: Math.round(copyMs + dwell * (weights.length - 1) + soak),
     notes,

@@ -1,3 +1,4 @@
+import type { CopyLimits } from '../domain/copy-limits.js';
 import { DroverError } from '../domain/errors.js';
 import type { NodeName } from '../domain/partition.js';
 import { collectionOn, nodesOf } from '../domain/partition.js';
@@ -6,18 +7,17 @@ import { differentIndexes, differentOptions, readDefinition } from '../store/col
 import { ping } from '../store/follower.js';
 import { giveWay } from '../store/node-pressure.js';
 import { partOn } from '../store/part.js';
-import { BYTES_PER_MEGABYTE, Throttle } from '../store/throttle.js';
+import { Throttle } from '../store/throttle.js';
 import type { VerifyProgress } from '../store/verify.js';
 import { verify } from '../store/verify.js';
 import type { ControlContext } from './context.js';
 
 const SETTLE_MS = 30_000;
 
-export interface VerificationRequest {
+/** Limits are of what is read from both nodes together. */
+export interface VerificationRequest extends Partial<CopyLimits> {
   readonly keyspace: string;
   readonly partition: string;
-  /** Megabytes (10^6 bytes) a second read from both nodes together; 0, the default, is no limit. */
-  readonly maxMegabytesPerSecond?: number;
   readonly signal?: AbortSignal;
   readonly onProgress?: (progress: VerifyProgress) => void;
 }
@@ -45,7 +45,7 @@ export interface VerificationReport {
  */
 export async function verifyCopies(
   { catalog, nodes }: ControlContext,
-  { keyspace: name, partition, maxMegabytesPerSecond = 0, signal, onProgress }: VerificationRequest,
+  { keyspace: name, partition, signal, onProgress, ...limits }: VerificationRequest,
 ): Promise<VerificationReport> {
   const keyspace = await catalog.keyspaces.get(name);
   const entry = await catalog.partitions.get(name, partition);
@@ -74,7 +74,7 @@ export async function verifyCopies(
       throw new DroverError('Unavailable', `replication of ${entry.id} did not catch up within ${SETTLE_MS / 1000} s`);
     }
   };
-  const throttle = new Throttle(maxMegabytesPerSecond * BYTES_PER_MEGABYTE);
+  const throttle = Throttle.of(limits);
   const watched = [
     { name: source, client: from, ownWrites: bothWays },
     { name: target, client: to, ownWrites: true },

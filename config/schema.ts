@@ -1,6 +1,11 @@
 import { ConnectionString } from 'mongodb-connection-string-url';
 import { z } from 'zod';
-import { isCopyRate, LEAST_MEGABYTES_PER_SECOND } from '../domain/copy-rate.js';
+import {
+  isCopyRate,
+  isDocumentRate,
+  LEAST_DOCUMENTS_PER_SECOND,
+  LEAST_MEGABYTES_PER_SECOND,
+} from '../domain/copy-limits.js';
 import { checkWeights, DEFAULT_WEIGHTS } from '../domain/weights.js';
 import { accessSchema } from './access-schema.js';
 import { duration, time } from './duration.js';
@@ -206,6 +211,15 @@ const migration = z
       .describe(
         'Most data copied by one migration, in megabytes (10^6 bytes) per second, at least 0.0001; 0 is no limit. Default 0.',
       ),
+    maxDocumentsPerSecond: z
+      .number()
+      .min(0)
+      .refine(isDocumentRate, {
+        error: `0, which is no limit, or at least ${LEAST_DOCUMENTS_PER_SECOND}`,
+        params: { expected: true },
+      })
+      .default(0)
+      .describe('The same in documents per second, at least 0.01; the tighter limit binds. Default 0.'),
     stepTimeout: duration(1)
       .prefault('500ms')
       .describe(

@@ -48,8 +48,8 @@ export async function backfill(options: BackfillOptions): Promise<CopyProgress> 
   const reading = source.startSession();
   try {
     const { attempt, startAt, ...before } = await checkpoint.takeOver();
-    const { count: inCollection, batchSize } = await batchSizeFor(from, collection, () =>
-      options.throttle.atOnce(BATCH_BYTES),
+    const { count: inCollection, batchSize } = await batchSizeFor(from, collection, (meanBytes) =>
+      options.throttle.atOnce(BATCH_BYTES, meanBytes),
     );
     const count = part === undefined ? inCollection : await countOf(from.collection(collection), part);
     const inAll = { documentsInAll: count, read: 0, toRead: 0 };
@@ -141,7 +141,7 @@ class Backfill {
     for await (const { number, ...batch } of batches) {
       const { documents, bytes } = batch;
       signal.throwIfAborted();
-      await throttle.take(bytes, signal);
+      await throttle.take(bytes, documents.length, signal);
       this.ends.set(number, { place: this.order.placeBehind(batch), bytes });
       const inserted = await throttle.alone(() => lane.insert(documents, this.copied, this.reached(number)));
       this.done.add(number);

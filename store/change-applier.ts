@@ -102,6 +102,11 @@ export class ChangeApplier {
     this.writer = new CopyWriter(this.copy, destination, session, copyUuid, MOST_BYTES);
   }
 
+  /** Of a document, as far as they have been read. */
+  get averageBytes(): number {
+    return this.documents.averageBytes;
+  }
+
   /** Whether a change is to be applied soon, by all that is known: its transaction has the last word. */
   concerns(change: Change): boolean {
     const { collection, key, time } = change;
@@ -148,10 +153,7 @@ export class ChangeApplier {
     await this.refuseWhatHappenedToTheCollection(changes);
     const outcomes = outcomesOf(changes, this.isAnother);
     const end = { ...position, ...(marker === undefined ? {} : { marker }) };
-    const size = Math.max(
-      1,
-      Math.min(TRANSACTION_DOCUMENTS, Math.floor(TRANSACTION_BYTES / this.documents.averageBytes)),
-    );
+    const size = Math.max(1, Math.min(TRANSACTION_DOCUMENTS, Math.floor(TRANSACTION_BYTES / this.averageBytes)));
     try {
       return await this.slices(outcomes, size, end);
     } catch (error) {

@@ -4,17 +4,21 @@ import type { Db, MongoClient, ResumeToken } from 'mongodb';
 import { nanoid } from 'nanoid';
 import { DroverError } from '../domain/errors.js';
 import type { Direction } from '../domain/partition.js';
+import { BacklogPace } from './backlog-pace.js';
 import type { ApplierOptions } from './change-applier.js';
 import { ChangeApplier } from './change-applier.js';
 import type { Change } from './change-log.js';
 import { changeLog } from './change-log.js';
 import type { CheckpointDocument } from './checkpoint.js';
 import { Checkpoint, Markers, MARKERS } from './checkpoint.js';
+import type { Throttle } from './throttle.js';
 
 export interface FollowerOptions extends Omit<ApplierOptions, 'origin' | 'destination'> {
   readonly origin: MongoClient;
   readonly destination: MongoClient;
   readonly database: string;
+  /** Of a move that has a limit: a backlog is worked off with rests. */
+  readonly throttle?: Throttle | undefined;
   readonly signal: AbortSignal;
   readonly onProgress: (progress: FollowerProgress) => void;
 }
@@ -73,7 +77,7 @@ export async function follow(options: FollowerOptions): Promise<void> {
 
 async function followFrom(
   { startAt, resumeToken }: CheckpointDocument,
-  { origin, database, collection, keyField, originWasDropped, signal, onProgress }: FollowerOptions,
+  { origin, database, collection, keyField, originWasDropped, throttle, signal, onProgress }: FollowerOptions,
   applier: ChangeApplier,
 ): Promise<void> {
   let applied = 0;
@@ -82,14 +86,16 @@ async function followFrom(
   let conflictSince: number | undefined;
   let pending: Change[] = [];
   let end: ResumeToken;
+  const pace = throttle?.isLimited === true ? new BacklogPace(throttle) : undefined;
   const log = changeLog(
     origin,
     origin.db(database),
     { collection, keyField, verbatim: MARKERS },
     { startAt, ...(resumeToken === undefined ? {} : { resumeToken }) },
-    { maxWaitMs: 500, batchSize: BATCH_CHANGES, signal },
+    { maxWaitMs: 500, batchSize: pace === undefined ? BATCH_CHANGES : ENOUGH_CHANGES, signal },
   );
   for await (const { changes, resumeToken: position, lagSeconds } of log) {
+    let [tookMs, documents] = [0, 0];
     pending.push(...changes);
     end = position;
     const waitMs =
@@ -98,8 +104,11 @@ async function followFrom(
       // With all changes read.
       const isLasting =
         performance.now() - (conflictSince ?? Infinity) > CONFLICT_MS && lagSeconds < CONFLICT_MS / 1_000;
+      const begunAt = performance.now();
       const { written, marker, conflict } = await applier.apply(pending, position, isLasting);
       storedAt = performance.now();
+      tookMs = storedAt - begunAt;
+      documents = written;
       applied += written;
       if (conflict === undefined) {
         pending = [];
@@ -117,8 +126,13 @@ async function followFrom(
     onProgress({ applied, lagSeconds });
     if (signal.aborted) return;
     const attentive = performance.now() - askedAt < ATTENTIVE_MS;
-    if (changes.length > 0 && !attentive && changes.length < ENOUGH_CHANGES) {
-      await delay(GATHER_MS, undefined, { signal }).catch(() => undefined);
+    if (attentive) continue;
+    if (changes.length >= ENOUGH_CHANGES) {
+      const { time } = changes.at(-1)!;
+      await pace?.rest({ time, documents, bytes: documents * applier.averageBytes, tookMs }, signal);
+    } else {
+      pace?.over();
+      if (changes.length > 0) await delay(GATHER_MS, undefined, { signal }).catch(() => undefined);
     }
   }
   if (signal.aborted) return;

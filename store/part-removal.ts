@@ -81,7 +81,7 @@ export async function removePart(options: PartRemoval): Promise<number> {
       from = batch.token;
       onProgress(deleted);
       await delay(performance.now() - startedAt);
-      await throttle.take(batch.bytes, signal);
+      await throttle.take(batch.bytes, batch.documents, signal);
       signal?.throwIfAborted();
     }
     await removals.deleteOne({ _id: removalId(migration), attempt: options.attempt });

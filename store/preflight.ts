@@ -1,4 +1,6 @@
 import type { MongoClient } from 'mongodb';
+import type { CopyLimits } from '../domain/copy-limits.js';
+import { secondsAtLeast } from '../domain/copy-limits.js';
 import type { ChangeWindow } from './change-window.js';
 import { changeWindow, secondsLeft } from './change-window.js';
 import { unsupported } from './collection-support.js';
@@ -16,8 +18,7 @@ export interface PlannedCopy {
   readonly collection: string;
   /** What of it is to be moved, where it is not all. */
   readonly part?: Part | undefined;
-  /** Megabytes (10^6 bytes) a second, 0 without a limit. */
-  readonly maxMegabytesPerSecond: number;
+  readonly limits: CopyLimits;
 }
 
 /** What a copy takes, and what there is for it. Undefined is what the server does not tell. */
@@ -26,6 +27,7 @@ export interface Means {
   readonly bytesOnDisk: number;
   /** Of documents, as they are sent. */
   readonly bytes: number;
+  readonly documents: number;
   readonly indexes: number;
   readonly targetFreeBytes: number | undefined;
   readonly window: ChangeWindow | undefined;
@@ -38,7 +40,6 @@ const MOST_INDEXES = 64;
 const ROOM = 1.25;
 /** Copying is faster nearly everywhere; where it is not, the copy is stopped in time. */
 const CAREFUL_MB_PER_S = 10;
-const MEGABYTE = 1_000_000;
 
 /** Why a copy should not be begun, as sentences; it has been looked only. */
 export async function obstacles(planned: PlannedCopy): Promise<string[]> {
@@ -50,7 +51,7 @@ export async function obstacles(planned: PlannedCopy): Promise<string[]> {
   if (lacking.length > 0) return [`Drover's user lacks rights, grant them: ${lacking.join('; ')}`];
   const reason = unsupported(await inspect(source.db(database), planned.collection));
   if (reason !== undefined) return [`its collection ${reason}`];
-  return shortages(await meansOf(planned), planned.maxMegabytesPerSecond);
+  return shortages(await meansOf(planned), planned.limits);
 }
 
 async function meansOf({ source, target, database, collection, part }: PlannedCopy): Promise<Means> {
@@ -63,10 +64,11 @@ async function meansOf({ source, target, database, collection, part }: PlannedCo
     documents.indexes(),
     sharesOf(documents, part === undefined ? [] : [part]),
   ]);
-  const { size, storageSize, totalIndexSize } = stats as Record<string, unknown>;
+  const { size, count, storageSize, totalIndexSize } = stats as Record<string, unknown>;
   const total = Number(disk?.['fsTotalSize']);
   return {
     bytes: share * Number(size),
+    documents: share * Number(count),
     bytesOnDisk: share * (Number(storageSize) + Number(totalIndexSize)),
     indexes: indexes.length,
     targetFreeBytes: total > 0 ? total - Number(disk!['fsUsedSize']) : undefined,
@@ -82,8 +84,8 @@ const ifAllowed = <T>(answer: Promise<T>): Promise<T | undefined> =>
   });
 
 export function shortages(
-  { bytes, bytesOnDisk, indexes, targetFreeBytes, window }: Means,
-  maxMegabytesPerSecond: number,
+  { bytes, documents, bytesOnDisk, indexes, targetFreeBytes, window }: Means,
+  limits: CopyLimits,
 ): string[] {
   const found: string[] = [];
   if (indexes + GATES > MOST_INDEXES) {
@@ -96,12 +98,13 @@ export function shortages(
       `the copy needs about ${gigabytes(bytesOnDisk * ROOM)} on the target's disk, where ${gigabytes(targetFreeBytes)} are free`,
     );
   }
-  const copySeconds = bytes / MEGABYTE / (maxMegabytesPerSecond > 0 ? maxMegabytesPerSecond : CAREFUL_MB_PER_S);
+  const megabytes = limits.maxMegabytesPerSecond > 0 ? limits.maxMegabytesPerSecond : CAREFUL_MB_PER_S;
+  const copySeconds = secondsAtLeast({ ...limits, maxMegabytesPerSecond: megabytes }, { bytes, documents });
   const left = window === undefined ? Infinity : secondsLeft(window, window.newest);
   if (copySeconds > left) {
     found.push(
       `copying takes about ${hours(copySeconds)}, and the source's change log reaches back ${hours(left)} only: ` +
-        'make it larger (replSetResizeOplog), or allow more megabytes a second',
+        'make it larger (replSetResizeOplog), or allow more megabytes or documents a second',
     );
   }
   return found;

@@ -168,11 +168,12 @@ export async function* readAhead(order: AsyncGenerator<RawBatch>, throttle: Thro
 export async function batchSizeFor(
   db: Db,
   collection: string,
-  bytes: () => number,
+  bytes: (meanBytes: number) => number,
 ): Promise<{ count: number; batchSize: () => number }> {
   const { count, size } = (await storageStats(db.collection(collection))) as { count: number; size: number };
   // Of an empty collection nothing is known but that its first documents may be large.
-  const documents = () => (count > 0 ? Math.floor((bytes() * count) / Math.max(size, 1)) : 1);
+  const meanBytes = Math.max(size, 1) / Math.max(count, 1);
+  const documents = () => (count > 0 ? Math.floor(bytes(meanBytes) / meanBytes) : 1);
   return { count, batchSize: () => Math.min(MOST_DOCUMENTS, Math.max(1, documents())) };
 }
 

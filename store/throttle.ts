@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
-
-export const BYTES_PER_MEGABYTE = 1_000_000;
+import type { CopyLimits } from '../domain/copy-limits.js';
+import { BYTES_PER_MEGABYTE } from '../domain/copy-limits.js';
 
 /** However busy the nodes are: a move has to end some time. Bytes per second. */
 const LEAST = 500_000;
@@ -18,11 +18,12 @@ const SLOWER = 0.6;
 const FASTER = 1.2;
 
 /**
- * Keeps a stream of bytes below a rate by making its producer wait. The rate is the one that was asked for, or less, as
+ * Keeps a stream of documents below a rate by making its producer wait. The rate is the one that was asked for, or less, as
  * whoever watches the nodes says.
  */
 export class Throttle {
   private readonly most: number;
+  private readonly mostDocuments: number;
   private readyAt = 0;
   private last: Promise<unknown> = Promise.resolve();
   private atOnceMs = AT_ONCE_MS;
@@ -33,34 +34,51 @@ export class Throttle {
   constructor(
     /** Bytes per second at most; 0 means no limit. */
     bytesPerSecond: number,
+    /** The same for documents. */
+    documentsPerSecond = 0,
     private readonly now: () => number = () => performance.now(),
     private readonly sleep: (ms: number, signal?: AbortSignal) => Promise<void> = sleepUnlessAborted,
   ) {
     this.most = bytesPerSecond > 0 ? bytesPerSecond : Infinity;
+    this.mostDocuments = documentsPerSecond > 0 ? documentsPerSecond : Infinity;
     this.allowed = this.most;
     this.countedSince = now();
   }
 
-  /** Bytes per second at this moment, `Infinity` without a limit. */
+  static of({ maxMegabytesPerSecond = 0, maxDocumentsPerSecond = 0 }: Partial<CopyLimits>): Throttle {
+    return new Throttle(maxMegabytesPerSecond * BYTES_PER_MEGABYTE, maxDocumentsPerSecond);
+  }
+
+  /** Bytes per second at this moment, `Infinity` without a limit of them. */
   get rate(): number {
     return this.allowed;
   }
 
-  /** Of `most` bytes, as many as should be sent together. */
-  atOnce(most: number): number {
-    const least = Math.min(LEAST_AT_ONCE, this.allowed);
-    return Math.min(most, Math.max(least, (this.allowed * this.atOnceMs) / 1000));
+  get isLimited(): boolean {
+    return this.allowed !== Infinity || this.mostDocuments !== Infinity;
   }
 
-  /** Waits until `bytes` more may pass. @throws the reason of `signal`, as soon as it has one */
-  async take(bytes: number, signal?: AbortSignal): Promise<void> {
+  /** Of `most` bytes, as many as should be sent together. @param meanBytes of a document */
+  atOnce(most: number, meanBytes: number): number {
+    const perSecond = Math.min(this.allowed, this.mostDocuments * meanBytes);
+    const least = Math.min(LEAST_AT_ONCE, perSecond);
+    return Math.min(most, Math.max(least, (perSecond * this.atOnceMs) / 1000));
+  }
+
+  /** Waits until so much more may pass. @throws the reason of `signal`, as soon as it has one */
+  async take(bytes: number, documents: number, signal?: AbortSignal): Promise<void> {
     this.passed += bytes;
-    if (this.allowed === Infinity) return;
+    if (!this.isLimited) return;
     const now = this.now();
     const start = Math.max(now, this.readyAt);
     if (this.readyAt > 0) this.adjust(now > this.readyAt);
-    this.readyAt = start + (bytes * 1000) / this.allowed;
+    this.readyAt = start + this.due(bytes, documents);
     if (start > now) await this.sleep(start - now, signal);
+  }
+
+  /** How long so much takes at the limit, milliseconds. */
+  due(bytes: number, documents: number): number {
+    return 1000 * Math.max(bytes / this.allowed, documents / this.mostDocuments);
   }
 
   /**
@@ -68,7 +86,7 @@ export class Throttle {
    * write at the same time.
    */
   alone<T>(work: () => Promise<T>): Promise<T> {
-    if (this.allowed === Infinity || this.atOnceMs > ALONE_UP_TO_MS) return work();
+    if (!this.isLimited || this.atOnceMs > ALONE_UP_TO_MS) return work();
     const done = this.last.then(work);
     this.last = done.catch(() => undefined);
     return done;

@@ -135,7 +135,9 @@ class Verification {
     const [db, collection] = [this.dbs[side], this.collections[side]];
     const { part } = this.options;
     const member = await memberOf(db);
-    const { count, batchSize } = await batchSizeFor(db, collection, () => this.options.throttle.atOnce(BATCH_BYTES));
+    const { count, batchSize } = await batchSizeFor(db, collection, (meanBytes) =>
+      this.options.throttle.atOnce(BATCH_BYTES, meanBytes),
+    );
     if (side === 'source') {
       this.documentsInAll = part === undefined ? count : await countOf(db.collection(collection), part);
     }
@@ -201,7 +203,7 @@ class Verification {
       side.ended = true;
       return;
     }
-    await this.options.throttle.take(value.bytes, this.options.signal);
+    await this.options.throttle.take(value.bytes, value.documents.length, this.options.signal);
     this.matching.add(name, value.documents);
     this.matching.endRound();
     side.documents += value.documents.length;

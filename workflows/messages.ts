@@ -46,6 +46,8 @@ export interface MigrationInput {
   readonly soak?: number | string;
   /** Megabytes (10^6 bytes) a second that backfill and verification may read; 0 = no limit. Default: policy. */
   readonly maxMegabytesPerSecond?: number;
+  /** The same in documents; the tighter limit binds. */
+  readonly maxDocumentsPerSecond?: number;
   /** Wait for `approve` before the first weight. */
   readonly approveCutover?: boolean;
   /**

@@ -1,7 +1,12 @@
 import { userInfo } from 'node:os';
 import { InvalidArgumentError, Option } from 'commander';
 import ms from 'ms';
-import { isCopyRate, LEAST_MEGABYTES_PER_SECOND } from '../../domain/copy-rate.js';
+import {
+  isCopyRate,
+  isDocumentRate,
+  LEAST_DOCUMENTS_PER_SECOND,
+  LEAST_MEGABYTES_PER_SECOND,
+} from '../../domain/copy-limits.js';
 
 /** Parsers of what is typed: commander puts the sentence after the option's name, and the exit code is 2. */
 
@@ -26,6 +31,13 @@ export function copyRate(text: string): number {
   const rate = atLeastZero(text);
   if (isCopyRate(rate)) return rate;
   throw new InvalidArgumentError(`It must be ${LEAST_MEGABYTES_PER_SECOND} or more, or 0 for no limit.`);
+}
+
+/** Documents a second. */
+export function documentRate(text: string): number {
+  const rate = atLeastZero(text);
+  if (isDocumentRate(rate)) return rate;
+  throw new InvalidArgumentError(`It must be ${LEAST_DOCUMENTS_PER_SECOND} or more, or 0 for no limit.`);
 }
 
 /** `1,5,25,50,100`. That they rise to 100 is checked where they are used. */

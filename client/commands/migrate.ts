@@ -1,8 +1,9 @@
 import type { Command } from 'commander';
+import type { CopyLimits } from '../../domain/copy-limits.js';
 import type { MigrationPlan } from '../migration-plan.js';
 import type { MigrationStatus } from '../migration-status.js';
 import type { By } from './arguments.js';
-import { byOption, copyRate, durationMs, given, weights } from './arguments.js';
+import { byOption, copyRate, documentRate, durationMs, given, weights } from './arguments.js';
 import { withControl } from './invocation.js';
 import { describeMigration, followToTheEnd } from './migration-view.js';
 import { count, duration, exactDuration, facts, size } from './presentation.js';
@@ -17,6 +18,7 @@ interface MigrateOptions extends By {
   readonly dwell?: number;
   readonly soak?: number;
   readonly maxMbps?: number;
+  readonly maxDocs?: number;
   readonly approveCutover?: boolean;
   readonly allowDirectWriters?: boolean;
   readonly reason?: string;
@@ -34,13 +36,14 @@ export function addMigrateCommand(program: Command): void {
     .option('--dwell <time>', 'time between two steps, such as 30s', durationMs)
     .option('--soak <time>', 'time after the last step in which rollback stays possible, such as 10m', durationMs)
     .option('--max-mbps <number>', 'megabytes a second that copying may read at most; 0 = no limit', copyRate)
+    .option('--max-docs <number>', 'documents a second that copying may read at most; 0 = no limit', documentRate)
     .option('--allow-direct-writers', 'of an adopted keyspace: move although clients write past the router')
     .option('--approve-cutover', 'wait for "drover migration approve" before the first step')
     .option('--reason <text>', 'why, for the record')
     .addOption(byOption())
     .action(
       withControl<MigrateOptions>(async ({ control, options, terminal }, keyspace, partition) => {
-        const { by, reason, dwell, soak, approveCutover, maxMbps: maxMegabytesPerSecond } = options;
+        const { by, reason, dwell, soak, approveCutover, maxMbps, maxDocs } = options;
         const input = {
           keyspace,
           partition,
@@ -50,7 +53,8 @@ export function addMigrateCommand(program: Command): void {
             weights: options.weights,
             dwell,
             soak,
-            maxMegabytesPerSecond,
+            maxMegabytesPerSecond: maxMbps,
+            maxDocumentsPerSecond: maxDocs,
             approveCutover,
             reason,
             allowDirectWriters: options.allowDirectWriters,
@@ -95,6 +99,14 @@ const begun = ({ keyspace, partition, source, target }: MigrationStatus): string
   `${keyspace}/${partition} is moving from ${source} to ${target}.\n` +
   `Follow it with "drover migration show ${keyspace} ${partition}".`;
 
+function limitsText({ maxMegabytesPerSecond, maxDocumentsPerSecond }: CopyLimits): string {
+  const limits = [
+    ...(maxMegabytesPerSecond > 0 ? [`${maxMegabytesPerSecond} MB/s`] : []),
+    ...(maxDocumentsPerSecond > 0 ? [`${count(maxDocumentsPerSecond)} documents/s`] : []),
+  ];
+  return limits.length === 0 ? 'none' : limits.join(', ');
+}
+
 const describePlan = (plan: MigrationPlan): string =>
   [
     facts([
@@ -105,7 +117,7 @@ const describePlan = (plan: MigrationPlan): string =>
       ['weights', `${plan.weights.join(', ')} %${plan.approveCutover ? ', the first one after approval' : ''}`],
       ['dwell', `${exactDuration(plan.dwell)} between two weights`],
       ['soak', `${exactDuration(plan.soak)}, with rollback possible`],
-      ['limit', plan.maxMegabytesPerSecond > 0 ? `${plan.maxMegabytesPerSecond} MB/s` : 'none'],
+      ['limit', limitsText(plan)],
       ['takes', `${duration(plan.atLeastMs)} or longer`],
     ]),
     ...plan.notes.map((note) => `Note: ${note}.`),

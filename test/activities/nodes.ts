@@ -37,7 +37,13 @@ export function useNodes(): Nodes {
         nodes: the.nodes,
         log,
         now: () => 0,
-        migration: { stepTimeout: 500, maxMegabytesPerSecond: 0, onDefinitionChange: 'copy', ...migration },
+        migration: {
+          stepTimeout: 500,
+          maxMegabytesPerSecond: 0,
+          maxDocumentsPerSecond: 0,
+          onDefinitionChange: 'copy',
+          ...migration,
+        },
       }) as unknown as Dependencies,
     db: async (node) => (await the.nodes.get(node)).db('shop'),
   } as Nodes & { catalog: Catalog; nodes: NodePool };

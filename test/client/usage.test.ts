@@ -28,6 +28,7 @@ describe('the command line by itself', () => {
     [['migrate', 'a.b', 'p1', '--to', 'eu-1', '--weights', '5,x'], /percentages with commas/],
     [['migrate', 'a.b', 'p1', '--to', 'eu-1', '--dwell', 'soon'], /length of time, such as 30s/],
     [['migrate', 'a.b', 'p1', '--to', 'eu-1', '--max-mbps', '-1'], /0 or more/],
+    [['migrate', 'a.b', 'p1', '--to', 'eu-1', '--max-docs', '0.001'], /0.01 or more, or 0 for no limit/],
     [['migrate', 'a.b', 'p1', '--to', 'eu-1', '--max-mbps', '0.000001'], /0.0001 or more, or 0 for no limit/],
     [['keyspace', 'create', 'a.b', '--key', 'k', '--partitions', '0'], /whole number above 0/],
     [['worker', '--queues', 'control,bulk'], /control, data/],

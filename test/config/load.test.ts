@@ -49,6 +49,7 @@ describe('defaults', () => {
           dwell: 30 * SECOND,
           soak: 10 * MINUTE,
           maxMegabytesPerSecond: 0,
+          maxDocumentsPerSecond: 0,
           stepTimeout: 500,
           onDefinitionChange: 'copy',
           watchWriters: 3_000,

@@ -34,6 +34,7 @@ describe('bad input', () => {
     ['weights that are no list', (input) => ({ ...input, weights: '1,100' }), /list of numbers/],
     ['a duration that is none', (input) => ({ ...input, dwell: 'a while' }), /"dwell" must be a duration/],
     ['a negative rate', (input) => ({ ...input, maxMegabytesPerSecond: -1 }), /0 for no limit/],
+    ['a document a day', (input) => ({ ...input, maxDocumentsPerSecond: 0.00001 }), /at least 0.01/],
     ['a rate of a byte a second', (input) => ({ ...input, maxMegabytesPerSecond: 0.000001 }), /at least 0.0001/],
     ['no input at all', () => undefined, /the input needs "keyspace"/],
   ];

@@ -84,9 +84,9 @@ describe('the backfill', () => {
     let remade: Promise<void> | undefined;
     const slow = new Throttle(0);
     const take = slow.take.bind(slow);
-    slow.take = async (bytes, signal) => {
+    slow.take = async (...amount) => {
       if (++batches > 2) await (remade ??= remake());
-      await take(bytes, signal);
+      await take(...amount);
     };
     await expect(copyAll({ copyUuid: uuid!, throttle: slow })).rejects.toMatchObject({ code: 'SourceChanged' });
     expect(remade).toBeDefined();

@@ -66,7 +66,7 @@ describe('work that gives way', () => {
         queued = waiting;
         const until = performance.now() + 1_200;
         while (performance.now() < until) {
-          await throttle.take(20_000);
+          await throttle.take(20_000, 1);
           await new Promise((resolve) => setTimeout(resolve, 2));
         }
         rates.push(throttle.rate);

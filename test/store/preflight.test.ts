@@ -1,3 +1,4 @@
+import type { CopyLimits } from '../../domain/copy-limits.js';
 import { describe, expect, it } from 'vitest';
 import type { ChangeWindow } from '../../store/change-window.js';
 import { changeWindow, runsOut, secondsLeft } from '../../store/change-window.js';
@@ -39,25 +40,28 @@ describe('the change log', () => {
   });
 });
 
-describe('before a copy is begun', () => {
-  const means: Means = { bytes: 1e9, bytesOnDisk: 1e9, indexes: 5, targetFreeBytes: 2e9, window: full };
+const NO_LIMITS: CopyLimits = { maxMegabytesPerSecond: 0, maxDocumentsPerSecond: 0 };
 
-  it.each<[string, Partial<Means>, number, RegExp | undefined]>([
-    ['there is enough of everything', {}, 0, undefined],
-    ['nothing is known', { targetFreeBytes: undefined, window: undefined }, 0, undefined],
-    ['the disk is too small', { targetFreeBytes: 1.2e9 }, 0, /needs about 1.3 GB on the target's disk, where 1.2 GB/],
-    ['there are too many indexes', { indexes: 60 }, 0, /60 indexes/],
-    ['it is too large for the log', { bytes: 50e9 }, 0, /takes about 1.4 h, .* reaches back 1.0 h only/],
-    ['it is to be too slow for the log', {}, 0.1, /takes about 2.8 h, .* reaches back 1.0 h only/],
-  ])('it is known that %s', (_, some, limit, reason) => {
-    const found = shortages({ ...means, ...some }, limit);
+describe('before a copy is begun', () => {
+  const means: Means = { bytes: 1e9, documents: 1e6, bytesOnDisk: 1e9, indexes: 5, targetFreeBytes: 2e9, window: full };
+
+  it.each<[string, Partial<Means>, Partial<CopyLimits>, RegExp | undefined]>([
+    ['there is enough of everything', {}, {}, undefined],
+    ['nothing is known', { targetFreeBytes: undefined, window: undefined }, {}, undefined],
+    ['the disk is too small', { targetFreeBytes: 1.2e9 }, {}, /needs about 1.3 GB on the target's disk, where 1.2 GB/],
+    ['there are too many indexes', { indexes: 60 }, {}, /60 indexes/],
+    ['it is too large for the log', { bytes: 50e9 }, {}, /takes about 1.4 h, .* reaches back 1.0 h only/],
+    ['it is to be too slow for the log', {}, { maxMegabytesPerSecond: 0.1 }, /takes about 2.8 h, .* back 1.0 h only/],
+    ['they are too many for the log', {}, { maxDocumentsPerSecond: 100 }, /takes about 2.8 h, .* back 1.0 h only/],
+  ])('it is known that %s', (_, some, given, reason) => {
+    const found = shortages({ ...means, ...some }, { ...NO_LIMITS, ...given });
     if (reason === undefined) expect(found).toEqual([]);
     else expect(found).toEqual([expect.stringMatching(reason)]);
   });
 
   it('looks at real servers, and finds nothing in the way', async () => {
     await clients[0]!.db('shop').collection('orders').insertOne({});
-    const copy = { database: 'shop', collection: 'orders', maxMegabytesPerSecond: 0 };
+    const copy = { database: 'shop', collection: 'orders', limits: NO_LIMITS };
     expect(await obstacles({ ...copy, source: clients[0]!, target: clients[1]! })).toEqual([]);
   });
 
@@ -67,7 +71,7 @@ describe('before a copy is begun', () => {
     [uri.username, uri.password] = ['weak', 'weak'];
     const target = await connect(uri.href, 'target');
     try {
-      const copy = { database: 'shop', collection: 'orders', maxMegabytesPerSecond: 0 };
+      const copy = { database: 'shop', collection: 'orders', limits: NO_LIMITS };
       const [obstacle] = await obstacles({ ...copy, source: clients[0]!, target });
       expect(obstacle).toMatch(
         /lacks rights, grant them: insert on shop, at the target; .*collMod on shop, at the target/,

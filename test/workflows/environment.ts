@@ -43,7 +43,13 @@ const HEARTBEAT_MS = 20;
 /** Followers run for as long as a migration; but an activity that runs keeps the test server from skipping time. */
 export const FOLLOWS_ON = ApplicationFailure.create({ message: 'follows on', nextRetryDelay: '20 days' });
 
-export const POLICY = { weights: [10, 100], dwellMs: 60_000, soakMs: 3_600_000, maxMegabytesPerSecond: 0 } as const;
+export const POLICY = {
+  weights: [10, 100],
+  dwellMs: 60_000,
+  soakMs: 3_600_000,
+  maxMegabytesPerSecond: 0,
+  maxDocumentsPerSecond: 0,
+} as const;
 
 /**
  * Temporal's time-skipping test server and the workers' own bundle of workflows, with activities that follow a script:
