@@ -82,8 +82,9 @@ export async function checkMove(dependencies: Dependencies, input: MigrationInpu
 }
 
 function limitsOf(input: MigrationInput, policy: CopyLimits): CopyLimits {
-  const { maxMegabytesPerSecond = policy.maxMegabytesPerSecond, maxDocumentsPerSecond = policy.maxDocumentsPerSecond } =
-    input;
+  // Also `null`, as other languages send it.
+  const maxMegabytesPerSecond = input.maxMegabytesPerSecond ?? policy.maxMegabytesPerSecond;
+  const maxDocumentsPerSecond = input.maxDocumentsPerSecond ?? policy.maxDocumentsPerSecond;
   const check = (name: keyof CopyLimits, value: unknown, isLimit: (value: number) => boolean, least: number) => {
     if (typeof value === 'number' && isLimit(value)) return;
     throw invalid(`"${name}" must be a number of at least ${least}, or 0 for no limit`);

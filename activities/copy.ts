@@ -46,7 +46,7 @@ export interface CopyResult {
   readonly bytes: number;
 }
 
-/** One that was begun by an earlier version has no limit of documents. */
+/** One that was begun by an earlier version has no limit of documents, one that is ended by somebody else has none at all. */
 type ThrottledMove = Move & Partial<CopyLimits>;
 
 /** Activities that make a copy and keep it. */
@@ -162,6 +162,7 @@ export function createCopyActivities(dependencies: Dependencies) {
           await context.checkpoint('back').create(tokensOf(context.partition), startAt);
         }
         const [source, target] = [context.client(move.source), context.client(move.target)];
+        const beforeCutover = move.direction === 'forward' && context.partition.route.target === null;
         const reporter = new FigureReporter(dependencies, move.migration, report, LAG_EVERY_MS);
         const catchingUp = new CatchUpPace();
         const record = await catalog.migrations.find(move.migration);
@@ -180,7 +181,8 @@ export function createCopyActivities(dependencies: Dependencies) {
           keyField: context.fence.keyField,
           part,
           copyUuid: kept?.uuids[move.direction === 'forward' ? move.target : move.source],
-          throttle: Throttle.of(move),
+          // Once the target may be handed tokens, steps wait for replication.
+          throttle: beforeCutover ? Throttle.of(move) : undefined,
           originWasDropped: (move.direction === 'forward' ? record?.sourceLost : record?.targetLost) === true,
           onSourceGone: () => {
             dependencies.log.error('the source was dropped or renamed: nothing can be handed back to it', {

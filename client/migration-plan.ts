@@ -85,8 +85,8 @@ export async function planMigration(context: ControlContext, input: PlannedMigra
   notes.push(...found.map((obstacle) => `the move would be refused: ${obstacle}`));
   const dwell = input.dwell ?? policy.dwell;
   const soak = input.soak ?? policy.soak;
-  // Backfill reads everything once, and so does the verification.
-  const copyMs = 2_000 * secondsAtLeast(limits, size);
+  // Backfill reads everything once, and verification on both nodes.
+  const copyMs = 3_000 * secondsAtLeast(limits, size);
   return {
     keyspace: input.keyspace,
     partition: input.partition,

@@ -219,7 +219,10 @@ const migration = z
         params: { expected: true },
       })
       .default(0)
-      .describe('The same in documents per second, at least 0.01; the tighter limit binds. Default 0.'),
+      .describe(
+        'Most documents copied by one migration per second, at least 0.01; 0 is no limit. Of this and maxMegabytesPerSecond the tighter one binds. ' +
+          'Default 0.',
+      ),
     stepTimeout: duration(1)
       .prefault('500ms')
       .describe(

@@ -40,7 +40,10 @@ export function returnSession(client: MongoClient, session: ClientSession): void
   const pools = poolsOf(session.supports.causalConsistency);
   let pool = pools.get(client);
   if (pool === undefined) pools.set(client, (pool = []));
-  pool.push({ session, since: performance.now() });
+  const now = performance.now();
+  pool.push({ session, since: now });
+  // After a rush there are more than are needed: those that are not used lie at the bottom.
+  if (now - pool[0]!.since > IDLE_MS) void pool.shift()!.session.endSession();
 }
 
 /** A request that is nobody's session's: one that the driver makes for it costs more. */

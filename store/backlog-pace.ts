@@ -6,9 +6,10 @@ import type { Throttle } from './throttle.js';
 const GAIN = 2;
 /** Times of changes are whole seconds. */
 const EXACT_TO_S = 2;
-
 /** For so long what has been gained counts. */
 const WINDOW_MS = 10_000;
+/** The server closes a cursor that nobody has read from for ten minutes. */
+const LONGEST_MS = 60_000;
 
 /** A part of a backlog. */
 export interface BacklogPart {
@@ -27,6 +28,8 @@ export interface BacklogPart {
 export class BacklogPace {
   /** When one of its parts was done, by the clock and in the log; milliseconds and seconds. */
   private began: { readonly at: number; readonly logged: number } | undefined;
+  /** Whether there was time for a rest behind the last part. */
+  isResting = true;
 
   constructor(
     private readonly throttle: Throttle,
@@ -37,15 +40,14 @@ export class BacklogPace {
 
   /** To be called after each part. Ends early with `signal`. */
   async rest({ time, documents, bytes, tookMs }: BacklogPart, signal: AbortSignal): Promise<void> {
-    const logged = Number(time >> 32n);
-    if (this.began === undefined || this.now() - this.began.at > WINDOW_MS) this.began = { at: this.now(), logged };
-    const waitMs = Math.max(tookMs, this.throttle.due(bytes, documents) - tookMs);
-    const elapsed = (this.now() + waitMs - this.began.at) / 1_000;
-    if (logged - this.began.logged + EXACT_TO_S >= GAIN * elapsed) await this.sleep(waitMs, signal);
-  }
-
-  /** What has come is read: the next backlog is another one. */
-  over(): void {
-    this.began = undefined;
+    const [now, logged] = [this.now(), Number(time >> 32n)];
+    const inexact = this.began === undefined ? EXACT_TO_S : 0;
+    if (this.began === undefined || now - this.began.at > WINDOW_MS) {
+      this.began = { at: now, logged: logged - inexact };
+    }
+    const waitMs = Math.min(LONGEST_MS, Math.max(tookMs, this.throttle.due(bytes, documents) - tookMs));
+    const elapsed = (now + waitMs - this.began.at) / 1_000;
+    this.isResting = logged - this.began.logged >= GAIN * elapsed;
+    if (this.isResting) await this.sleep(waitMs, signal);
   }
 }

@@ -55,11 +55,12 @@ export async function* changeLog(
   db: Db,
   followed: Followed,
   position: ChangeLogPosition,
-  options: { readonly maxWaitMs: number; readonly batchSize: number; readonly signal: AbortSignal },
+  options: { readonly maxWaitMs: number; readonly batchSize: () => number; readonly signal: AbortSignal },
 ): AsyncGenerator<ChangeBatch> {
   const session = client.startSession();
   let cursorId = Long.ZERO;
   let next: Promise<Document> | undefined;
+  let batchSize = options.batchSize();
   try {
     let reply = await run(db, session, {
       aggregate: 1,
@@ -73,22 +74,20 @@ export async function* changeLog(
         },
         ...stages(followed),
       ],
-      cursor: { batchSize: options.batchSize },
+      cursor: { batchSize },
       readConcern: { level: 'majority' },
     });
-    const more = () =>
-      run(db, session, {
-        getMore: cursorId,
-        collection: '$cmd.aggregate',
-        batchSize: options.batchSize,
-        maxTimeMS: options.maxWaitMs,
-      });
+    const more = () => {
+      batchSize = options.batchSize();
+      const maxTimeMS = options.maxWaitMs;
+      return run(db, session, { getMore: cursorId, collection: '$cmd.aggregate', batchSize, maxTimeMS });
+    };
     for (;;) {
       cursorId = reply['cursor'].id as Long;
       const { firstBatch, nextBatch, postBatchResumeToken } = reply['cursor'] as Document;
       const events = (firstBatch ?? nextBatch) as Uint8Array[];
       // Of a backlog the next part is read while this one is worked off.
-      next = !cursorId.isZero() && events.length >= options.batchSize / 2 ? more() : undefined;
+      next = !cursorId.isZero() && events.length >= batchSize / 2 ? more() : undefined;
       // Whoever waits for it gets the error.
       next?.catch(() => undefined);
       yield {

@@ -17,7 +17,7 @@ export interface FollowerOptions extends Omit<ApplierOptions, 'origin' | 'destin
   readonly origin: MongoClient;
   readonly destination: MongoClient;
   readonly database: string;
-  /** Of a move that has a limit: a backlog is worked off with rests. */
+  /** Of a move that has a limit, as long as nobody waits for its changes: what has gathered is worked off with rests. */
   readonly throttle?: Throttle | undefined;
   readonly signal: AbortSignal;
   readonly onProgress: (progress: FollowerProgress) => void;
@@ -39,6 +39,9 @@ const ATTENTIVE_MS = 1_000;
 const QUIET_MS = 500;
 
 const BATCH_CHANGES = 4_000;
+
+/** With all changes read: what comes from now on is no backlog of the copy. */
+const CAUGHT_UP_S = 1;
 
 /** Equal values under a unique index that stay for so long, with all changes read, are no matter of order. */
 const CONFLICT_MS = 5_000;
@@ -86,13 +89,13 @@ async function followFrom(
   let conflictSince: number | undefined;
   let pending: Change[] = [];
   let end: ResumeToken;
-  const pace = throttle?.isLimited === true ? new BacklogPace(throttle) : undefined;
+  let pace = throttle?.isLimited === true ? new BacklogPace(throttle) : undefined;
   const log = changeLog(
     origin,
     origin.db(database),
     { collection, keyField, verbatim: MARKERS },
     { startAt, ...(resumeToken === undefined ? {} : { resumeToken }) },
-    { maxWaitMs: 500, batchSize: pace === undefined ? BATCH_CHANGES : ENOUGH_CHANGES, signal },
+    { maxWaitMs: 500, batchSize: () => (pace?.isResting === true ? ENOUGH_CHANGES : BATCH_CHANGES), signal },
   );
   for await (const { changes, resumeToken: position, lagSeconds } of log) {
     let [tookMs, documents] = [0, 0];
@@ -131,7 +134,7 @@ async function followFrom(
       const { time } = changes.at(-1)!;
       await pace?.rest({ time, documents, bytes: documents * applier.averageBytes, tookMs }, signal);
     } else {
-      pace?.over();
+      if (lagSeconds <= CAUGHT_UP_S) pace = undefined;
       if (changes.length > 0) await delay(GATHER_MS, undefined, { signal }).catch(() => undefined);
     }
   }

@@ -102,7 +102,7 @@ const begun = ({ keyspace, partition, source, target }: MigrationStatus): string
 function limitsText({ maxMegabytesPerSecond, maxDocumentsPerSecond }: CopyLimits): string {
   const limits = [
     ...(maxMegabytesPerSecond > 0 ? [`${maxMegabytesPerSecond} MB/s`] : []),
-    ...(maxDocumentsPerSecond > 0 ? [`${count(maxDocumentsPerSecond)} documents/s`] : []),
+    ...(maxDocumentsPerSecond > 0 ? [`${maxDocumentsPerSecond} documents/s`] : []),
   ];
   return limits.length === 0 ? 'none' : limits.join(', ');
 }
