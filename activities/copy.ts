@@ -116,13 +116,17 @@ export function createCopyActivities(dependencies: Dependencies) {
         await keepDefinition(dependencies, context, definition, noted);
         // In a shared one they would be everybody's: that they are the same is looked at before documents are copied.
         if (isSharedOn(context.partition, move.target)) await followDefinition(dependencies, context, { signal });
-        else await buildIndexes(db, name, indexesToCopy(definition).unique, signal);
+        else {
+          const isBefore = dependencies.migration.secondaryIndexes === 'before';
+          const indexes = isBefore ? definition.indexes : indexesToCopy(definition).unique;
+          await buildIndexes(db, name, indexes, signal);
+        }
         const startAt = await operationTime(context.db(move.source));
         await context.checkpoint('forward').create(tokensOf(context.partition), startAt);
         await createLanes(db, move.migration);
       }),
 
-    /** All documents, then the indexes that are cheaper to build once these are there. */
+    /** All documents, then the indexes that are not there yet: they are cheaper to build once the documents are. */
     backfill: (move: ThrottledMove): Promise<CopyResult> =>
       withHeartbeat(async (report, signal) => {
         const context = await openMove(dependencies, move);

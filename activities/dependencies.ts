@@ -16,6 +16,8 @@ export interface MigrationPolicy extends CopyLimits {
   readonly soak: number;
   /** How long a boundary step may keep writes waiting for routers or replication before it is undone. */
   readonly stepTimeout: number;
+  /** Whether a copy gets indexes that are not unique after its documents, or before. */
+  readonly secondaryIndexes: 'after' | 'before';
   /** What to do when indexes or options of the collection are changed while it moves: make the change, or roll back. */
   readonly onDefinitionChange: 'copy' | 'stop';
   /** How long clients that write past the routers are looked for, milliseconds. */

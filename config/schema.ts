@@ -228,6 +228,13 @@ const migration = z
       .describe(
         'How long a boundary step lets writes wait for routers, or for replication, before its undo. Default 500ms.',
       ),
+    secondaryIndexes: z
+      .enum(['after', 'before'])
+      .default('after')
+      .describe(
+        'When a copy gets its indexes: after: when its documents are there, which is the quicker way, but the server builds them at full speed; ' +
+          'before: they grow with the documents, at the pace of the copy. Unique ones are always there before. Default after.',
+      ),
     onDefinitionChange: z
       .enum(['copy', 'stop'])
       .default('copy')

@@ -41,6 +41,7 @@ export function useNodes(): Nodes {
           stepTimeout: 500,
           maxMegabytesPerSecond: 0,
           maxDocumentsPerSecond: 0,
+          secondaryIndexes: 'after',
           onDefinitionChange: 'copy',
           ...migration,
         },

@@ -51,6 +51,7 @@ describe('defaults', () => {
           maxMegabytesPerSecond: 0,
           maxDocumentsPerSecond: 0,
           stepTimeout: 500,
+          secondaryIndexes: 'after',
           onDefinitionChange: 'copy',
           watchWriters: 3_000,
           rollbackWhen: {
