@@ -1,11 +1,6 @@
 import ms from 'ms';
 import type { CopyLimits } from '../domain/copy-limits.js';
-import {
-  isCopyRate,
-  isDocumentRate,
-  LEAST_DOCUMENTS_PER_SECOND,
-  LEAST_MEGABYTES_PER_SECOND,
-} from '../domain/copy-limits.js';
+import { isLimit, LEAST_LIMITS, limitsOf } from '../domain/copy-limits.js';
 import { DroverError } from '../domain/errors.js';
 import { checkWeights } from '../domain/weights.js';
 import type { KeyspaceDocument } from '../store/catalog/keyspaces.js';
@@ -40,7 +35,7 @@ export async function checkMove(dependencies: Dependencies, input: MigrationInpu
   checkWeights(weights as number[]);
   const dwellMs = duration('dwell', input.dwell, dependencies.migration.dwell);
   const soakMs = duration('soak', input.soak, dependencies.migration.soak);
-  const limits = limitsOf(input, dependencies.migration);
+  const limits = checkLimits(limitsOf(input, dependencies.migration));
 
   const keyspace = await catalog.keyspaces.get(input.keyspace);
   const partition = await catalog.partitions.get(input.keyspace, input.partition);
@@ -81,17 +76,12 @@ export async function checkMove(dependencies: Dependencies, input: MigrationInpu
   return { keyspace, partition, weights, dwellMs, soakMs, limits };
 }
 
-function limitsOf(input: MigrationInput, policy: CopyLimits): CopyLimits {
-  // Also `null`, as other languages send it.
-  const maxMegabytesPerSecond = input.maxMegabytesPerSecond ?? policy.maxMegabytesPerSecond;
-  const maxDocumentsPerSecond = input.maxDocumentsPerSecond ?? policy.maxDocumentsPerSecond;
-  const check = (name: keyof CopyLimits, value: unknown, isLimit: (value: number) => boolean, least: number) => {
-    if (typeof value === 'number' && isLimit(value)) return;
-    throw invalid(`"${name}" must be a number of at least ${least}, or 0 for no limit`);
-  };
-  check('maxMegabytesPerSecond', maxMegabytesPerSecond, isCopyRate, LEAST_MEGABYTES_PER_SECOND);
-  check('maxDocumentsPerSecond', maxDocumentsPerSecond, isDocumentRate, LEAST_DOCUMENTS_PER_SECOND);
-  return { maxMegabytesPerSecond, maxDocumentsPerSecond };
+function checkLimits(limits: CopyLimits): CopyLimits {
+  for (const [name, value] of Object.entries(limits) as [keyof CopyLimits, unknown][]) {
+    if (typeof value === 'number' && isLimit(name, value)) continue;
+    throw invalid(`"${name}" must be a number of at least ${LEAST_LIMITS[name]}, or 0 for no limit`);
+  }
+  return limits;
 }
 
 async function checkCollections(

@@ -1,5 +1,5 @@
 import type { CopyLimits } from '../domain/copy-limits.js';
-import { secondsAtLeast } from '../domain/copy-limits.js';
+import { limitsOf, secondsAtLeast } from '../domain/copy-limits.js';
 import { DroverError } from '../domain/errors.js';
 import { collectionOn } from '../domain/partition.js';
 import { partOn } from '../store/part.js';
@@ -69,10 +69,7 @@ export async function planMigration(context: ControlContext, input: PlannedMigra
   if (beside !== undefined) {
     notes.push(`${beside.id} is in the same collection and is moving: the move would be refused until that is over`);
   }
-  const limits: CopyLimits = {
-    maxMegabytesPerSecond: input.maxMegabytesPerSecond ?? policy.maxMegabytesPerSecond,
-    maxDocumentsPerSecond: input.maxDocumentsPerSecond ?? policy.maxDocumentsPerSecond,
-  };
+  const limits = limitsOf(input, policy);
   const { database, dimensions } = await catalog.keyspaces.get(input.keyspace);
   const found = await obstacles({
     source: await nodes.get(source._id),

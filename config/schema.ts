@@ -1,11 +1,7 @@
 import { ConnectionString } from 'mongodb-connection-string-url';
 import { z } from 'zod';
-import {
-  isCopyRate,
-  isDocumentRate,
-  LEAST_DOCUMENTS_PER_SECOND,
-  LEAST_MEGABYTES_PER_SECOND,
-} from '../domain/copy-limits.js';
+import type { CopyLimits } from '../domain/copy-limits.js';
+import { isLimit, LEAST_LIMITS } from '../domain/copy-limits.js';
 import { checkWeights, DEFAULT_WEIGHTS } from '../domain/weights.js';
 import { accessSchema } from './access-schema.js';
 import { duration, time } from './duration.js';
@@ -18,6 +14,15 @@ import { duration, time } from './duration.js';
  */
 
 const share = () => z.number().min(0).max(1);
+const limit = (name: keyof CopyLimits) =>
+  z
+    .number()
+    .min(0)
+    .refine((value) => isLimit(name, value), {
+      error: `0, which is no limit, or at least ${LEAST_LIMITS[name]}`,
+      params: { expected: true },
+    })
+    .default(0);
 const count = (least: 0 | 1) => z.number().int().min(least);
 
 const mongoUri = (description: string) =>
@@ -200,29 +205,13 @@ const migration = z
       ),
     dwell: duration().prefault('30s').describe('Time spent at each weight. Default 30s.'),
     soak: duration().prefault('10m').describe('Time after the cutover in which rollback is possible. Default 10m.'),
-    maxMegabytesPerSecond: z
-      .number()
-      .min(0)
-      .refine(isCopyRate, {
-        error: `0, which is no limit, or at least ${LEAST_MEGABYTES_PER_SECOND}`,
-        params: { expected: true },
-      })
-      .default(0)
-      .describe(
-        'Most data copied by one migration, in megabytes (10^6 bytes) per second, at least 0.0001; 0 is no limit. Default 0.',
-      ),
-    maxDocumentsPerSecond: z
-      .number()
-      .min(0)
-      .refine(isDocumentRate, {
-        error: `0, which is no limit, or at least ${LEAST_DOCUMENTS_PER_SECOND}`,
-        params: { expected: true },
-      })
-      .default(0)
-      .describe(
-        'Most documents copied by one migration per second, at least 0.01; 0 is no limit. Of this and maxMegabytesPerSecond the tighter one binds. ' +
-          'Default 0.',
-      ),
+    maxMegabytesPerSecond: limit('maxMegabytesPerSecond').describe(
+      'Most data copied by one migration, in megabytes (10^6 bytes) per second, at least 0.0001; 0 is no limit. Default 0.',
+    ),
+    maxDocumentsPerSecond: limit('maxDocumentsPerSecond').describe(
+      'Most documents copied by one migration per second, at least 0.01; 0 is no limit. Of this and maxMegabytesPerSecond the tighter one binds. ' +
+        'Default 0.',
+    ),
     stepTimeout: duration(1)
       .prefault('500ms')
       .describe(

@@ -6,11 +6,20 @@ export interface CopyLimits {
 }
 
 /**
- * Less than this would be no pace but a stop: a single document of 16 MB, which is the most there is, takes nearly two days.
- * Megabytes (10^6 bytes) per second.
+ * Less than this would be no pace but a stop: at so many megabytes a second a single document of 16 MB, which is the most there is, takes
+ * nearly two days.
  */
-export const LEAST_MEGABYTES_PER_SECOND = 0.0001;
-export const LEAST_DOCUMENTS_PER_SECOND = 0.01;
+export const LEAST_LIMITS: CopyLimits = { maxMegabytesPerSecond: 0.0001, maxDocumentsPerSecond: 0.01 };
+
+/** Whether copying may be limited to so much. */
+export const isLimit = (name: keyof CopyLimits, value: number): boolean =>
+  value === 0 || (value >= LEAST_LIMITS[name] && Number.isFinite(value));
+
+/** Those of a policy where a move has none of its own; other languages send `null` for that. */
+export const limitsOf = (given: Partial<CopyLimits>, policy: CopyLimits): CopyLimits => ({
+  maxMegabytesPerSecond: given.maxMegabytesPerSecond ?? policy.maxMegabytesPerSecond,
+  maxDocumentsPerSecond: given.maxDocumentsPerSecond ?? policy.maxDocumentsPerSecond,
+});
 
 export const BYTES_PER_MEGABYTE = 1_000_000;
 
@@ -24,13 +33,3 @@ export function secondsAtLeast(
     maxDocumentsPerSecond > 0 ? documents / maxDocumentsPerSecond : 0,
   );
 }
-
-const isLimit = (value: number, least: number): boolean => value === 0 || (value >= least && Number.isFinite(value));
-
-/** Whether copying may be limited to so many megabytes a second; 0 is no limit. */
-export const isCopyRate = (megabytesPerSecond: number): boolean =>
-  isLimit(megabytesPerSecond, LEAST_MEGABYTES_PER_SECOND);
-
-/** The same for documents a second. */
-export const isDocumentRate = (documentsPerSecond: number): boolean =>
-  isLimit(documentsPerSecond, LEAST_DOCUMENTS_PER_SECOND);

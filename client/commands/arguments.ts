@@ -1,12 +1,8 @@
 import { userInfo } from 'node:os';
 import { InvalidArgumentError, Option } from 'commander';
 import ms from 'ms';
-import {
-  isCopyRate,
-  isDocumentRate,
-  LEAST_DOCUMENTS_PER_SECOND,
-  LEAST_MEGABYTES_PER_SECOND,
-} from '../../domain/copy-limits.js';
+import type { CopyLimits } from '../../domain/copy-limits.js';
+import { isLimit, LEAST_LIMITS } from '../../domain/copy-limits.js';
 
 /** Parsers of what is typed: commander puts the sentence after the option's name, and the exit code is 2. */
 
@@ -26,19 +22,19 @@ export function atLeastZero(text: string): number {
   return Number(text);
 }
 
+const limit =
+  (name: keyof CopyLimits) =>
+  (text: string): number => {
+    const value = atLeastZero(text);
+    if (isLimit(name, value)) return value;
+    throw new InvalidArgumentError(`It must be ${LEAST_LIMITS[name]} or more, or 0 for no limit.`);
+  };
+
 /** Megabytes a second. */
-export function copyRate(text: string): number {
-  const rate = atLeastZero(text);
-  if (isCopyRate(rate)) return rate;
-  throw new InvalidArgumentError(`It must be ${LEAST_MEGABYTES_PER_SECOND} or more, or 0 for no limit.`);
-}
+export const copyRate = limit('maxMegabytesPerSecond');
 
 /** Documents a second. */
-export function documentRate(text: string): number {
-  const rate = atLeastZero(text);
-  if (isDocumentRate(rate)) return rate;
-  throw new InvalidArgumentError(`It must be ${LEAST_DOCUMENTS_PER_SECOND} or more, or 0 for no limit.`);
-}
+export const documentRate = limit('maxDocumentsPerSecond');
 
 /** `1,5,25,50,100`. That they rise to 100 is checked where they are used. */
 export function weights(text: string): readonly number[] {

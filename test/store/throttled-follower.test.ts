@@ -33,6 +33,31 @@ async function catchUp(throttle: Throttle): Promise<number> {
   return ms;
 }
 
+it('that rests for long ends as soon as it is stopped', async () => {
+  const { database, orders, copy } = await sourceAndTarget(clients);
+  await orders.insertMany(Array.from({ length: 1_000 }, (_, i) => ({ _id: i as never, customerId: `customer-${i}` })));
+  const abort = new AbortController();
+  const rests: number[] = [];
+  const throttle = Object.assign(new Throttle(1e12), {
+    due: (_: number, documents: number) => (rests.push(documents), 900),
+  });
+  const followed = follow({
+    migration: 'm',
+    direction: 'forward',
+    ...{ origin: clients[0]!, destination: clients[1]!, database, collection: 'orders', keyField: 'customerId' },
+    throttle,
+    signal: abort.signal,
+    onProgress: () => undefined,
+  });
+  await until('it rests', () => Promise.resolve(rests.length > 0));
+  abort.abort();
+  const stoppedAt = performance.now();
+  await followed;
+  expect(performance.now() - stoppedAt).toBeLessThan(700);
+  expect(rests).toEqual([500]);
+  expect(await copy.countDocuments()).toBe(500);
+});
+
 it('works a backlog off no faster than the limit of its move', async () => {
   // Parts of 500, each of which is paid for before the next one; within the first second nothing is known of who writes on.
   expect(await catchUp(new Throttle(0, 4_000))).toBeGreaterThan(750);
