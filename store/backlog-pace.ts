@@ -4,9 +4,9 @@ import type { Throttle } from './throttle.js';
 
 /** A backlog is to be worked off at least so many times as fast as it was written. */
 const GAIN = 2;
-/** Times of changes are whole seconds. */
-const EXACT_TO_S = 2;
-/** For so long what has been gained counts. */
+/** Times of changes are whole seconds: the first rests come before a gain can be told, later ones only where there is one for certain. */
+const [FIRST_SLACK_S, LATER_SLACK_S] = [2, -1];
+/** For so long what has been gained counts, and at least for half of it. */
 const WINDOW_MS = 10_000;
 /** The server closes a cursor that nobody has read from for ten minutes. */
 const LONGEST_MS = 60_000;
@@ -20,14 +20,21 @@ export interface BacklogPart {
   readonly tookMs: number;
 }
 
+/** When a part was done, by the clock and in the log; milliseconds and seconds. */
+interface Mark {
+  readonly at: number;
+  readonly logged: number;
+}
+
 /**
  * Lets others pass between the parts of a backlog of changes, where a move has a limit: it rests as long as each part has taken, and
  * longer where the limit asks for that. Whoever goes on writing meanwhile is gained on all the same: where a rest would be in the way
  * of that, there is none, however tight the limit, as the backlog would never end.
  */
 export class BacklogPace {
-  /** When one of its parts was done, by the clock and in the log; milliseconds and seconds. */
-  private began: { readonly at: number; readonly logged: number } | undefined;
+  /** When the part was done that gains are counted from, and the next such. */
+  private began: Mark | undefined;
+  private next: Mark | undefined;
   /** Whether there was time for a rest behind the last part. */
   isResting = true;
 
@@ -41,10 +48,10 @@ export class BacklogPace {
   /** To be called after each part. Ends early with `signal`. */
   async rest({ time, documents, bytes, tookMs }: BacklogPart, signal: AbortSignal): Promise<void> {
     const [now, logged] = [this.now(), Number(time >> 32n)];
-    const inexact = this.began === undefined ? EXACT_TO_S : 0;
-    if (this.began === undefined || now - this.began.at > WINDOW_MS) {
-      this.began = { at: now, logged: logged - inexact };
-    }
+    this.began ??= { at: now, logged: logged - FIRST_SLACK_S };
+    this.next ??= { at: now, logged: logged - LATER_SLACK_S };
+    if (now - this.next.at > WINDOW_MS / 2)
+      [this.began, this.next] = [this.next, { at: now, logged: logged - LATER_SLACK_S }];
     const waitMs = Math.min(LONGEST_MS, Math.max(tookMs, this.throttle.due(bytes, documents) - tookMs));
     const elapsed = (now + waitMs - this.began.at) / 1_000;
     this.isResting = logged - this.began.logged >= GAIN * elapsed;

@@ -63,8 +63,8 @@ describe('with a limit, a backlog of changes', () => {
           const backlog = 10 * writes;
           const { ended, seconds } = await workOff(new Throttle(0, documentsPerSecond), { backlog, writes, speed });
           expect(ended).toBe(true);
-          // Where twice the speed of the writes is out of reach, rests are a matter of the first second, and of what is written in it.
-          const without = (backlog + 3 * speed) / (speed - writes);
+          // Where twice the speed of the writes is out of reach, rests are a matter of the first two seconds, and of what is written in them.
+          const without = (backlog + 2 * speed) / (speed - writes);
           expect(seconds).toBeLessThan(Math.max(30, without));
         },
       ),
