@@ -100,7 +100,7 @@ async function naturalOrder(db: Db, collection: string, settings: Settings, { po
   return {
     batches: inNaturalOrder(db, collection, { ...settings, ...place, until }),
     goesOn: after !== undefined,
-    placeBehind: ({ documents, position }) => ({ _id: decode(idOf(documents.at(-1)!)), record: position, member }),
+    placeBehind: ({ documents, position }) => ({ _id: decode(idOf(documents.last)), record: position, member }),
   };
 }
 
@@ -110,7 +110,7 @@ function tokenOrder(db: Db, collection: string, part: Part, settings: Settings, 
   return {
     batches: inTokenOrder(db, collection, part, { ...settings, ...(from === undefined ? {} : { from }) }),
     goesOn: from !== undefined,
-    placeBehind: ({ documents }) => tokenPlace(tokenOf(part, documents.at(-1)!)),
+    placeBehind: ({ documents }) => tokenPlace(tokenOf(part, documents.last)),
   };
 }
 
@@ -139,7 +139,8 @@ class Backfill {
   private async copy(batches: AsyncGenerator<NumberedBatch>, lane: CopyLane): Promise<void> {
     const { signal, throttle, onProgress } = this.options;
     for await (const { number, ...batch } of batches) {
-      const { documents, bytes } = batch;
+      const { documents } = batch;
+      const bytes = documents.bytes.length;
       signal.throwIfAborted();
       await throttle.take(bytes, documents.length, signal);
       this.ends.set(number, { place: this.order.placeBehind(batch), bytes });

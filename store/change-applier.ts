@@ -21,9 +21,8 @@ import { isPartitionKey, tokenOfRaw } from './key-token.js';
 import type { Documents } from './origin-documents.js';
 import { OriginDocuments } from './origin-documents.js';
 import type { Part } from './part.js';
-import type { RawValue } from './raw-bson.js';
+import type { RawDocument, RawValue } from './raw-bson.js';
 import { fieldAt, identity } from './raw-bson.js';
-import type { RawDocument } from './raw-documents.js';
 import { hasCode } from './server-errors.js';
 
 export interface ApplierOptions {

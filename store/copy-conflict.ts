@@ -6,9 +6,8 @@ import { DroverError } from '../domain/errors.js';
 import { idName, isOwned } from './copy-plan.js';
 import type { RefusedInsert } from './copy-writer.js';
 import type { OriginDocuments } from './origin-documents.js';
-import type { RawValue } from './raw-bson.js';
+import type { RawDocument, RawValue } from './raw-bson.js';
 import { decode, field, fieldAt, identity, idOf } from './raw-bson.js';
-import type { RawDocument } from './raw-documents.js';
 
 /** A document that is not in a copy because of another one. */
 export interface LeftOut {

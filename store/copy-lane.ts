@@ -2,11 +2,13 @@ import type { Binary, ClientSession, Collection, Db } from 'mongodb';
 import { BSON, MongoServerError } from 'mongodb';
 import { DroverError } from '../domain/errors.js';
 import { CHECKPOINTS, endTransaction } from './checkpoint.js';
+import type { PackedDocuments } from './packed-documents.js';
 import type { Part } from './part.js';
 import { isIn } from './part.js';
-import { decode, field, identity } from './raw-bson.js';
-import type { RawDocument, RefusedWrite } from './raw-documents.js';
-import { bytesOf, findRaw, pieces, writeRaw } from './raw-documents.js';
+import type { RawDocument } from './raw-bson.js';
+import { decode, field, identity, idOf } from './raw-bson.js';
+import type { RefusedWrite } from './raw-documents.js';
+import { findRaw, writeRaw } from './raw-documents.js';
 import type { CopyPlace } from './record-place.js';
 import { hasCode } from './server-errors.js';
 
@@ -143,17 +145,17 @@ export class CopyLane {
    * @returns what was inserted
    */
   async insert(
-    documents: readonly RawDocument[],
+    documents: PackedDocuments,
     before: CopiedBatches,
     after: CopiedBatches,
   ): Promise<{ readonly documents: number; readonly bytes: number }> {
     const sum = { documents: 0, bytes: 0 };
     let left = documents.length;
-    for (const piece of pieces(documents, PIECE_BYTES)) {
+    for (const piece of documents.pieces(PIECE_BYTES)) {
       left -= piece.length;
       const inserted = await this.insertPiece(piece, left === 0 ? after : before);
       sum.documents += inserted.length;
-      sum.bytes += bytesOf(inserted);
+      sum.bytes += inserted.bytes.length;
     }
     return sum;
   }
@@ -167,10 +169,7 @@ export class CopyLane {
    * read. One whose value under a unique index is there has that value only since the other one was read. Either way its
    * newest state is in the change log, behind the position from which that is followed.
    */
-  private async insertPiece(
-    documents: readonly RawDocument[],
-    batches: CopiedBatches,
-  ): Promise<readonly RawDocument[]> {
+  private async insertPiece(documents: PackedDocuments, batches: CopiedBatches): Promise<PackedDocuments> {
     let missing = this.overlapping ? await this.missing(documents) : documents;
     for (;;) {
       const refused = await this.transaction(missing, batches);
@@ -178,18 +177,18 @@ export class CopyLane {
       if (hasCode(refused, 'collectionUuidMismatch')) throw this.copyIsGone(refused);
       if (!hasCode(refused, 'duplicateKey')) throw new MongoServerError(refused);
       const rest = await this.missing(missing);
-      missing = rest.length < missing.length ? rest : missing.filter((_, i) => i !== refused.index);
+      missing = rest.length < missing.length ? rest : missing.filter((i) => i !== refused.index);
     }
     this.overlapping = missing.length < documents.length;
     return missing;
   }
 
   private async transaction(
-    documents: readonly RawDocument[],
+    documents: PackedDocuments,
     { positions, batches }: CopiedBatches,
   ): Promise<RefusedWrite | undefined> {
     const { _id, attempt, session } = this;
-    const counts = { documents: documents.length, bytes: bytesOf(documents) };
+    const counts = { documents: documents.length, bytes: documents.bytes.length };
     const update = { $set: { positions: [...positions], batches }, $inc: counts };
     let refused: RefusedWrite | undefined;
     await session.withTransaction(
@@ -205,14 +204,14 @@ export class CopyLane {
     return refused;
   }
 
-  private async missing(documents: readonly RawDocument[]): Promise<RawDocument[]> {
-    const ids = documents.map((document) => field(document, '_id')!);
+  private async missing(documents: PackedDocuments): Promise<PackedDocuments> {
+    const ids = Array.from(documents, idOf);
     const { part } = this;
     const projection = { _id: 1, ...(part === undefined ? {} : { [part.keyField]: 1 }) };
     const found = (await findRaw(this.target.collection(this.collection), ids, { projection }))!;
     if (part !== undefined) this.refuseForeign(found.filter((document) => !isIn(part, document)));
-    const there = new Set(found.map((document) => identity(field(document, '_id')!)));
-    return documents.filter((_, i) => !there.has(identity(ids[i]!)));
+    const there = new Set(found.map((document) => identity(idOf(document))));
+    return documents.filter((i) => !there.has(documents.identityAt(i)));
   }
 
   /** Of other partitions in the collection: there can be one document of an `_id`. */

@@ -4,9 +4,8 @@ import type { Outcome } from './change-outcome.js';
 import type { CopyWrites } from './copy-writer.js';
 import { deletion, replacement } from './copy-writer.js';
 import { isPartitionKey, tokenOfRaw } from './key-token.js';
-import type { RawValue } from './raw-bson.js';
+import type { RawDocument, RawValue } from './raw-bson.js';
 import { fieldAt, hasDollarNames, identity } from './raw-bson.js';
-import type { RawDocument } from './raw-documents.js';
 
 /** A document that changed, and what it is to be in the copy: undefined where that is nothing, or not to be written. */
 export interface Changed {

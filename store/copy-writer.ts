@@ -1,6 +1,7 @@
 import type { ClientSession, Collection, Db } from 'mongodb';
 import { MongoServerError, UUID } from 'mongodb';
-import type { RawValue } from './raw-bson.js';
+import { PackedDocuments } from './packed-documents.js';
+import type { RawDocument, RawValue } from './raw-bson.js';
 import {
   compose,
   exactly,
@@ -12,8 +13,8 @@ import {
   rawDocument,
   withId,
 } from './raw-bson.js';
-import type { RawDocument, RefusedWrite } from './raw-documents.js';
-import { findRaw, pieces, writeRaw } from './raw-documents.js';
+import type { RefusedWrite } from './raw-documents.js';
+import { findRaw, writeRaw } from './raw-documents.js';
 
 /** A document that could not be inserted. */
 export class RefusedInsert extends MongoServerError {
@@ -72,11 +73,10 @@ export class CopyWriter {
   private async command(command: 'insert' | 'update' | 'delete', writes: readonly RawDocument[]): Promise<void> {
     if (writes.length === 0) return;
     const { copy, destination, uuid, session } = this;
-    for (const piece of pieces(writes, this.mostBytes)) {
+    for (const piece of PackedDocuments.of(writes).pieces(this.mostBytes)) {
       const refused = await writeRaw(destination, command, copy.collectionName, piece, session, uuid);
       if (refused === undefined) continue;
-      const document = command === 'insert' ? piece[refused.index] : undefined;
-      throw document === undefined ? new MongoServerError(refused) : new RefusedInsert(refused, document);
+      throw command === 'insert' ? new RefusedInsert(refused, piece.at(refused.index)) : new MongoServerError(refused);
     }
   }
 }

@@ -1,18 +1,26 @@
 import { createHash } from 'node:crypto';
-import type { RawValue } from './raw-bson.js';
-import { identity, idOf } from './raw-bson.js';
-import type { RawDocument } from './raw-documents.js';
+import type { PackedDocuments } from './packed-documents.js';
+import type { RawDocument, RawValue } from './raw-bson.js';
+import { idOf } from './raw-bson.js';
 
 export type Side = 'source' | 'target';
 
 /** A document of one side that the other side has not shown yet. */
 interface Waiting {
   readonly side: Side;
-  id: RawValue;
-  /** After a while its digest only: the document keeps the whole reply that it came with in memory. */
-  content: RawDocument | string;
-  /** Documents that came with it. */
-  readonly round: Map<string, Waiting>;
+  /** Among those that it came with. */
+  readonly index: number;
+  /** Not for long: a reply is kept in memory as a whole. */
+  documents: PackedDocuments | undefined;
+  /** In their place. */
+  digest: Digest | undefined;
+  /** Found on the other side, or read again. */
+  isOver: boolean;
+}
+
+interface Digest {
+  readonly id: RawValue;
+  readonly content: string;
 }
 
 /** Rounds after which a document that waits for its counterpart is kept as a digest. */
@@ -25,7 +33,7 @@ const ROUNDS = 3;
 export class DocumentMatching {
   private readonly waiting = new Map<string, Waiting>();
   /** Those of the last rounds that are still documents. */
-  private readonly recent: Map<string, Waiting>[] = [new Map()];
+  private readonly recent: Waiting[][] = [[]];
   private readonly different = new Map<string, RawValue>();
 
   /** How many one side is ahead of the other. */
@@ -38,33 +46,34 @@ export class DocumentMatching {
     return this.waiting.size + this.different.size;
   }
 
-  add(side: Side, documents: readonly RawDocument[]): void {
-    for (const document of documents) {
-      const id = idOf(document);
-      const name = identity(id);
+  add(side: Side, documents: PackedDocuments): void {
+    const [round] = this.recent;
+    for (let index = 0; index < documents.length; index++) {
+      const name = documents.identityAt(index);
       const other = this.waiting.get(name);
       // Twice on one side: deleted, and inserted again behind where it was read. The later one counts.
       if (other === undefined || other.side === side) {
-        const round = this.recent[0]!;
-        const waiting = { side, id, content: document, round };
+        if (other !== undefined) other.isOver = true;
+        const waiting = { side, index, documents, digest: undefined, isOver: false };
         this.waiting.set(name, waiting);
-        round.set(name, waiting);
+        round!.push(waiting);
         continue;
       }
       this.waiting.delete(name);
-      other.round.delete(name);
-      if (!isSame(other.content, document)) this.different.set(name, ownCopy(id));
+      other.isOver = true;
+      if (!isSame(other, documents, index)) this.different.set(name, ownCopy(idOf(documents.at(index))));
     }
   }
 
   /** Between two rounds of `add`. */
   endRound(): void {
-    this.recent.unshift(new Map());
+    this.recent.unshift([]);
     if (this.recent.length <= ROUNDS) return;
-    for (const [name, waiting] of this.recent.pop()!) {
-      if (this.waiting.get(name) !== waiting) continue;
-      waiting.content = digest(waiting.content as RawDocument);
-      waiting.id = ownCopy(waiting.id);
+    for (const waiting of this.recent.pop()!) {
+      if (waiting.isOver) continue;
+      const document = waiting.documents!.at(waiting.index);
+      waiting.digest = { id: ownCopy(idOf(document)), content: digest(document) };
+      waiting.documents = undefined;
     }
   }
 
@@ -78,20 +87,27 @@ export class DocumentMatching {
   /** Ids of all that was not found the same so far. */
   *suspects(): Generator<[name: string, id: RawValue]> {
     yield* this.different;
-    for (const [name, { id }] of this.waiting) if (!this.different.has(name)) yield [name, id];
+    for (const [name, { documents, index, digest: kept }] of this.waiting) {
+      if (!this.different.has(name)) yield [name, kept?.id ?? idOf(documents!.at(index))];
+    }
   }
 
   clear(): void {
     this.waiting.clear();
     this.different.clear();
-    for (const round of this.recent) round.clear();
+    this.recent.splice(0, Infinity, []);
   }
 }
 
 /** A part of a reply keeps all of it in memory. */
 const ownCopy = ({ type, bytes }: RawValue): RawValue => ({ type, bytes: Uint8Array.from(bytes) });
 
-const isSame = (content: RawDocument | string, document: RawDocument): boolean =>
-  typeof content === 'string' ? content === digest(document) : Buffer.compare(content, document) === 0;
+function isSame(
+  { digest: kept, documents: theirs, index: their }: Waiting,
+  documents: PackedDocuments,
+  index: number,
+): boolean {
+  return kept === undefined ? documents.isSame(index, theirs!, their) : kept.content === digest(documents.at(index));
+}
 
 export const digest = (document: RawDocument): string => createHash('sha256').update(document).digest('base64');

@@ -2,7 +2,10 @@
 declare module 'mongodb/lib/cmap/commands.js' {
   export class DocumentSequence {
     constructor(field: string);
-    /** @param document for command monitoring only */
+    /**
+     * @param document for command monitoring only
+     * @param bytes of a document, or of several one behind the other
+     */
     push(document: object, bytes: Uint8Array): number;
   }
 }

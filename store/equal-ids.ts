@@ -1,9 +1,8 @@
 import type { Collection, FindCursor } from 'mongodb';
 import { BSON } from 'mongodb';
 import { compareValues } from './bson-order.js';
-import type { RawValue } from './raw-bson.js';
+import type { RawDocument, RawValue } from './raw-bson.js';
 import { decode, decodeDocument, idOf } from './raw-bson.js';
-import type { RawDocument } from './raw-documents.js';
 
 /** The next document of a collection that is read in the order of `_id`. */
 interface Head {

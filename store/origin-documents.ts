@@ -2,8 +2,8 @@ import type { ClientSession, Db } from 'mongodb';
 import type { Outcome } from './change-outcome.js';
 import { timeToBson } from './codec.js';
 import type { Part } from './part.js';
+import type { RawDocument } from './raw-bson.js';
 import { field, identity } from './raw-bson.js';
-import type { RawDocument } from './raw-documents.js';
 import { bytesOf, findRaw } from './raw-documents.js';
 
 /** By identity of the `_id`; null of one that is gone. */

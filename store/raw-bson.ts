@@ -6,7 +6,13 @@ export interface RawValue {
   readonly bytes: Uint8Array;
 }
 
-const DOCUMENT = 0x03;
+/**
+ * A document as the bytes that a server sent: nothing is decoded, so nothing can change on the way (a field name twice, whole
+ * numbers as names in any order), and it costs next to nothing.
+ */
+export type RawDocument = Uint8Array;
+
+export const DOCUMENT = 0x03;
 const ARRAY = 0x04;
 
 /** All fields of a document by name; of several of one name the first. */
@@ -32,17 +38,26 @@ export function field(document: Uint8Array, name: string): RawValue | undefined 
 
 /** `_id` of a stored document, which the server keeps as its first field. */
 export function idOf(document: Uint8Array): RawValue {
-  const isFirst =
-    document[5] === 0x5f && document[6] === 0x69 && document[7] === 0x64 && document[8] === 0 && document.length > 9;
-  const length = isFirst ? LENGTHS[document[4]!] : undefined;
+  const length = idLengthAt(document, 0);
   if (length === undefined) return field(document, '_id')!;
-  const more = length < 0 ? bufferOf(document).readInt32LE(FIRST_VALUE) : 0;
-  return { type: document[4]!, bytes: document.subarray(FIRST_VALUE, FIRST_VALUE + Math.abs(length) + more) };
+  return { type: document[ID_TYPE_AT]!, bytes: document.subarray(ID_AT, ID_AT + length) };
 }
 
-const FIRST_VALUE = 9;
+/** Bytes of the `_id` of the document that begins there, where that is its first field and of a usual type. */
+export function idLengthAt(memory: Uint8Array, at: number): number | undefined {
+  const isFirst = memory[at + 5] === 0x5f && memory[at + 6] === 0x69 && memory[at + 7] === 0x64 && memory[at + 8] === 0;
+  const length = isFirst ? LENGTHS[memory[at + ID_TYPE_AT]!] : undefined;
+  return length !== undefined && length < 0 ? int32At(memory, at + ID_AT) - length : length;
+}
+
+/** In a document whose `_id` is its first field. */
+export const ID_TYPE_AT = 4;
+export const ID_AT = 9;
 /** Bytes of a value by its type, of the usual ones; negative: added to the length that the value begins with. */
 const LENGTHS: Readonly<Record<number, number>> = { 0x01: 8, 0x02: -4, 0x05: -5, 0x07: 12, 0x09: 8, 0x10: 4, 0x12: 8 };
+
+const int32At = (memory: Uint8Array, at: number): number =>
+  memory[at]! | (memory[at + 1]! << 8) | (memory[at + 2]! << 16) | (memory[at + 3]! << 24);
 
 /** The value at a dotted path; undefined also where an array is in the way. */
 export function fieldAt(document: Uint8Array, path: string): RawValue | undefined {

@@ -1,23 +1,15 @@
 import type { ClientSession, Collection, Db, Document, FindOptions, Timestamp } from 'mongodb';
-import { Long, UUID } from 'mongodb';
+import { BSON, Long, UUID } from 'mongodb';
 import { DocumentSequence } from 'mongodb/lib/cmap/commands.js';
 import { DroverError } from '../domain/errors.js';
 import type { Token } from '../domain/token.js';
 import type { Part } from './part.js';
 import { filterOf, isIn, rangeOf } from './part.js';
-import type { RawValue } from './raw-bson.js';
-import { compose, decode, exactly, hasZeroTimestamp, idOf, withId } from './raw-bson.js';
+import { PackedDocuments } from './packed-documents.js';
+import type { RawDocument, RawValue } from './raw-bson.js';
+import { compose, decode, exactly, field, idOf, UNPROMOTED, withId } from './raw-bson.js';
 import { storageStats } from './storage-stats.js';
 import type { Throttle } from './throttle.js';
-
-/**
- * Documents as the bytes that a server sent: nothing is decoded, so nothing can change on the way (a field name twice,
- * whole numbers as names in any order), and it costs next to nothing.
- *
- * To send them on, this uses `DocumentSequence`, which the driver keeps to itself: the driver's version is therefore exact
- * in package.json, and tests show that the bytes arrive.
- */
-export type RawDocument = Uint8Array;
 
 /** A place in the natural order of a collection, valid on one member of a replica set and while the record is there. */
 export interface RecordPosition {
@@ -26,8 +18,7 @@ export interface RecordPosition {
 
 /** What one reply of the server holds. */
 export interface RawBatch {
-  readonly documents: readonly RawDocument[];
-  readonly bytes: number;
+  readonly documents: PackedDocuments;
   /** Of the last document. */
   readonly position: RecordPosition;
 }
@@ -105,7 +96,8 @@ export async function* inTokenOrder(
 ): AsyncGenerator<RawBatch> {
   const readConcern = { level: 'majority', ...(afterClusterTime === undefined ? {} : { afterClusterTime }) };
   for await (const batch of replies(db, collection, { ...rangeOf(part, from), readConcern }, reading)) {
-    if (!batch.documents.every((document) => isIn(part, document))) {
+    for (const document of batch.documents) {
+      if (isIn(part, document)) continue;
       throw new DroverError(
         'Unavailable',
         `the index on the tokens of ${collection} names documents of other partitions`,
@@ -122,22 +114,34 @@ async function* replies(
   { session, batchSize }: Reading,
   until?: Long,
 ): AsyncGenerator<RawBatch> {
-  const options = { session, promoteLongs: false, fieldsAsRaw: { firstBatch: true, nextBatch: true } };
-  let reply = await db.command({ find: collection, batchSize: batchSize(), ...command }, options);
+  const ask = async (request: Document) =>
+    cursorOf(
+      (await db.command({ ...request, batchSize: batchSize() }, { session, raw: true }))['cursor'] as Uint8Array,
+    );
+  let cursor = await ask({ find: collection, ...command });
   try {
     for (;;) {
-      const { firstBatch, nextBatch, postBatchResumeToken } = reply['cursor'] as Document;
-      const documents = (firstBatch ?? nextBatch) as RawDocument[];
-      const position = postBatchResumeToken as RecordPosition;
-      if (documents.length > 0) yield { documents, bytes: bytesOf(documents), position };
-      if (cursorId(reply).isZero()) return;
+      const { documents, position } = cursor;
+      if (documents.length > 0) yield { documents, position };
+      if (cursor.id.isZero()) return;
       if (until !== undefined && position.$recordId.greaterThanOrEqual(until)) return;
-      reply = await db.command({ getMore: cursorId(reply), collection, batchSize: batchSize() }, options);
+      cursor = await ask({ getMore: cursor.id, collection });
     }
   } finally {
-    if (!cursorId(reply).isZero())
-      await db.command({ killCursors: collection, cursors: [cursorId(reply)] }, { session });
+    if (!cursor.id.isZero()) await db.command({ killCursors: collection, cursors: [cursor.id] }, { session });
   }
+}
+
+/** What a reply says of its cursor. */
+function cursorOf(cursor: Uint8Array): RawBatch & { readonly id: Long } {
+  const list = field(cursor, 'firstBatch') ?? field(cursor, 'nextBatch')!;
+  const position = field(cursor, 'postBatchResumeToken');
+  return {
+    id: decode(field(cursor, 'id')!) as Long,
+    position: (position && BSON.deserialize(position.bytes, UNPROMOTED)) as RecordPosition,
+    // The last thing: it uses the list's memory.
+    documents: PackedDocuments.fromList(list.bytes),
+  };
 }
 
 /**
@@ -179,8 +183,6 @@ export async function batchSizeFor(
 
 const MOST_DOCUMENTS = 20_000;
 
-const cursorId = (reply: Document): Long => (reply['cursor'] as { id: Long }).id;
-
 /** The last one in natural order, at this moment. */
 export async function lastRecord(db: Db, collection: string): Promise<Long> {
   const options = { sort: { $natural: -1 }, projection: { _id: 1 }, showRecordId: true, promoteLongs: false } as const;
@@ -221,22 +223,6 @@ export async function findRaw(
 export const bytesOf = (documents: readonly RawDocument[]): number =>
   documents.reduce((sum, { length }) => sum + length, 0);
 
-/** At least one document in each. */
-export function* pieces(documents: readonly RawDocument[], maxBytes: number): Generator<RawDocument[]> {
-  let piece: RawDocument[] = [];
-  let bytes = 0;
-  for (const document of documents) {
-    if (piece.length > 0 && bytes + document.length > maxBytes) {
-      yield piece;
-      piece = [];
-      bytes = 0;
-    }
-    piece.push(document);
-    bytes += document.length;
-  }
-  if (piece.length > 0) yield piece;
-}
-
 /** Why a command that writes several documents stopped. */
 export interface RefusedWrite {
   readonly index: number;
@@ -254,6 +240,9 @@ const LISTS = { insert: 'documents', update: 'updates', delete: 'deletes' } as c
  * Writes in the order of the list, past the collection's validator. What is inserted is stored as it is, timestamps of zero
  * included.
  *
+ * It uses `DocumentSequence`, which the driver keeps to itself: the driver's version is therefore exact in package.json, and tests show
+ * that the bytes arrive.
+ *
  * @param uuid of the collection that is meant: another one of its name is not written to
  * @returns the first one that was refused, with which a transaction has ended
  */
@@ -261,16 +250,13 @@ export async function writeRaw(
   db: Db,
   command: keyof typeof LISTS,
   collection: string,
-  writes: readonly RawDocument[],
+  writes: PackedDocuments,
   session: ClientSession,
   uuid?: string,
 ): Promise<RefusedWrite | undefined> {
   const sequence = new DocumentSequence(LISTS[command]);
-  const changedByServer: RawDocument[] = [];
-  for (const write of writes) {
-    sequence.push({}, write);
-    if (command === 'insert' && hasZeroTimestamp(write)) changedByServer.push(write);
-  }
+  sequence.push({}, writes.bytes);
+  const changedByServer = command === 'insert' ? writes.withZeroTimestamp() : [];
   const reply = await db.command(
     {
       [command]: collection,
@@ -287,7 +273,7 @@ export async function writeRaw(
     return { index, code, message, ...(keyPattern && keyValue && { keyPattern, keyValue }) };
   }
   if (changedByServer.length === 0) return undefined;
-  return writeRaw(db, 'update', collection, changedByServer.map(setRight), session, uuid);
+  return writeRaw(db, 'update', collection, PackedDocuments.of(changedByServer.map(setRight)), session, uuid);
 }
 
 const setRight = (document: RawDocument): RawDocument =>

@@ -67,7 +67,7 @@ export class VerifyPosition {
   ): Promise<void> {
     const place = (side: Side): RecordPlace => {
       const { documents, position } = last[side];
-      return { member: members[side], _id: decode(idOf(documents.at(-1)!)), record: position };
+      return { member: members[side], _id: decode(idOf(documents.last)), record: position };
     };
     // After an election what has been read may be another member's.
     for (const side of SIDES) if ((await memberOf(this.dbs[side])) !== members[side]) return;
@@ -76,13 +76,13 @@ export class VerifyPosition {
 
   /** In the order of `_id`, which is the same on all members. */
   async noteIds(last: LastRead, compared: number, suspects: readonly RawValue[]): Promise<void> {
-    const id = (side: Side) => stored(idOf(last[side].documents.at(-1)!));
+    const id = (side: Side) => stored(idOf(last[side].documents.last));
     await this.replace({ compared, ids: { source: id('source'), target: id('target') } }, suspects);
   }
 
   /** In the order of tokens, which are the same on all members. */
   async noteTokens(last: LastRead, part: Part, compared: number, suspects: readonly RawValue[]): Promise<void> {
-    const place = (side: Side) => tokenPlace(tokenOf(part, last[side].documents.at(-1)!));
+    const place = (side: Side) => tokenPlace(tokenOf(part, last[side].documents.last));
     await this.replace({ compared, tokens: { source: place('source'), target: place('target') } }, suspects);
   }
 

@@ -3,11 +3,11 @@ import { BSON } from 'mongodb';
 import type { BulkWork } from './bulk-work.js';
 import type { Side } from './document-matching.js';
 import { digest, DocumentMatching } from './document-matching.js';
-import type { RawValue } from './raw-bson.js';
+import type { RawDocument, RawValue } from './raw-bson.js';
 import type { Part } from './part.js';
 import { confirmTokenIndex, countOf, filterOf } from './part.js';
 import { decode, identity, idOf } from './raw-bson.js';
-import type { RawBatch, RawDocument } from './raw-documents.js';
+import type { RawBatch } from './raw-documents.js';
 import { batchSizeFor, inIdOrder, inNaturalOrder, inTokenOrder, lastRecord, readAhead } from './raw-documents.js';
 import { memberOf } from './record-place.js';
 import type { Verified } from './verify-position.js';
@@ -203,7 +203,7 @@ class Verification {
       side.ended = true;
       return;
     }
-    await this.options.throttle.take(value.bytes, value.documents.length, this.options.signal);
+    await this.options.throttle.take(value.documents.bytes.length, value.documents.length, this.options.signal);
     this.matching.add(name, value.documents);
     this.matching.endRound();
     side.documents += value.documents.length;

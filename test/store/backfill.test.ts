@@ -7,6 +7,7 @@ import { Checkpoint } from '../../store/checkpoint.js';
 import { createLanes } from '../../store/copy-lane.js';
 import { inspect } from '../../store/fenced-collection.js';
 import { Throttle } from '../../store/throttle.js';
+import { PackedDocuments } from '../../store/packed-documents.js';
 import type { RawValue } from '../../store/raw-bson.js';
 import { compose } from '../../store/raw-bson.js';
 import { writeRaw } from '../../store/raw-documents.js';
@@ -176,7 +177,7 @@ describe('the backfill', () => {
       ['do.t', value(6)],
     ]);
     const session = clients[0]!.startSession();
-    expect(await writeRaw(source, 'insert', 'orders', [document], session)).toBeUndefined();
+    expect(await writeRaw(source, 'insert', 'orders', PackedDocuments.of([document]), session)).toBeUndefined();
     await session.endSession();
     await copyAll();
     const [stored] = (await copy.find({}, { raw: true }).toArray()) as unknown as Buffer[];

@@ -22,6 +22,7 @@ import { scopeFromBson } from '../../store/codec.js';
 import { connect } from '../../store/connect.js';
 import type { FollowerProgress } from '../../store/follower.js';
 import { follow, markerRead, ping } from '../../store/follower.js';
+import { PackedDocuments } from '../../store/packed-documents.js';
 import type { RawValue } from '../../store/raw-bson.js';
 import { compose, idHex, rawDocument } from '../../store/raw-bson.js';
 import { writeRaw } from '../../store/raw-documents.js';
@@ -234,7 +235,7 @@ describe('a follower', () => {
     const session = clients[0]!.startSession();
     const write = async (note: string) => {
       const documents = ids.map((_, i) => document(i, note));
-      expect(await writeRaw(source, 'insert', 'orders', documents, session)).toBeUndefined();
+      expect(await writeRaw(source, 'insert', 'orders', PackedDocuments.of(documents), session)).toBeUndefined();
     };
     start();
     await write('first');

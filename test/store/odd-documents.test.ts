@@ -4,6 +4,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { backfill } from '../../store/backfill.js';
 import { createLanes } from '../../store/copy-lane.js';
 import { ping } from '../../store/follower.js';
+import { PackedDocuments } from '../../store/packed-documents.js';
 import type { RawValue } from '../../store/raw-bson.js';
 import { compose, field, idOf } from '../../store/raw-bson.js';
 import { writeRaw } from '../../store/raw-documents.js';
@@ -74,7 +75,8 @@ describe('every document', () => {
 
   const insertAll = async (documents: readonly Buffer[]) => {
     const session = clients[0]!.startSession();
-    for (const each of documents) expect(await writeRaw(source, 'insert', 'orders', [each], session)).toBeUndefined();
+    for (const each of documents)
+      expect(await writeRaw(source, 'insert', 'orders', PackedDocuments.of([each]), session)).toBeUndefined();
     await session.endSession();
   };
   const stored = async (db: Db): Promise<Map<string, Buffer>> => {
