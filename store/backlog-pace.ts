@@ -9,7 +9,7 @@ const [FIRST_SLACK_S, LATER_SLACK_S] = [2, -1];
 /** For so long what has been gained counts, and at least for half of it. */
 const WINDOW_MS = 10_000;
 /** The server closes a cursor that nobody has read from for ten minutes. */
-const LONGEST_MS = 60_000;
+const LONGEST_MS = 300_000;
 
 /** A part of a backlog. */
 export interface BacklogPart {
@@ -20,7 +20,7 @@ export interface BacklogPart {
   readonly tookMs: number;
 }
 
-/** When a part was done, by the clock and in the log; milliseconds and seconds. */
+/** When it went on behind a part, and where that was in the log; milliseconds and seconds. */
 interface Mark {
   readonly at: number;
   readonly logged: number;
@@ -32,7 +32,7 @@ interface Mark {
  * of that, there is none, however tight the limit, as the backlog would never end.
  */
 export class BacklogPace {
-  /** When the part was done that gains are counted from, and the next such. */
+  /** From when on gains are counted, and from when next. */
   private began: Mark | undefined;
   private next: Mark | undefined;
   /** Whether there was time for a rest behind the last part. */
@@ -48,13 +48,13 @@ export class BacklogPace {
   /** To be called after each part. Ends early with `signal`. */
   async rest({ time, documents, bytes, tookMs }: BacklogPart, signal: AbortSignal): Promise<void> {
     const [now, logged] = [this.now(), Number(time >> 32n)];
-    this.began ??= { at: now, logged: logged - FIRST_SLACK_S };
-    this.next ??= { at: now, logged: logged - LATER_SLACK_S };
-    if (now - this.next.at > WINDOW_MS / 2)
-      [this.began, this.next] = [this.next, { at: now, logged: logged - LATER_SLACK_S }];
     const waitMs = Math.min(LONGEST_MS, Math.max(tookMs, this.throttle.due(bytes, documents) - tookMs));
+    this.began ??= { at: now, logged: logged - FIRST_SLACK_S };
     const elapsed = (now + waitMs - this.began.at) / 1_000;
     this.isResting = logged - this.began.logged >= GAIN * elapsed;
     if (this.isResting) await this.sleep(waitMs, signal);
+    const mark = { at: this.now(), logged: logged - LATER_SLACK_S };
+    this.next ??= mark;
+    if (mark.at - this.next.at > WINDOW_MS / 2) [this.began, this.next] = [this.next, mark];
   }
 }

@@ -10,12 +10,10 @@ interface Waiting {
   readonly side: Side;
   /** Among those that it came with. */
   readonly index: number;
-  /** Not for long: a reply is kept in memory as a whole. */
+  /** Not for long, and no longer than it waits: a reply is kept in memory as a whole. */
   documents: PackedDocuments | undefined;
   /** In their place. */
   digest: Digest | undefined;
-  /** Found on the other side, or read again. */
-  isOver: boolean;
 }
 
 interface Digest {
@@ -53,15 +51,15 @@ export class DocumentMatching {
       const other = this.waiting.get(name);
       // Twice on one side: deleted, and inserted again behind where it was read. The later one counts.
       if (other === undefined || other.side === side) {
-        if (other !== undefined) other.isOver = true;
-        const waiting = { side, index, documents, digest: undefined, isOver: false };
+        if (other !== undefined) other.documents = undefined;
+        const waiting = { side, index, documents, digest: undefined };
         this.waiting.set(name, waiting);
         round!.push(waiting);
         continue;
       }
       this.waiting.delete(name);
-      other.isOver = true;
       if (!isSame(other, documents, index)) this.different.set(name, ownCopy(idOf(documents.at(index))));
+      other.documents = undefined;
     }
   }
 
@@ -70,8 +68,8 @@ export class DocumentMatching {
     this.recent.unshift([]);
     if (this.recent.length <= ROUNDS) return;
     for (const waiting of this.recent.pop()!) {
-      if (waiting.isOver) continue;
-      const document = waiting.documents!.at(waiting.index);
+      if (waiting.documents === undefined) continue;
+      const document = waiting.documents.at(waiting.index);
       waiting.digest = { id: ownCopy(idOf(document)), content: digest(document) };
       waiting.documents = undefined;
     }

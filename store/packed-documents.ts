@@ -93,15 +93,15 @@ export class PackedDocuments implements Iterable<RawDocument> {
     }
   }
 
-  /** Those that the server would put the present time into. */
-  withZeroTimestamp(): RawDocument[] {
-    const found: RawDocument[] = [];
+  /** Indexes of those that the server would put the present time into. */
+  withZeroTimestamp(): number[] {
+    const found: number[] = [];
     let i = 0;
     // Few documents get past this: the end of a name, and eight bytes of zero.
     for (let at = 0; (at = this.memory.indexOf(NAME_END_AND_ZERO, at)) >= 0; at = this.offsets[i]!) {
       while (this.offsets[i + 1]! <= at) i += 1;
-      const document = this.at(i++);
-      if (hasZeroTimestamp(document)) found.push(document);
+      if (hasZeroTimestamp(this.at(i))) found.push(i);
+      i += 1;
     }
     return found;
   }

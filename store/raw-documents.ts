@@ -8,6 +8,7 @@ import { filterOf, isIn, rangeOf } from './part.js';
 import { PackedDocuments } from './packed-documents.js';
 import type { RawDocument, RawValue } from './raw-bson.js';
 import { compose, decode, exactly, field, idOf, UNPROMOTED, withId } from './raw-bson.js';
+import { rawReply } from './raw-reply.js';
 import { storageStats } from './storage-stats.js';
 import type { Throttle } from './throttle.js';
 
@@ -115,9 +116,7 @@ async function* replies(
   until?: Long,
 ): AsyncGenerator<RawBatch> {
   const ask = async (request: Document) =>
-    cursorOf(
-      (await db.command({ ...request, batchSize: batchSize() }, { session, raw: true }))['cursor'] as Uint8Array,
-    );
+    cursorOf(await rawReply(db, { ...request, batchSize: batchSize() }, session));
   let cursor = await ask({ find: collection, ...command });
   try {
     for (;;) {
@@ -133,7 +132,8 @@ async function* replies(
 }
 
 /** What a reply says of its cursor. */
-function cursorOf(cursor: Uint8Array): RawBatch & { readonly id: Long } {
+function cursorOf(reply: Uint8Array): RawBatch & { readonly id: Long } {
+  const cursor = field(reply, 'cursor')!.bytes;
   const list = field(cursor, 'firstBatch') ?? field(cursor, 'nextBatch')!;
   const position = field(cursor, 'postBatchResumeToken');
   return {
@@ -225,6 +225,7 @@ export const bytesOf = (documents: readonly RawDocument[]): number =>
 
 /** Why a command that writes several documents stopped. */
 export interface RefusedWrite {
+  /** Of the document. */
   readonly index: number;
   readonly code: number;
   readonly message: string;
@@ -273,7 +274,9 @@ export async function writeRaw(
     return { index, code, message, ...(keyPattern && keyValue && { keyPattern, keyValue }) };
   }
   if (changedByServer.length === 0) return undefined;
-  return writeRaw(db, 'update', collection, PackedDocuments.of(changedByServer.map(setRight)), session, uuid);
+  const corrections = PackedDocuments.of(changedByServer.map((index) => setRight(writes.at(index))));
+  const refusal = await writeRaw(db, 'update', collection, corrections, session, uuid);
+  return refusal && { ...refusal, index: changedByServer[refusal.index]! };
 }
 
 const setRight = (document: RawDocument): RawDocument =>

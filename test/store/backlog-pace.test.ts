@@ -51,6 +51,8 @@ describe('with a limit, a backlog of changes', () => {
   it('is worked off no faster than the limit, of documents or of bytes', async () => {
     expect((await workOff(new Throttle(0, 4_000))).perSecond).toBeCloseTo(4_000, -2);
     expect((await workOff(new Throttle(400_000))).perSecond).toBeCloseTo(2_000, -2);
+    const little = { backlog: 20_000, writes: 1, mostSeconds: 10_000 };
+    expect((await workOff(new Throttle(0, 4), little)).perSecond).toBeCloseTo(4, 0);
   });
 
   it('comes to an end, however tight the limit, and however much is written', async () => {
