@@ -11,11 +11,12 @@ import { createFenced } from '../store/fenced-collection.js';
 import { buildIndexes, indexesToCopy } from '../store/shadow-indexes.js';
 import { Throttle } from '../store/throttle.js';
 import { verify } from '../store/verify.js';
+import { letHeapGrow } from '../workers/heap.js';
 import { copyByLoop } from './driver-loop.js';
 import type { MoverResult, MoverSettings } from './mover-messages.js';
 import { SALES_KEY } from './sales.js';
 
-/** Does one thing once, as a process of its own: its memory is that of a worker. */
+/** Does one thing once, as a process of its own, whose memory is that of a worker. */
 const MEGABYTE = 1_000_000;
 const LOOK_MS = 50;
 const LOOP_BATCH = 1_000;
@@ -84,6 +85,7 @@ async function move(settings: MoverSettings): Promise<MoverResult> {
   const source = await connect(settings.source, 'source');
   const target = await connect(settings.target, 'target');
   const { database, collection, how } = settings;
+  letHeapGrow();
   const idleMb = residentMb();
   let peakMb = idleMb;
   const timer = setInterval(() => (peakMb = Math.max(peakMb, residentMb())), LOOK_MS);

@@ -1,5 +1,4 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { setFlagsFromString } from 'node:v8';
 import { Client, Connection } from '@temporalio/client';
 import type { NativeConnectionOptions, WorkerOptions } from '@temporalio/worker';
 import { DefaultLogger, NativeConnection, Runtime, TransportError, Worker } from '@temporalio/worker';
@@ -13,6 +12,7 @@ import { NodePool } from '../store/node-pool.js';
 import { CONTROL_QUEUE, DATA_QUEUE } from '../workflows/messages.js';
 import { workflowBundle } from './bundle.js';
 import { FailureInterceptor } from './failure-interceptor.js';
+import { letHeapGrow } from './heap.js';
 import { ensureAnomalySchedule, ensureForecastSchedule } from './schedule.js';
 
 export const QUEUES = ['control', 'data'] as const;
@@ -24,12 +24,6 @@ const HEARTBEAT_MS = 500;
 const CONNECT_AGAIN_MS = 1_000;
 
 /**
- * What a copy sends passes through buffers, and V8 collects garbage, on all cores, whenever they come to a few megabytes more than what
- * is in use: several times a second. With this it waits until there is three times of what is in use.
- */
-const HEAP_GROWING_PERCENT = 200;
-
-/**
  * Runs a worker until the process is told to end (SIGINT, SIGTERM). While Temporal can't be reached, its janitor is at work
  * already: applications may be waiting for a step that was left in the middle.
  */
@@ -37,7 +31,7 @@ export async function runWorker(configuration: Configuration, queues: readonly Q
   const secrets = Secrets.of(configuration);
   const log = createLogger({ name: 'worker', level: configuration.log.level, secrets });
   installRuntime(log);
-  setFlagsFromString(`--heap-growing-percent=${HEAP_GROWING_PERCENT}`);
+  letHeapGrow();
 
   // What stays open keeps the process from ending, also when it could not begin its work.
   const closing: (() => Promise<void>)[] = [];
