@@ -1,6 +1,15 @@
 import { BSON } from 'mongodb';
 import type { RawDocument } from './raw-bson.js';
-import { DOCUMENT, hasZeroTimestamp, ID_AT, ID_TYPE_AT, identity, idLengthAt, idOf } from './raw-bson.js';
+import {
+  DOCUMENT,
+  hasZeroTimestamp,
+  ID_AT,
+  ID_TYPE_AT,
+  identity,
+  idLengthAt,
+  idOf,
+  NAME_END_AND_ZERO,
+} from './raw-bson.js';
 
 /**
  * Documents one behind the other in one piece of memory, as a server takes them: an object for each of them would cost more than all
@@ -97,7 +106,6 @@ export class PackedDocuments implements Iterable<RawDocument> {
   withZeroTimestamp(): number[] {
     const found: number[] = [];
     let i = 0;
-    // Few documents get past this: the end of a name, and eight bytes of zero.
     for (let at = 0; (at = this.memory.indexOf(NAME_END_AND_ZERO, at)) >= 0; at = this.offsets[i]!) {
       while (this.offsets[i + 1]! <= at) i += 1;
       if (hasZeroTimestamp(this.at(i))) found.push(i);
@@ -109,4 +117,3 @@ export class PackedDocuments implements Iterable<RawDocument> {
 
 /** Of a document or a list, by which it begins. */
 const LENGTH_BYTES = 4;
-const NAME_END_AND_ZERO = Buffer.alloc(9);

@@ -47,17 +47,17 @@ export function idOf(document: Uint8Array): RawValue {
 export function idLengthAt(memory: Uint8Array, at: number): number | undefined {
   const isFirst = memory[at + 5] === 0x5f && memory[at + 6] === 0x69 && memory[at + 7] === 0x64 && memory[at + 8] === 0;
   const length = isFirst ? LENGTHS[memory[at + ID_TYPE_AT]!] : undefined;
-  return length !== undefined && length < 0 ? int32At(memory, at + ID_AT) - length : length;
+  return length !== undefined && length < 0
+    ? BSON.onDemand.NumberUtils.getInt32LE(memory, at + ID_AT) - length
+    : length;
 }
 
 /** In a document whose `_id` is its first field. */
 export const ID_TYPE_AT = 4;
 export const ID_AT = 9;
+
 /** Bytes of a value by its type, of the usual ones; negative: added to the length that the value begins with. */
 const LENGTHS: Readonly<Record<number, number>> = { 0x01: 8, 0x02: -4, 0x05: -5, 0x07: 12, 0x09: 8, 0x10: 4, 0x12: 8 };
-
-const int32At = (memory: Uint8Array, at: number): number =>
-  memory[at]! | (memory[at + 1]! << 8) | (memory[at + 2]! << 16) | (memory[at + 3]! << 24);
 
 /** The value at a dotted path; undefined also where an array is in the way. */
 export function fieldAt(document: Uint8Array, path: string): RawValue | undefined {
@@ -80,7 +80,6 @@ export function hasDollarNames(document: Uint8Array): boolean {
  * or replaced. (Not in `_id`.)
  */
 export function hasZeroTimestamp(document: Uint8Array): boolean {
-  // Few documents get past this: the end of a name, and eight bytes of zero.
   if (bufferOf(document).indexOf(NAME_END_AND_ZERO) < 0) return false;
   for (const [type, nameAt, nameLength, at, length] of BSON.onDemand.parseToElements(document)) {
     if (type !== TIMESTAMP || bufferOf(document).readBigUInt64LE(at) !== 0n || length !== 8) continue;
@@ -90,7 +89,8 @@ export function hasZeroTimestamp(document: Uint8Array): boolean {
 }
 
 const TIMESTAMP = 0x11;
-const NAME_END_AND_ZERO = Buffer.alloc(9);
+/** Few documents have these bytes: the end of a name, and eight of zero. All that have a timestamp of zero do. */
+export const NAME_END_AND_ZERO = Buffer.alloc(9);
 
 /** Equal for values of one type and the same bytes, and for no others. */
 export const identity = ({ type, bytes }: RawValue): string => `${type} ${bufferOf(bytes).toString('latin1')}`;

@@ -2,6 +2,7 @@ import type { Collection, Db, Document, MongoClient } from 'mongodb';
 import { TOKEN_END, TOKEN_MIN } from '../../domain/token.js';
 import { operationTime } from '../../store/change-log.js';
 import { Checkpoint } from '../../store/checkpoint.js';
+import type { FollowerOptions } from '../../store/follower.js';
 import { follow } from '../../store/follower.js';
 import { createFenced } from './fences.js';
 
@@ -25,7 +26,12 @@ export async function sourceAndTarget([from, to]: readonly MongoClient[]): Promi
 }
 
 /** Replication of the move, until `signal` is given. */
-export const followed = ([from, to]: readonly MongoClient[], database: string, signal: AbortSignal): Promise<void> =>
+export const followed = (
+  [from, to]: readonly MongoClient[],
+  database: string,
+  signal: AbortSignal,
+  options: Partial<Pick<FollowerOptions, 'throttle' | 'onProgress'>> = {},
+): Promise<void> =>
   follow({
     migration: 'm',
     direction: 'forward',
@@ -36,6 +42,7 @@ export const followed = ([from, to]: readonly MongoClient[], database: string, s
     keyField: 'customerId',
     signal,
     onProgress: () => undefined,
+    ...options,
   });
 
 /** What is stored, in the order of `_id`. */

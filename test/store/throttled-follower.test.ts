@@ -1,9 +1,8 @@
 import { expect, it } from 'vitest';
 import type { FollowerProgress } from '../../store/follower.js';
-import { follow } from '../../store/follower.js';
 import { Throttle } from '../../store/throttle.js';
 import { until, useServers } from './servers.js';
-import { sourceAndTarget, storedBytes } from './source-and-target.js';
+import { followed, sourceAndTarget, storedBytes } from './source-and-target.js';
 
 const { clients } = useServers(2);
 
@@ -17,18 +16,11 @@ async function catchUp(throttle: Throttle): Promise<number> {
   const abort = new AbortController();
   let progress: FollowerProgress | undefined;
   const begunAt = performance.now();
-  const followed = follow({
-    migration: 'm',
-    direction: 'forward',
-    ...{ origin: clients[0]!, destination: clients[1]!, database, collection: 'orders', keyField: 'customerId' },
-    throttle,
-    signal: abort.signal,
-    onProgress: (now) => (progress = now),
-  });
+  const end = followed(clients, database, abort.signal, { throttle, onProgress: (now) => (progress = now) });
   await until('all are applied', () => Promise.resolve(progress?.applied === DOCUMENTS));
   const ms = performance.now() - begunAt;
   abort.abort();
-  await followed;
+  await end;
   expect(await storedBytes(copy)).toEqual(await storedBytes(orders));
   return ms;
 }
@@ -41,18 +33,11 @@ it('that rests for long ends as soon as it is stopped', async () => {
   const throttle = Object.assign(new Throttle(1e12), {
     due: (_: number, documents: number) => (rests.push(documents), 900),
   });
-  const followed = follow({
-    migration: 'm',
-    direction: 'forward',
-    ...{ origin: clients[0]!, destination: clients[1]!, database, collection: 'orders', keyField: 'customerId' },
-    throttle,
-    signal: abort.signal,
-    onProgress: () => undefined,
-  });
+  const end = followed(clients, database, abort.signal, { throttle });
   await until('it rests', () => Promise.resolve(rests.length > 0));
   abort.abort();
   const stoppedAt = performance.now();
-  await followed;
+  await end;
   expect(performance.now() - stoppedAt).toBeLessThan(700);
   expect(rests).toEqual([500]);
   expect(await copy.countDocuments()).toBe(500);
